@@ -1,0 +1,43 @@
+# make run     the app on http://127.0.0.1:8501 (PORT=9000: another port; HOST=0.0.0.0: for other machines too)
+# make test    format, lint, types and all tests; brings the browser they need
+# make lint    format, lint and types only
+# make bench   the benchmarks, printed as a table
+# make clean   remove caches        make distclean   remove caches and the virtual environment
+#
+# Each sets up .venv by itself; where nothing changed since the last time, nothing is installed.
+
+PORT ?= 8501
+HOST ?= 127.0.0.1
+PYTHON_IN_VENV := .venv/bin/python
+
+.PHONY: run test lint bench clean distclean setup setup-dev browser
+
+run: setup
+	$(PYTHON_IN_VENV) -m streamlit run app.py --server.port $(PORT) --server.address $(HOST)
+
+test: lint browser
+	$(PYTHON_IN_VENV) -m pytest
+
+lint: setup-dev
+	$(PYTHON_IN_VENV) -m ruff format --check .
+	$(PYTHON_IN_VENV) -m ruff check .
+	$(PYTHON_IN_VENV) -m mypy
+
+bench: setup-dev browser
+	$(PYTHON_IN_VENV) -m benchmarks
+
+setup:
+	@.ci/setup requirements.txt
+
+setup-dev:
+	@.ci/setup requirements-dev.txt
+
+browser:
+	@.ci/browser
+
+clean:
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv
