@@ -1,0 +1,34 @@
+"""Which device computes."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+
+def choose_device(device: str | torch.device = "auto") -> torch.device:
+    """The device to compute on: CUDA, else MPS, else the CPU, unless one is named.
+
+    The environment variable ``SALIENCY_DEVICE`` overrides ``"auto"``. Raises ``ValueError`` when the
+    device does not exist here.
+    """
+    origin = "device"
+    if device == "auto":
+        device, origin = os.environ.get("SALIENCY_DEVICE", "").strip() or "auto", "SALIENCY_DEVICE"
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        found = ["cpu", *(["mps"] if _has_mps() else [])]
+        found += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        raise ValueError(
+            f"{origin} is {str(device)!r}, which cannot be used here; choices: auto, {', '.join(found)}"
+        ) from error
+    return chosen
+
+
+def _has_mps() -> bool:
+    return torch.backends.mps.is_available()

@@ -1,0 +1,55 @@
+"""One ordered registry type for models, methods, presets and colour maps."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
+
+from saliency_core.errors import UnknownNameError
+
+Entry = TypeVar("Entry")
+
+
+class Registry(Mapping[str, Entry], Generic[Entry]):
+    """An ordered mapping from a name to its entry; an entry is added once and never replaced.
+
+    >>> colours = Registry("colour")
+    >>> colours.add("red", 0xFF0000)
+    16711680
+    >>> colours["rad"]
+    Traceback (most recent call last):
+    ...
+    saliency_core.errors.UnknownNameError: unknown colour 'rad'; did you mean 'red'? choices: red
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry] = {}
+
+    def add(self, name: str, entry: Entry) -> Entry:
+        """Add one entry and return it; raises ``ValueError`` when the name is taken."""
+        if name in self._entries:
+            raise ValueError(f"{self.kind} {name!r} is registered already; choose another name")
+        self._entries[name] = entry
+        return entry
+
+    def __getitem__(self, name: str) -> Entry:
+        try:
+            return self._entries[name]
+        except (KeyError, TypeError):
+            raise UnknownNameError(unknown(self.kind, name, tuple(self._entries))) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def unknown(kind: str, given: object, choices: tuple[str, ...], most: int = 30) -> str:
+    """The sentence for a name that does not exist, with the nearest one and the choices."""
+    near = difflib.get_close_matches(str(given), choices, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    listed = ", ".join(choices[:most]) + (f", … ({len(choices)} in all)" if len(choices) > most else "")
+    return f"unknown {kind} {given!r}; {hint}choices: {listed or 'none'}"
