@@ -1,0 +1,58 @@
+"""Backpropagation saliency methods from one forward and one backward pass.
+
+After S.-A. Rebuffi, R. Fong, X. Ji, A. Vedaldi, *There and Back Again: Revisiting Backpropagation
+Saliency Methods*, CVPR 2020.
+
+>>> import saliency_core as sc
+>>> clf = sc.load_classifier()  # doctest: +SKIP
+>>> e = sc.explain(clf, sc.open_image("cat.jpg"))  # doctest: +SKIP
+>>> mixed = sc.combine([e.map("normgrad", layer.name) for layer in e.layers])  # doctest: +SKIP
+"""
+
+from saliency_core import render
+from saliency_core.capture import Capture, LayerCapture, capture
+from saliency_core.classifier import Classifier
+from saliency_core.combine import combine, layer_weights
+from saliency_core.devices import choose_device
+from saliency_core.engine import Engine, Loading
+from saliency_core.errors import LayerError, NonFiniteError, TargetError, UnknownNameError, WeightsError
+from saliency_core.explain import Explanation, explain
+from saliency_core.framework import framework
+from saliency_core.images import ImageError, open_image
+from saliency_core.layers import Layer
+from saliency_core.methods import METHODS, Method
+from saliency_core.models import DEFAULT_MODEL, MODELS, ModelSpec, load_classifier
+from saliency_core.preprocess import FITS, Fit, Preprocess
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "FITS",
+    "METHODS",
+    "MODELS",
+    "Capture",
+    "Classifier",
+    "Engine",
+    "Explanation",
+    "Fit",
+    "ImageError",
+    "Layer",
+    "LayerCapture",
+    "LayerError",
+    "Loading",
+    "Method",
+    "ModelSpec",
+    "NonFiniteError",
+    "Preprocess",
+    "TargetError",
+    "UnknownNameError",
+    "WeightsError",
+    "capture",
+    "choose_device",
+    "combine",
+    "explain",
+    "framework",
+    "layer_weights",
+    "load_classifier",
+    "open_image",
+    "render",
+]

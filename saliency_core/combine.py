@@ -1,0 +1,141 @@
+"""Maps of several layers as one: resize, normalise, weighted product or sum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from saliency_core.registry import unknown
+
+FloatMap = NDArray[np.float32]
+HOW = ("product", "sum")
+PRESETS = ("uniform", "linear")
+FLAT = 1e-6
+"""A map whose spread is below this fraction of its largest absolute value is constant."""
+
+
+def resize(values: FloatMap, size: tuple[int, int]) -> FloatMap:
+    """Bilinear resize (``align_corners=False``) of a map (h, w) to ``size`` = (height, width)."""
+    plane = torch.from_numpy(np.array(values, np.float32))[None, None]
+    large = F.interpolate(plane, size=size, mode="bilinear", align_corners=False)
+    result: FloatMap = large[0, 0].numpy()
+    return result
+
+
+def is_constant(values: FloatMap) -> bool:
+    """Whether a map says the same everywhere, up to the rounding of float32."""
+    low, high = float(values.min()), float(values.max())
+    return high - low <= FLAT * max(abs(low), abs(high))
+
+
+def normalise(values: FloatMap) -> FloatMap:
+    """Min-max to [0, 1]: ``(v - min) / (max - min)``; zeros for a constant map."""
+    if is_constant(values):
+        return np.zeros_like(values, dtype=np.float32)
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low)
+
+
+def combine(
+    maps: Sequence[FloatMap],
+    weights: Sequence[float] | None = None,
+    how: str = "product",
+    size: tuple[int, int] = (224, 224),
+) -> FloatMap:
+    r"""Mix maps of several layers into one.
+
+    Each map is resized to ``size`` (bilinear, ``align_corners=False``) and min-max normalised to
+    :math:`m_l \in [0, 1]`; the weights are divided by their sum, :math:`\gamma_l = w_l / \sum_k w_k`.
+
+    - ``product``: :math:`\prod_l m_l^{\gamma_l}`, the weighted geometric mean (:math:`0^0 = 1`).
+    - ``sum``: :math:`\sum_l \gamma_l m_l`.
+
+    A constant map says nothing of places: it is left out together with its weight. If nothing is left,
+    the result is zero everywhere.
+
+    Args:
+        maps: raw maps (h, w), each of its own size.
+        weights: one number ≥ 0 per map, not all zero; all equal if None.
+        how: ``"product"`` or ``"sum"``.
+        size: (height, width) of the result.
+
+    Returns:
+        float32 (height, width), values in [0, 1].
+
+    Raises:
+        ValueError: no maps, maps that are not finite (h, w) arrays, or weights that do not fit.
+
+    >>> combine([np.eye(2), np.ones((2, 2))], [1, 2], "sum", size=(2, 2))
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+    if how not in HOW:
+        raise ValueError(unknown("how", how, HOW))
+    planes = [_checked(values, index) for index, values in enumerate(maps)]
+    if not planes:
+        raise ValueError("no maps were given; expected at least one")
+    gamma = _weights(weights, len(planes))
+    mixed = np.zeros(size, np.float64)
+    used = [
+        (plane, weight)
+        for plane, weight in zip(planes, gamma, strict=True)
+        if weight > 0 and not is_constant(plane)
+    ]
+    total = sum(weight for _, weight in used)
+    for plane, weight in used:
+        m = normalise(resize(plane, size)).astype(np.float64)
+        with np.errstate(divide="ignore"):  # log 0 = -inf, and exp(-inf) = 0 is what is meant
+            mixed += weight / total * (np.log(m) if how == "product" else m)
+    if used and how == "product":
+        mixed = np.exp(mixed)
+    return mixed.astype(np.float32)
+
+
+def layer_weights(layers: Sequence[str], preset: str | Mapping[str, float] = "uniform") -> tuple[float, ...]:
+    """Weights for layers named from input to output; they sum to 1.
+
+    Args:
+        layers: the layers' names.
+        preset: ``"uniform"``, ``"linear"`` (1, 2, …, L, then divided by their sum), or a mapping from
+            layer to weight, such as one of a model's ``presets``; layers it does not name get 0.
+
+    Raises:
+        ValueError: no layers, an unknown preset, or a mapping that names none of the layers.
+
+    >>> layer_weights(["layer1", "layer2", "layer3"], "linear")
+    (0.16666666666666666, 0.3333333333333333, 0.5)
+    """
+    if not layers:
+        raise ValueError("no layers were given; expected at least one name")
+    if isinstance(preset, Mapping):
+        raw = [float(preset.get(layer, 0.0)) for layer in layers]
+        if not any(raw):
+            raise ValueError(f"the preset is for {', '.join(preset)}; the layers are {', '.join(layers)}")
+    elif preset in PRESETS:
+        raw = [1.0 if preset == "uniform" else index + 1.0 for index in range(len(layers))]
+    else:
+        raise ValueError(unknown("preset", preset, PRESETS))
+    return tuple(_weights(raw, len(layers)).tolist())
+
+
+def _checked(values: FloatMap, index: int) -> FloatMap:
+    plane = np.asarray(values, dtype=np.float32)
+    if plane.ndim != 2 or 0 in plane.shape:
+        raise ValueError(f"map {index} has shape {plane.shape}; expected (height, width)")
+    if not np.isfinite(plane).all():
+        raise ValueError(f"map {index} contains NaN or infinity; expected finite values")
+    return plane
+
+
+def _weights(weights: Sequence[float] | None, count: int) -> NDArray[np.float64]:
+    raw = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
+    if raw.shape != (count,):
+        raise ValueError(f"{raw.size} weights were given for {count} maps; expected one each")
+    if not np.isfinite(raw).all() or (raw < 0).any() or not raw.any():
+        raise ValueError(f"weights are {raw.tolist()}; expected finite numbers >= 0, at least one above 0")
+    gamma: NDArray[np.float64] = raw / raw.sum()
+    return gamma

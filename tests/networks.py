@@ -1,0 +1,54 @@
+"""Small seeded networks for the tests, with the in-place operations that real ones have."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+import saliency_core as sc
+
+SIDE = 24
+
+
+class InPlaceNet(nn.Module):
+    """Convolution, BatchNorm, an in-place ReLU, then a block with an in-place sum, then the scores."""
+
+    def __init__(self, classes: int = 5) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.bn = nn.BatchNorm2d(8)
+        self.relu = nn.ReLU(inplace=True)
+        self.branch = nn.Conv2d(8, 8, 3, padding=1)
+        self.down = nn.Conv2d(8, 12, 3, stride=2, padding=1)
+        self.act = nn.ReLU(inplace=True)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Linear(12, classes)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        x = self.relu(self.bn(self.conv(batch)))
+        y = self.branch(x)
+        y += x
+        y = self.act(self.down(y))
+        return self.head(self.pool(y).flatten(1))
+
+
+def seeded(seed: int = 0, classes: int = 5, dtype: torch.dtype = torch.float64) -> nn.Module:
+    """The network above with seeded weights and BatchNorm statistics that do something."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = InPlaceNet(classes)
+        network.bn.running_mean.uniform_(-0.5, 0.5)
+        network.bn.running_var.uniform_(0.5, 2)
+    return network.to(dtype)
+
+
+def classifier(network: nn.Module | None = None, **options: object) -> sc.Classifier:
+    """A classifier for inputs of 24 × 24."""
+    preprocess = sc.Preprocess(size=SIDE, resize=SIDE)
+    return sc.Classifier(seeded() if network is None else network, preprocess=preprocess, **options)
+
+
+def batch(count: int = 1, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Seeded inputs."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 3, SIDE, SIDE, generator=generator, dtype=dtype)

@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import saliency_core as sc
+from tests.networks import batch, classifier, seeded
+
+
+def test_every_method_at_every_default_layer_has_its_layers_shape() -> None:
+    explanation = sc.explain(classifier(), batch())
+    assert explanation.methods == tuple(sc.METHODS)
+    assert [layer.name for layer in explanation.layers] == ["branch", "act"]
+    for layer in explanation.layers:
+        for method in explanation.methods:
+            values = explanation.map(method, layer.name)
+            assert values.shape == (layer.height, layer.width)
+            assert values.dtype == np.float32
+            assert not values.flags.writeable
+
+
+def test_without_a_target_the_most_likely_class_is_explained() -> None:
+    clf = classifier(labels=["ant", "bee", "cat", "dog", "eel"])
+    free = sc.explain(clf, batch())
+    assert free.target == free.probabilities.argmax()
+    assert free.label == clf.labels[free.target]
+    assert free.probabilities.sum() == pytest.approx(1)
+    named = sc.explain(clf, batch(), free.label)
+    np.testing.assert_array_equal(free.map("normgrad", "act"), named.map("normgrad", "act"))
+
+
+def test_methods_and_layers_can_be_chosen() -> None:
+    explanation = sc.explain(classifier(), batch(), 1, layers=["bn", "down"], methods=["grad_cam"])
+    assert explanation.methods == ("grad_cam",)
+    assert [layer.name for layer in explanation.layers] == ["bn", "down"]
+
+
+def test_resized_is_bilinear_then_min_max() -> None:
+    explanation = sc.explain(classifier(), batch(), 1)
+    raw = torch.from_numpy(explanation.map("linear_approx", "act").copy())[None, None]
+    large = nn.functional.interpolate(raw, size=(30, 20), mode="bilinear", align_corners=False)[0, 0]
+    expected = (large - large.min()) / (large.max() - large.min())
+    np.testing.assert_allclose(explanation.resized("linear_approx", "act", (30, 20)), expected, atol=1e-6)
+
+
+def test_a_constant_map_is_marked_and_resized_to_zeros() -> None:
+    """Behind a global average pooling without a ReLU the gradient is the same everywhere."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    explanation = sc.explain(classifier(network), batch(dtype=torch.float32), 0)
+    assert explanation.constant("gradient", "0")
+    assert (explanation.resized("gradient", "0") == 0).all()
+    assert not explanation.constant("normgrad", "0")
+    assert explanation.energy("0") == pytest.approx(1)
+
+
+def test_a_class_that_depends_on_nothing_has_no_energy_and_constant_maps() -> None:
+    network = seeded()
+    with torch.no_grad():
+        network.head.weight[4] = 0
+    explanation = sc.explain(classifier(network), batch(), 4)
+    assert explanation.energy("act") is None
+    assert all(explanation.constant(method, "act") for method in explanation.methods)
+
+
+def test_the_memory_counted_is_the_memory_of_the_maps() -> None:
+    explanation = sc.explain(classifier(), batch())
+    cells = sum(layer.height * layer.width for layer in explanation.layers)
+    assert explanation.nbytes == 4 * (cells * len(sc.METHODS) + 5)
+
+
+def test_an_overflowing_network_is_reported_with_method_and_layer() -> None:
+    network = seeded(dtype=torch.float32)
+    with torch.no_grad():
+        network.down.weight *= 1e25
+        network.head.weight *= 1e-30
+    with pytest.raises(sc.NonFiniteError, match="at layer '.*' contains NaN or infinity"):
+        sc.explain(classifier(network), batch(dtype=torch.float32), 0)
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        (lambda clf: sc.explain(clf, batch(2)), r"expected one prepared image \(1, 3, H, W\)"),
+        (lambda clf: sc.explain(clf, batch(), methods=["gradcam"]), "did you mean 'grad_cam'"),
+        (lambda clf: sc.explain(clf, batch(), methods=[]), "no method was asked for"),
+        (lambda clf: sc.explain(clf, batch()).map("normgrad", "conv"), "unknown layer 'conv'; .*branch, act"),
+        (lambda clf: sc.explain(clf, batch()).map("saliency", "act"), "unknown method 'saliency'"),
+        (lambda clf: sc.explain(clf, batch()).energy("conv"), "unknown layer 'conv'"),
+        (lambda clf: sc.explain(clf, Image.new("RGB", (9, 9)), fit="fill"), "unknown fit 'fill'"),
+    ],
+)
+def test_a_wrong_question_is_answered_with_the_choices(question, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        question(classifier())
+
+
+def test_a_photo_is_explained_where_the_network_looked() -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8))
+    clf = classifier(seeded(dtype=torch.float32))
+    explanation = sc.explain(clf, image, 0, fit="stretch")
+    assert (explanation.box, explanation.size) == ((0, 0, 90, 60), (24, 24))
+    x, _ = clf.prepare(image, "stretch")
+    np.testing.assert_array_equal(
+        explanation.map("normgrad", "act"), sc.explain(clf, x, 0).map("normgrad", "act")
+    )
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "vgg16"])
+def test_the_registered_default_layers_exist_and_cover_the_depth(name: str) -> None:
+    spec = sc.MODELS[name]
+    with torch.device("meta"):
+        names = dict(spec.build().named_modules())
+    assert set(spec.default_layers) <= set(names)
+    for weights in spec.presets.values():
+        assert set(weights) <= set(spec.default_layers)
+        assert sum(weights.values()) == pytest.approx(1, abs=2e-4)
+
+
+def test_resnet18_keeps_its_true_stages_through_in_place_operations() -> None:
+    clf = sc.load_classifier("resnet18", "cpu", random=1)
+    assert [(layer.name, layer.height) for layer in sc.explain(clf, torch.zeros(1, 3, 224, 224)).layers] == [
+        ("relu", 112),
+        ("layer1", 56),
+        ("layer2", 28),
+        ("layer3", 14),
+        ("layer4", 7),
+    ]

@@ -1,0 +1,74 @@
+"""The extract × aggregate table against full outer products and stored numbers."""
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import saliency_core as sc
+from saliency_core.framework import AGGREGATES, EXTRACTS
+
+STORED = np.load(Path(__file__).parent / "reference" / "framework_small.npz")
+CELLS = list(product(EXTRACTS, AGGREGATES))
+
+
+def share(x: Tensor, g: Tensor, extract: str) -> Tensor:
+    """The share of every location, materialised: (N, C, H, W) -> (N, entries, H, W)."""
+    n, c, h, w = x.shape
+    around = F.unfold(x, 3, padding=1).reshape(n, c, 9, h, w)
+    shares = {
+        "bias": lambda: g,
+        "scaling": lambda: x * g,
+        "conv1x1": lambda: torch.einsum("nihw,njhw->nijhw", g, x),
+        "conv3x3": lambda: torch.einsum("nihw,njkhw->nijkhw", g, around),
+        "conv3x3_depthwise": lambda: g[:, :, None] * around,
+    }
+    return shares[extract]().reshape(n, -1, h, w)
+
+
+REDUCE = {
+    "sum": lambda s: s.sum(1),
+    "norm": lambda s: s.square().sum(1).sqrt(),
+    "filter_norm": lambda s: s.clamp(min=0).square().sum(1).sqrt(),
+    "max": lambda s: s.max(1).values,
+}
+
+
+@pytest.mark.parametrize(("extract", "aggregate"), CELLS)
+@pytest.mark.parametrize("sign", [-1.0, 0.0, 1.0])
+def test_a_cell_equals_the_materialised_share(extract: str, aggregate: str, sign: float) -> None:
+    generator = torch.Generator().manual_seed(4)
+    x, g = (torch.randn(2, 5, 4, 6, generator=generator, dtype=torch.float64) for _ in range(2))
+    x = x.abs() * sign if sign else x  # layers that are all positive or all negative, too
+    ours = sc.framework(x, g, extract=extract, aggregate=aggregate)
+    torch.testing.assert_close(ours, REDUCE[aggregate](share(x, g, extract)), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(("extract", "aggregate"), CELLS)
+def test_a_cell_equals_the_stored_numbers(extract: str, aggregate: str) -> None:
+    x, g = (torch.from_numpy(STORED[name]) for name in ("activation", "gradient"))
+    stored = STORED[f"{extract}.{aggregate}"][:, 0]
+    ours = sc.framework(x, g, extract=extract, aggregate=aggregate).numpy()
+    assert np.abs(ours - stored).max() <= 1e-12 * np.abs(stored).max()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"extract": "conv", "aggregate": "norm"}, "unknown extract 'conv'; did you mean 'conv"),
+        ({"extract": "bias", "aggregate": "mean"}, "unknown aggregate 'mean'; .*choices: sum, norm"),
+    ],
+)
+def test_an_unknown_cell_lists_the_choices(options: dict[str, str], message: str) -> None:
+    x = torch.ones(1, 2, 3, 3)
+    with pytest.raises(ValueError, match=message):
+        sc.framework(x, x, **options)
+
+
+def test_tensors_of_different_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"shapes \(1, 2, 3, 3\) and \(1, 2, 3, 4\); expected the same"):
+        sc.framework(torch.ones(1, 2, 3, 3), torch.ones(1, 2, 3, 4), extract="bias", aggregate="sum")

@@ -1,0 +1,62 @@
+"""Agreement with the authors' own implementation on EfficientNet-Lite0; see reference/README.md."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import saliency_core as sc
+
+STORED = np.load(Path(__file__).parent / "reference" / "efficientnet_lite0.npz")
+CLASSES = (285, 282)
+LAYERS = (*(f"blocks.{index}" for index in range(7)), "bn2")
+THEIR_NAME = {
+    "normgrad": "norm_grad",
+    "normgrad_selective": "norm_grad_selective",
+    "grad_cam": "grad_cam",
+    "linear_approx": "linear_approx",
+    "gradient": "gradient",
+    "gradient_sum": "gradient_sum",
+}
+
+
+@pytest.fixture(scope="module")
+def explanations() -> dict[int, sc.Explanation]:
+    """The stored photo explained for both classes, by the embedded weights."""
+    clf = sc.load_classifier("tf_efficientnet_lite0", device="cpu")
+    pixels = torch.from_numpy(STORED["image"]).permute(2, 0, 1)[None].float()
+    x = (pixels / 255 - 0.5) / 0.5
+    return {target: sc.explain(clf, x, target) for target in CLASSES}
+
+
+def assert_agrees(ours: np.ndarray, stored: np.ndarray) -> None:
+    assert ours.shape == stored.shape
+    assert np.abs(ours - stored).max() <= 1e-5 * np.abs(stored).max()
+
+
+def test_the_default_layers_are_the_stages_of_the_reference(explanations: dict[int, sc.Explanation]) -> None:
+    assert tuple(layer.name for layer in explanations[285].layers) == LAYERS
+
+
+def test_the_embedded_network_gives_the_stored_probabilities(explanations: dict[int, sc.Explanation]) -> None:
+    scores = np.exp(STORED["logits"] - STORED["logits"].max())
+    assert_agrees(explanations[285].probabilities, scores / scores.sum())
+
+
+@pytest.mark.parametrize("target", CLASSES)
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("method", list(THEIR_NAME))
+def test_a_map_agrees(explanations: dict[int, sc.Explanation], target: int, layer: str, method: str) -> None:
+    assert_agrees(explanations[target].map(method, layer), STORED[f"{target}/{layer}/{THEIR_NAME[method]}"])
+
+
+@pytest.mark.parametrize("target", CLASSES)
+@pytest.mark.parametrize("preset", ["uniform", "linear"])
+@pytest.mark.parametrize("how", ["sum", "product"])
+def test_a_mixed_map_agrees(
+    explanations: dict[int, sc.Explanation], target: int, preset: str, how: str
+) -> None:
+    maps = [explanations[target].map("normgrad", layer) for layer in LAYERS]
+    mixed = sc.combine(maps, sc.layer_weights(LAYERS, preset), how, size=(224, 224))
+    assert_agrees(mixed[::4, ::4], STORED[f"{target}/weighted/{preset}/{how}"])
