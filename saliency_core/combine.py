@@ -37,7 +37,8 @@ def normalise(values: FloatMap) -> FloatMap:
     if is_constant(values):
         return np.zeros_like(values, dtype=np.float32)
     low, high = values.min(), values.max()
-    return (values - low) / (high - low)
+    unit: FloatMap = (values - low) / (high - low)
+    return unit
 
 
 def combine(
