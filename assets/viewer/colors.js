@@ -1,0 +1,44 @@
+/** From values to pixels: colour tables and colour scales. */
+
+/** Number of entries of a colour table. */
+export const LEVELS = 256;
+
+/** An RGB table of 256 × 3 bytes as 256 opaque pixels of a (little-endian) ImageData. */
+export function packTable(rgb) {
+  const table = new Uint32Array(LEVELS);
+  for (let i = 0; i < LEVELS; i++) {
+    table[i] = (255 << 24) | (rgb[3 * i + 2] << 16) | (rgb[3 * i + 1] << 8) | rgb[3 * i];
+  }
+  return table;
+}
+
+/** The two ends of a colour scale over one or several extents; a diverging one is symmetric about 0. */
+export function scaleOf(extents, diverging) {
+  const low = Math.min(...extents.map((extent) => extent.low));
+  const high = Math.max(...extents.map((extent) => extent.high));
+  if (!diverging) return { low, high };
+  const reach = Math.max(Math.abs(low), Math.abs(high));
+  return { low: -reach, high: reach };
+}
+
+/** Colours every value: table index = round half up of 255 × its position on the scale. */
+export function paint(values, scale, table, pixels) {
+  const low = scale.low;
+  const factor = scale.high > low ? (LEVELS - 1) / (scale.high - low) : 0;
+  for (let i = 0; i < values.length; i++) {
+    const level = ((values[i] - low) * factor + 0.5) | 0;
+    pixels[i] = table[level < 0 ? 0 : level > 255 ? 255 : level];
+  }
+}
+
+/** Position of a value on a scale, clamped to [0, 1]. */
+export function position(value, scale) {
+  if (scale.high <= scale.low) return 0;
+  return Math.min(Math.max((value - scale.low) / (scale.high - scale.low), 0), 1);
+}
+
+/** CSS colour of a value. */
+export function cssColor(value, scale, table) {
+  const pixel = table[Math.floor(position(value, scale) * (LEVELS - 1) + 0.5)];
+  return `rgb(${pixel & 255} ${(pixel >> 8) & 255} ${(pixel >> 16) & 255})`;
+}

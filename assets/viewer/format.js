@@ -1,0 +1,36 @@
+/** Numbers and layer sizes as people read them. */
+
+const SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+
+function superscript(integer) {
+  const digits = [...String(Math.abs(integer))].map((digit) => SUPERSCRIPT[digit]).join("");
+  return integer < 0 ? `⁻${digits}` : digits;
+}
+
+/** Three significant digits, powers of ten beyond 0.001 … 9999, a true minus sign. */
+export function number(value) {
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  const sign = value < 0 ? "−" : "";
+  if (size >= 1e-3 && size < 1e4) return sign + String(Number(size.toPrecision(3)));
+  const [digits, power] = size.toExponential(2).split("e");
+  return `${sign}${Number(digits)} × 10${superscript(Number(power))}`;
+}
+
+/** A share of 1 in per cent; tiny but non-zero shares never read as nothing. */
+export function percent(share) {
+  const value = 100 * share;
+  if (value > 0 && value < 0.1) return "< 0.1 %";
+  return `${value < 9.95 ? Number(value.toFixed(1)) : Math.round(value)} %`;
+}
+
+/** A weight with two decimals, as its slider steps; finer weights (a preset's) with up to four. */
+export function weightText(value) {
+  const digits = String(Number(value.toFixed(4)));
+  return digits.length > 4 ? digits : value.toFixed(2);
+}
+
+/** "14 × 14" */
+export function layerSize(layer) {
+  return `${layer.height} × ${layer.width}`;
+}

@@ -1,0 +1,96 @@
+/** Arithmetic on maps: resizing, normalising and mixing. Pure functions on Float32Arrays, no DOM. */
+
+/** Side of a drawn map in pixels. */
+export const SIZE = 448;
+
+/** Stands for log 0: small enough that any weight makes exp() return 0, finite so that nothing becomes NaN. */
+const LOG_ZERO = -1e30;
+
+/** For each of `target` positions: the two source cells it lies between and the second one's weight. */
+function interpolation(source, target) {
+  const first = new Int32Array(target);
+  const second = new Int32Array(target);
+  const weight = new Float32Array(target);
+  const scale = source / target;
+  for (let i = 0; i < target; i++) {
+    const position = Math.max((i + 0.5) * scale - 0.5, 0);
+    first[i] = Math.min(Math.floor(position), source - 1);
+    second[i] = Math.min(first[i] + 1, source - 1);
+    weight[i] = position - first[i];
+  }
+  return { first, second, weight };
+}
+
+/** Bilinear resize of a height × width map to size × size, sampled as torch does with align_corners=False. */
+export function resize(values, height, width, size, out = new Float32Array(size * size)) {
+  const rows = interpolation(height, size);
+  const columns = interpolation(width, size);
+  const line = new Float32Array(width);
+  for (let y = 0, at = 0; y < size; y++) {
+    const top = rows.first[y] * width;
+    const bottom = rows.second[y] * width;
+    const down = rows.weight[y];
+    for (let x = 0; x < width; x++) line[x] = values[top + x] * (1 - down) + values[bottom + x] * down;
+    for (let x = 0; x < size; x++, at++) {
+      const right = columns.weight[x];
+      out[at] = line[columns.first[x]] * (1 - right) + line[columns.second[x]] * right;
+    }
+  }
+  return out;
+}
+
+/** Smallest and largest value. */
+export function extent(values) {
+  let low = Infinity;
+  let high = -Infinity;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return { low, high };
+}
+
+/** Min-max normalisation to [0, 1], in place. A constant map becomes zeros. */
+export function normalise(values) {
+  const { low, high } = extent(values);
+  const scale = high > low ? 1 / (high - low) : 0;
+  for (let i = 0; i < values.length; i++) values[i] = (values[i] - low) * scale;
+  return values;
+}
+
+/** Natural logarithm of values in [0, 1], with a finite stand-in for log 0. */
+export function logarithm(values) {
+  const out = new Float32Array(values.length);
+  for (let i = 0; i < values.length; i++) out[i] = values[i] > 0 ? Math.log(values[i]) : LOG_ZERO;
+  return out;
+}
+
+/** Weights divided by their sum; all zero when the sum is. */
+export function shares(weights) {
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  return weights.map((weight) => (total > 0 ? weight / total : 0));
+}
+
+/** Σ share × map. Maps whose share is 0 have no say. */
+function accumulate(maps, parts, out) {
+  out.fill(0);
+  maps.forEach((map, k) => {
+    const part = parts[k];
+    if (part === 0) return;
+    for (let i = 0; i < out.length; i++) out[i] += part * map[i];
+  });
+  return out;
+}
+
+/** Weighted arithmetic mean Σ γ m of maps in [0, 1]. */
+export function mixSum(maps, parts, out) {
+  return accumulate(maps, parts, out);
+}
+
+/** Weighted geometric mean Π m^γ = exp(Σ γ log m), from the maps' logarithms; 0⁰ = 1. */
+export function mixProduct(logarithms, parts, out) {
+  accumulate(logarithms, parts, out);
+  for (let i = 0; i < out.length; i++) out[i] = Math.exp(out[i]);
+  return out;
+}

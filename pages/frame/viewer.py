@@ -1,0 +1,336 @@
+"""Python's side of the viewer: what is sent to the browser, and the component that shows it."""
+
+import functools
+import hashlib
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import streamlit as st
+from streamlit.components.v2.types import ComponentRenderer
+
+import saliency_core as sc
+
+SOURCES = Path(__file__).resolve().parents[2] / "assets" / "viewer"
+ENTRY = "main.js"
+DEFAULT_METHODS = ("normgrad", "grad_cam")
+DEFAULT_OPACITY = 0.6
+DEFAULT_DEPTH = 0.6
+"""First layer shown, as a share of the depth: late enough to mean objects, too early for Grad-CAM."""
+KEPT_CONTENTS = 8
+
+_IMPORT = re.compile(r'^import\s+\{(?P<names>[^}]*)\}\s+from\s+"\./(?P<module>[\w-]+\.js)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?!default\b)", re.MULTILINE)
+_DECLARATION = re.compile(
+    r"^(?:export )?(?:default )?(?:async )?(?:function\*?|class|const|let|var) +(\w+)", re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class DisplayPhoto:
+    """The photo as the browser shows it.
+
+    `digest` identifies the photo's content, `width` and `height` are the JPEG's, `original_size` is the
+    (width, height) of the photo itself, in whose pixels box and cursor are given.
+    """
+
+    digest: str
+    jpeg: bytes
+    width: int
+    height: int
+    original_size: tuple[int, int]
+    name: str
+
+
+def viewer(
+    *,
+    mode: str,
+    explanation: sc.Explanation,
+    photo: DisplayPhoto,
+    model: sc.ModelSpec,
+    view: Mapping[str, object],
+    revision: int,
+    on_change: Callable[[], None] | None,
+    key: str,
+) -> dict[str, Any] | None:
+    """Show an explanation on its photo and let the browser do the rest.
+
+    Args:
+        mode: "compare" (two methods at one layer) or "mix" (two methods, their layers mixed).
+        explanation: all its methods and layers are sent, once.
+        photo: what the maps lie on.
+        model: for its title and its published layer weights.
+        view: what is shown at first, all entries optional: `left` and `right` (methods), `layer`,
+            `weights` (layer -> number >= 0), `how` ("product" or "sum"), `opacity` (0 to 1), `colormap`,
+            `scale` ("panel" or "shared"). What does not exist is replaced by a default.
+        revision: raise it to make the browser take over `view`; else the browser keeps its own, and a
+            `view` that differs from the revision's first one is not sent.
+        on_change: called before the rerun in which the browser's view is new; the view is then in
+            `st.session_state[key]["view"]`.
+        key: the component's identity; the same on every rerun.
+
+    Returns:
+        The newest view that the browser reported, complete, with the revision it belongs to as `rev`;
+        None before the first report.
+    """
+    result = _component()(
+        key=key,
+        data=payload(
+            mode=mode,
+            explanation=explanation,
+            photo=photo,
+            model=model,
+            view=_view_of(key, revision, view),
+            revision=revision,
+        ),
+        on_view_change=on_change or _ignore,
+    )
+    reported = result.get("view")
+    return dict(reported) if reported else None
+
+
+def _view_of(key: str, revision: int, view: Mapping[str, object]) -> dict[str, object]:
+    """The first view given with a revision: later reports must not make the maps travel again."""
+    slot = f"{key} sent"
+    if st.session_state.get(slot, (None, None))[0] != revision:
+        st.session_state[slot] = (revision, dict(view))
+    sent: dict[str, object] = st.session_state[slot][1]
+    return sent
+
+
+def payload(
+    *,
+    mode: str,
+    explanation: sc.Explanation,
+    photo: DisplayPhoto,
+    model: sc.ModelSpec,
+    view: Mapping[str, object],
+    revision: int,
+) -> dict[str, Any]:
+    """What the browser gets: one JSON `meta`, and Arrow tables `maps`, `luts` and `photo`.
+
+    `maps` is one float32 column with every method's raw map at every layer, row by row, at the offsets
+    in `meta["methods"]`; `luts` one uint8 column with the colour maps' tables (256 x RGB each); `photo`
+    one binary value, the JPEG. Equal arguments give equal bytes, and the tables are built once per photo
+    and explanation.
+
+    Raises:
+        ValueError: a mode other than "compare" and "mix".
+    """
+    if mode not in ("compare", "mix"):
+        raise ValueError(f"mode is {mode!r}; expected 'compare' or 'mix'")
+    content = _contents.get(photo, explanation, model)
+    meta = {**content.meta, "mode": mode, "view": dict(view), "revision": revision}
+    return {"meta": meta, "maps": content.maps, "luts": _lookup_tables(), "photo": content.photo}
+
+
+@dataclass(frozen=True)
+class _Content:
+    """The part of a payload that depends on photo and explanation alone."""
+
+    meta: Mapping[str, object]
+    maps: pa.Table
+    photo: pa.Table
+
+
+class _Contents:
+    """The newest contents, so that a rerun builds nothing.
+
+    Each entry holds its explanation, hence an `id` in a key cannot belong to another one.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._entries: OrderedDict[tuple[str, int, str], tuple[sc.Explanation, _Content]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, photo: DisplayPhoto, explanation: sc.Explanation, model: sc.ModelSpec) -> _Content:
+        key = (photo.digest, id(explanation), model.name)
+        with self._lock:
+            if key in self._entries:
+                self._entries.move_to_end(key)
+                return self._entries[key][1]
+        content = _content(photo, explanation, model)
+        with self._lock:
+            self._entries[key] = (explanation, content)
+            while len(self._entries) > self._most:
+                self._entries.popitem(last=False)
+        return content
+
+
+_contents = _Contents(KEPT_CONTENTS)
+
+
+def _content(photo: DisplayPhoto, explanation: sc.Explanation, model: sc.ModelSpec) -> _Content:
+    layers = explanation.layers
+    methods, planes, end = [], [], 0
+    for name in explanation.methods:
+        offsets = []
+        for layer in layers:
+            plane = np.ascontiguousarray(explanation.map(name, layer.name), np.float32).ravel()
+            offsets.append(end)
+            planes.append(plane)
+            end += plane.size
+        methods.append(_method(explanation, sc.METHODS[name], offsets))
+    values = np.concatenate(planes)
+    meta: dict[str, object] = {
+        "photo": {
+            "name": photo.name,
+            "width": photo.width,
+            "height": photo.height,
+            "original": list(photo.original_size),
+        },
+        "box": _box_on(photo, explanation.box),
+        "model": model.title,
+        "label": explanation.label,
+        "probability": float(explanation.probabilities[explanation.target]),
+        "layers": [
+            {
+                "name": layer.name,
+                "channels": layer.channels,
+                "height": layer.height,
+                "width": layer.width,
+                "energy": explanation.energy(layer.name),
+            }
+            for layer in layers
+        ],
+        "methods": methods,
+        "presets": _presets(model, [layer.name for layer in layers]),
+        "colormaps": [
+            {"name": entry.name, "title": entry.title, "kind": entry.kind}
+            for entry in sc.render.COLORMAPS.values()
+        ],
+        "defaults": _defaults(explanation),
+    }
+    meta["keys"] = {"photo": photo.digest, "maps": _digest(values, meta)}
+    return _Content(
+        meta=MappingProxyType(meta),
+        maps=pa.table({"v": values}),
+        photo=pa.table({"b": pa.array([photo.jpeg], pa.binary())}),
+    )
+
+
+def _method(explanation: sc.Explanation, method: sc.Method, offsets: list[int]) -> dict[str, object]:
+    return {
+        "name": method.name,
+        "title": method.title,
+        "summary": method.summary,
+        "family": method.family,
+        "signed": method.signed,
+        "offsets": offsets,
+        # Per layer: why there is nothing to see, or None where there is something.
+        "constant": [
+            method.empty if explanation.constant(method.name, layer.name) else None
+            for layer in explanation.layers
+        ],
+    }
+
+
+def _box_on(photo: DisplayPhoto, box: tuple[float, float, float, float]) -> list[float]:
+    """The box in the pixels of the JPEG instead of the photo's own."""
+    across, down = photo.width / photo.original_size[0], photo.height / photo.original_size[1]
+    left, top, right, bottom = box
+    return [float(left * across), float(top * down), float(right * across), float(bottom * down)]
+
+
+def _presets(model: sc.ModelSpec, layers: list[str]) -> dict[str, dict[str, float]]:
+    """Title -> layer -> weight, at most 1: equal weights, weights rising with depth, the published ones."""
+    linear = sc.layer_weights(layers, "linear")
+    return {
+        "Uniform": dict.fromkeys(layers, 1.0),
+        "Linear": {layer: weight / max(linear) for layer, weight in zip(layers, linear, strict=True)},
+    } | {
+        title: {layer: float(weight) for layer, weight in weights.items()}
+        for title, weights in model.presets.items()
+        if set(weights) <= set(layers)
+    }
+
+
+def _defaults(explanation: sc.Explanation) -> dict[str, object]:
+    names = explanation.methods
+    left, right = (name if name in names else names[0] for name in DEFAULT_METHODS)
+    layer = explanation.layers[round(DEFAULT_DEPTH * (len(explanation.layers) - 1))]
+    return {
+        "left": left,
+        "right": right,
+        "layer": layer.name,
+        "opacity": DEFAULT_OPACITY,
+        "colormap": sc.render.DEFAULT_COLORMAP,
+    }
+
+
+def _digest(values: np.ndarray, meta: Mapping[str, object]) -> str:
+    """What the browser compares before it decodes maps again."""
+    digest = hashlib.sha256(values.tobytes())
+    digest.update(repr(sorted(meta.items())).encode())
+    return digest.hexdigest()[:32]
+
+
+@functools.cache
+def _lookup_tables() -> pa.Table:
+    tables = [np.asarray(entry.table, np.uint8).ravel() for entry in sc.render.COLORMAPS.values()]
+    return pa.table({"rgb": np.concatenate(tables)})
+
+
+@functools.cache
+def _component() -> ComponentRenderer:
+    return st.components.v2.component(
+        "normgrad_viewer",
+        html='<div class="viewer" data-testid="normgrad-viewer"></div>',
+        css=(SOURCES / "viewer.css").read_text(encoding="utf-8"),
+        js=join_modules(SOURCES, ENTRY),
+    )
+
+
+def _ignore() -> None:
+    """A callback for those who need none: the component reports its view only if there is one."""
+
+
+def join_modules(folder: Path, entry: str) -> str:
+    """The ES modules that `entry` imports, and it, as the one script that Streamlit takes.
+
+    Modules come in the order of their dependencies, without their import lines and `export` keywords (the
+    entry keeps its `export default`). They import names as they are, from each other only:
+    `import { a, b } from "./x.js";`.
+
+    Raises:
+        FileNotFoundError: a module that does not exist.
+        ValueError: a circular import, an import that is written otherwise or asks for a name its module
+            does not declare, or a name that two modules declare.
+    """
+    parts: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    _join(folder, entry, (), parts, owners)
+    return "\n".join(parts.values())
+
+
+def _join(
+    folder: Path, module: str, path: tuple[str, ...], parts: dict[str, str], owners: dict[str, str]
+) -> None:
+    if module in path:
+        raise ValueError(f"viewer modules import each other in a circle: {' -> '.join([*path, module])}")
+    if module in parts:
+        return
+    text = (folder / module).read_text(encoding="utf-8")
+    for match in _IMPORT.finditer(text):
+        _join(folder, match["module"], (*path, module), parts, owners)
+        for name in filter(None, (name.strip() for name in match["names"].split(","))):
+            if owners.get(name) != match["module"]:
+                raise ValueError(f"{module} imports {name!r}, which {match['module']} does not declare")
+    body = _IMPORT.sub("", text)
+    if re.search(r"^import\b", body, re.MULTILINE):
+        raise ValueError(f'{module} has an import that is not of the form `import {{ a }} from "./x.js";`')
+    for name in _DECLARATION.findall(body):
+        if name in owners:
+            raise ValueError(
+                f"{name!r} is declared in {owners[name]} and again in {module}; joined, they would clash"
+            )
+        owners[name] = module
+    parts[module] = _EXPORT.sub("", body)
