@@ -1,0 +1,17 @@
+"""NormGrad Studio as an ASGI application: `streamlit run app.py`.
+
+The script of every run is `pages/frame/main.py`. It does not lie beside the folder `pages/`: Streamlit
+would take that folder for a classic multi-page app and run a page without its frame.
+"""
+
+import streamlit as st
+
+from pages.frame import server
+
+app = st.App(
+    "pages/frame/main.py",
+    lifespan=server.lifespan,
+    routes=server.routes(),
+    middleware=server.middleware(),
+    on_script_error=server.on_script_error,
+)
