@@ -1,0 +1,349 @@
+"""The app as a person meets it: a real server, a real Chromium, real photos."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect
+
+import saliency_core as sc
+
+ROOT = Path(__file__).parents[1]
+SAMPLES = ROOT / "assets" / "samples"
+PAGES = ("compare", "mix")
+PATIENCE = 60_000
+
+
+@pytest.fixture(autouse=True)
+def _patience() -> Iterator[None]:
+    expect.set_options(timeout=PATIENCE)
+    yield
+    expect.set_options(timeout=5_000)
+
+
+@pytest.fixture(scope="module")
+def classifier() -> sc.Classifier:
+    return sc.load_classifier()
+
+
+def viewer(page: Page) -> Locator:
+    """The viewer, once it shows an explanation."""
+    found = page.get_by_test_id("normgrad-viewer")
+    expect(page.get_by_test_id("caption-left")).to_contain_text("%")
+    return found
+
+
+def view(page: Page) -> dict:
+    """What the viewer shows, as it says itself."""
+    return viewer(page).evaluate("element => element.normgradViewer.view()")
+
+
+def pixels(page: Page, side: str) -> np.ndarray:
+    """The colours really drawn on a panel's canvas, (448, 448, 3)."""
+    encoded = page.get_by_test_id(f"map-{side}").evaluate("canvas => canvas.toDataURL('image/png')")
+    image = Image.open(io.BytesIO(base64.b64decode(encoded.split(",")[1])))
+    assert np.asarray(image)[..., 3].min() == 255, "the map must be opaque; opacity belongs to the style"
+    return np.asarray(image.convert("RGB")).astype(int)
+
+
+def colours(values: np.ndarray) -> np.ndarray:
+    """What a map must look like on its own scale."""
+    unit = sc.render.scale(values, low=float(values.min()), high=float(values.max()))
+    return sc.render.colorize(unit, "magma").astype(int)
+
+
+def assert_drawn(page: Page, side: str, values: np.ndarray) -> None:
+    """The map drawn equals the values within 2 of 255 levels; magma's table turns levels into colours."""
+    table = sc.render.COLORMAPS["magma"].table.astype(int)
+    unit = sc.render.scale(values, low=float(values.min()), high=float(values.max()))
+    levels = np.floor(unit * 255 + 0.5).astype(int)
+    drawn = pixels(page, side)
+    distances = [np.abs(drawn - table[np.clip(levels + shift, 0, 255)]).max(axis=2) for shift in range(-2, 3)]
+    assert np.min(distances, axis=0).max() == 0
+
+
+def photo_file(path: Path, size: tuple[int, int] = (500, 375), source: str = "coffee.png") -> Path:
+    Image.open(SAMPLES / source).convert("RGB").resize(size).save(path)
+    return path
+
+
+def upload(page: Page, *files: Path) -> None:
+    page.locator("input[type=file]").first.set_input_files([str(file) for file in files])
+
+
+def complaints(page: Page) -> list[str]:
+    """Errors on the console and failed requests, from now on."""
+    found: list[str] = []
+    page.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    return found
+
+
+def sent_messages(page: Page) -> list[object]:
+    """Websocket frames from the browser to the server, from the next visit on."""
+    sent: list[object] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    return sent
+
+
+def drag(page: Page, slider: Locator, share: float, *, release: bool = True) -> None:
+    """Drag a range input with the mouse to a share of its width, in many small steps."""
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    assert box is not None
+    current = float(slider.input_value()) / float(slider.get_attribute("max"))
+    inner, y = box["width"] - 16, box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 8 + current * inner, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 8 + share * inner, y, steps=25)
+    if release:
+        page.mouse.up()
+
+
+@pytest.mark.parametrize("address", ["", *PAGES])
+def test_a_fresh_server_asked_first_for_any_address_shows_the_page_in_its_frame(
+    start_app: Callable[..., str], page: Page, address: str
+) -> None:
+    trouble = complaints(page)
+    page.goto(f"{start_app()}/{address}")
+    expect(page.get_by_role("heading", name="Mix layers" if address == "mix" else "Compare")).to_be_visible()
+    expect(page.get_by_test_id("stSidebar").get_by_text("Model", exact=True)).to_be_visible()
+    assert view(page)["left"] == "normgrad"
+    expect(page.get_by_text("Page not found")).to_have_count(0)
+    assert trouble == []
+
+
+def test_the_first_view_explains_a_sample_by_both_methods(app_url: str, page: Page) -> None:
+    page.goto(app_url)
+    expect(page.get_by_test_id("caption-left")).to_contain_text(
+        re.compile(r"NormGrad · blocks\.\d · .*cat \d+")
+    )
+    expect(page.get_by_test_id("caption-right")).to_contain_text("Grad-CAM")
+    expect(page).to_have_title(re.compile("Compare · NormGrad Studio"))
+
+
+def test_upload_class_and_weight_give_the_mix_that_combine_gives(
+    app_url: str, page: Page, tmp_path: Path, classifier: sc.Classifier
+) -> None:
+    file = photo_file(tmp_path / "my espresso.png")
+    page.goto(f"{app_url}/mix")
+    viewer(page)
+    upload(page, file)
+    expect(page.get_by_test_id("caption-left")).to_contain_text("espresso")
+    page.get_by_test_id("class").filter(has_text=re.compile("^cup")).click()
+    expect(page.get_by_test_id("caption-left")).to_contain_text(re.compile("cup [0-9.]+"))
+    drag(page, page.get_by_test_id("weight-blocks.1"), 0.25)
+    drag(page, page.get_by_test_id("weight-bn2"), 0.6)
+    shown = view(page)
+    weights = [shown["weights"][name] for name in classifier.default_layers]
+    assert weights != [1.0] * 8
+    explanation = sc.explain(classifier, sc.open_image(file), "cup")
+    for side in ("left", "right"):
+        maps = [explanation.map(shown[side], name) for name in classifier.default_layers]
+        assert_drawn(page, side, sc.combine(maps, weights, "product", size=(448, 448)))
+    page.get_by_role("radio", name="Sum").check()
+    maps = [explanation.map("normgrad", name) for name in classifier.default_layers]
+    expect(page.get_by_test_id("caption-left")).to_contain_text("sum")
+    assert_drawn(page, "left", sc.combine(maps, weights, "sum", size=(448, 448)))
+
+
+@pytest.mark.parametrize("method", list(sc.METHODS))
+def test_every_method_is_drawn_as_its_resized_map(
+    app_url: str, page: Page, classifier: sc.Classifier, method: str
+) -> None:
+    explanation = sc.explain(classifier, sc.open_image(SAMPLES / "chelsea.png"))
+    page.goto(f"{app_url}/compare?left={method}&layer=blocks.5&photo=chelsea")
+    assert view(page)["left"] == method
+    assert_drawn(page, "left", explanation.resized(method, "blocks.5", size=(448, 448)))
+
+
+def test_dragging_scrubbing_hovering_and_zooming_send_nothing_and_the_release_one_message(
+    app_url: str, page: Page
+) -> None:
+    sent = sent_messages(page)
+    page.goto(f"{app_url}/mix?photo=coffee")
+    viewer(page)
+    page.wait_for_load_state("networkidle")
+    before = len(sent)
+    drag(page, page.get_by_test_id("weight-blocks.4"), 0.3, release=False)
+    stage = page.get_by_test_id("stage-left")
+    stage.hover(position={"x": 60, "y": 60}, force=True)
+    assert len(sent) == before
+    page.mouse.up()
+    page.wait_for_url(re.compile("weights="))
+    assert len(sent) == before + 1
+    page.get_by_test_id("zoom-in").click()
+    stage.hover(position={"x": 120, "y": 90})
+    expect(page.get_by_test_id("readout")).to_contain_text("px")
+    assert len(sent) == before + 1
+
+
+def test_a_link_a_page_change_and_a_reload_keep_the_view(app_url: str, page: Page) -> None:
+    page.goto(
+        f"{app_url}/mix?photo=cat-above-coffee&class=967&fit=stretch&left=gradient&right=linear_approx"
+        "&layer=blocks.2&weights=0,0,0,0.5,1,1,0.25,1&how=sum&colormap=viridis"
+    )
+    expected = {"left": "gradient", "right": "linear_approx", "how": "sum", "colormap": "viridis"}
+
+    def assert_kept() -> None:
+        expect(page.get_by_test_id("caption-left")).to_contain_text("espresso")
+        shown = view(page)
+        assert expected.items() <= shown.items()
+        assert list(shown["weights"].values()) == [0, 0, 0, 0.5, 1, 1, 0.25, 1]
+        assert shown["layer"] == "blocks.2"
+
+    assert_kept()
+    page.get_by_role("link", name="Compare").click()
+    expect(page.get_by_role("heading", name="Compare")).to_be_visible()
+    expect(page.get_by_test_id("depth")).to_be_visible()
+    assert_kept()
+    page.wait_for_url(re.compile("photo=cat-above-coffee.*class=967|class=967.*photo=cat-above-coffee"))
+    page.reload()
+    assert_kept()
+    page.get_by_role("link", name="Mix layers").click()
+    expect(page.get_by_test_id("weight-bn2")).to_be_visible()
+    assert_kept()
+
+
+def test_a_link_with_nonsense_opens_the_defaults(app_url: str, page: Page) -> None:
+    page.goto(
+        f"{app_url}/compare?model=gpt&class=99999&photo=../../etc/passwd&left=<b>&layer=nowhere&weights=a,b&fit=1"
+    )
+    assert view(page)["left"] == "normgrad"
+    expect(page.get_by_test_id("caption-left")).to_contain_text("cat")
+
+
+def test_an_uploaded_photo_survives_page_changes(app_url: str, page: Page, tmp_path: Path) -> None:
+    page.goto(f"{app_url}/compare")
+    viewer(page)
+    upload(page, photo_file(tmp_path / "mine.webp"))
+    expect(page.get_by_test_id("caption-left")).to_contain_text("espresso")
+    page.get_by_role("link", name="Mix layers").click()
+    expect(page.get_by_test_id("weight-bn2")).to_be_visible()
+    expect(page.get_by_test_id("caption-left")).to_contain_text("espresso")
+
+
+def bad_files(folder: Path) -> dict[str, Path]:
+    """Files that are no usable photos, each wrong in its own way."""
+    good = photo_file(folder / "good.jpg").read_bytes()
+    content = {
+        "cut short.jpg": good[: len(good) // 3],
+        "text.jpg": b"This is no photo at all.",
+        "nothing.png": b"",
+    }
+    for name, data in content.items():
+        (folder / name).write_bytes(data)
+    Image.new("L", (1, 20_000)).save(folder / "strip.png")
+    Image.new("1", (8_000, 6_000)).save(folder / "huge.png")
+    Image.new("1", (30_000, 30_000)).save(folder / "bomb.png")
+    return {name: folder / name for name in (*content, "strip.png", "huge.png", "bomb.png")}
+
+
+def test_bad_files_get_one_sentence_each_and_the_previous_photo_stays(
+    app_url: str, page: Page, tmp_path: Path
+) -> None:
+    files = bad_files(tmp_path)
+    page.goto(f"{app_url}/compare?photo=camera")
+    expect(page.get_by_test_id("caption-left")).to_contain_text("tripod")
+    for name, file in files.items():
+        upload(page, file)
+        note = page.get_by_test_id("note").filter(has_text=name)
+        expect(note).to_be_visible()
+        text = note.inner_text()
+        assert "Traceback" not in text
+        assert "/" not in text.replace(name, "").replace("and/or", "")
+        expect(page.get_by_test_id("caption-left")).to_contain_text("tripod")
+    upload(page, photo_file(tmp_path / "fine.png"), files["text.jpg"])
+    expect(page.get_by_test_id("caption-left")).to_contain_text("espresso")
+
+
+def test_a_file_name_is_shown_as_text(app_url: str, page: Page, tmp_path: Path) -> None:
+    name = "**bold** <img src=x onerror=alert(1)> $x$.png"
+    page.goto(f"{app_url}/compare")
+    viewer(page)
+    upload(page, photo_file(tmp_path / name))
+    expect(page.get_by_test_id("caption-left")).to_contain_text("espresso")
+    expect(page.get_by_alt_text(name, exact=True).first).to_be_visible()
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_a_model_that_cannot_be_fetched_says_so_and_the_previous_one_stays(
+    start_app: Callable[..., str], page: Page, tmp_path: Path
+) -> None:
+    environment = {
+        "SALIENCY_MIRROR": "http://127.0.0.1:9",
+        "SALIENCY_WEIGHTS": str(tmp_path / "weights"),
+        "TORCH_HOME": str(tmp_path / "torch"),
+    }
+    page.goto(f"{start_app(environment)}/compare")
+    viewer(page)
+    page.get_by_test_id("stSidebar").get_by_role("combobox").first.click()
+    page.get_by_role("option", name=re.compile("ResNet-18")).click()
+    expect(page.get_by_test_id("note").filter(has_text="127.0.0.1:9 cannot be reached")).to_be_visible()
+    expect(page.get_by_test_id("caption-left")).to_contain_text("blocks.")
+
+
+def test_the_depth_scrubber_and_the_strip_work_by_keyboard(app_url: str, page: Page) -> None:
+    page.goto(f"{app_url}/compare?layer=blocks.3")
+    assert view(page)["layer"] == "blocks.3"
+    page.get_by_test_id("depth").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_test_id("caption-right")).to_contain_text("blocks.4")
+    page.keyboard.press("Home")
+    expect(page.get_by_test_id("caption-left")).to_contain_text("blocks.0")
+    page.get_by_test_id("thumb-right-bn2").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("caption-left")).to_contain_text("bn2")
+    page.get_by_test_id("stage-left").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_test_id("readout")).to_contain_text("px")
+
+
+def test_a_map_without_information_says_why(app_url: str, page: Page) -> None:
+    page.goto(f"{app_url}/compare?left=gradient&layer=bn2")
+    viewer(page)
+    expect(page.get_by_test_id("note-left")).to_contain_text("same everywhere")
+    expect(page.get_by_test_id("map-left")).to_be_hidden()
+    expect(page.get_by_test_id("map-right")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("address", PAGES)
+def test_a_phone_shows_the_page_without_scrolling_sideways(
+    app_url: str, browser: Browser, theme: str, address: str
+) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=theme)
+    page = context.new_page()
+    page.goto(f"{app_url}/{address}")
+    viewer(page)
+    width = page.evaluate("document.scrollingElement.scrollWidth")
+    stage = page.get_by_test_id("stage-left").bounding_box()
+    background = page.get_by_test_id("stApp").evaluate("e => getComputedStyle(e).backgroundColor")
+    context.close()
+    assert width == 390
+    assert stage["width"] >= 150
+    assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 19, 24)"}[theme]
+
+
+@pytest.mark.parametrize("fit", list(sc.FITS))
+def test_the_map_lies_exactly_on_what_the_network_saw(
+    app_url: str, page: Page, classifier: sc.Classifier, fit: str
+) -> None:
+    image = sc.open_image(SAMPLES / "rocket.jpg")
+    left, top, right, bottom = classifier.prepare(image, fit)[1]
+    page.goto(f"{app_url}/compare?photo=rocket&fit={fit}")
+    viewer(page)
+    photo = page.locator("img.photo").first.bounding_box()
+    drawn = page.get_by_test_id("map-left").bounding_box()
+    across, down = photo["width"] / image.width, photo["height"] / image.height
+    assert drawn["x"] == pytest.approx(photo["x"] + left * across, abs=1)
+    assert drawn["y"] == pytest.approx(photo["y"] + top * down, abs=1)
+    assert drawn["width"] == pytest.approx((right - left) * across, abs=1)
+    assert drawn["height"] == pytest.approx((bottom - top) * down, abs=1)
