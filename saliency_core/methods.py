@@ -81,7 +81,7 @@ for _method in (
     Method(
         name="normgrad",
         title="NormGrad",
-        summary="How much each place would move the weights of an identity 1 × 1 convolution put here.",
+        summary="How much each place would move an identity 1\u00a0×\u00a01 convolution put here.",
         formula=r"\lVert x_u \rVert \, \lVert g_u \rVert",
         reference=PAPER,
         url=PAPER_URL,

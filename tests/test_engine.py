@@ -1,6 +1,9 @@
+import functools
+import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,13 @@ import saliency_core as sc
 from saliency_core.engine import SharedCache
 from saliency_core.weights import Download, Embedded
 from tests.networks import SIDE, InPlaceNet, seeded
+
+
+class QuietFiles(SimpleHTTPRequestHandler):
+    """A file server that keeps the test's output quiet."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 def photo(seed: int = 0) -> Image.Image:
@@ -134,6 +144,28 @@ def test_loading_in_the_background_ends_with_the_model_in_memory(engine: sc.Engi
     engine.classifier("tiny")  # joins the load under way
     assert engine.is_loaded("tiny")
     assert engine.start_loading("tiny").done
+
+
+def test_a_model_is_fetched_in_the_background_with_its_progress(
+    spec: sc.ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    content = (tmp_path / "tiny.pth").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    handler = functools.partial(QuietFiles, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = Download(f"http://127.0.0.1:{server.server_port}/tiny.pth", digest[:8], len(content))
+        models = {"tiny": replace(spec, source=source)}
+        engine = sc.Engine("cpu", models=models, weights_dir=tmp_path / "weights")
+        assert not engine.is_local("tiny")
+        assert engine.start_loading("tiny").total == len(content)
+        engine.classifier("tiny")
+        server.shutdown()
+    state = engine.loading("tiny")
+    assert (state.received, state.total, state.error) == (len(content), len(content), None)
+    assert engine.is_local("tiny")
+    assert (tmp_path / "weights" / "tiny.pth").read_bytes() == content
 
 
 def test_a_failed_load_leaves_a_sentence_and_can_be_tried_again(engine: sc.Engine, tmp_path: Path) -> None:
