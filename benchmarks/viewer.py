@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.measure import Row
+from tests.serving import CHROMIUM_FLAGS, START_SECONDS, find_chromium, running_app
 
-ROOT = Path(__file__).parent.parent
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 FRAME_MS = 1000 / 60
 STEPS = 120
-START_SECONDS = 60
 FIRST_VIEW_SECONDS = 10
 
 # From the event's own time stamp to the first task after the frame in which it was drawn.
@@ -49,50 +31,15 @@ WATCH = """element => {
 }"""
 
 
-@contextmanager
-def running_app() -> Iterator[tuple[str, float]]:
-    """The app on a free port: its address, and the moment it was started."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    options = ["--server.address", "127.0.0.1", "--server.port", str(port)]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", *options]
-    started = time.monotonic()
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            while not _healthy(address):
-                if process.poll() is not None or time.monotonic() - started > START_SECONDS:
-                    log.seek(0)
-                    raise RuntimeError(f"the app did not start:\n{log.read().decode(errors='replace')}")
-                time.sleep(0.05)
-            yield address, started
-        finally:
-            process.terminate()
-            process.wait(timeout=10)
-
-
-def _healthy(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5) as reply:
-            return bool(reply.read() == b"ok")
-    except (urllib.error.URLError, ConnectionError):
-        return False
-
-
-def _chromium() -> str:
-    named = os.environ.get("CHROMIUM")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if not (named or found):
-        raise RuntimeError("no Chromium was found; install it or name one with CHROMIUM=/path/to/chromium")
-    return named or str(found)
-
-
 def rows() -> Iterator[Row]:
     """First view, then drags on the mix page and scrubs on the compare page, each in one session."""
-    with running_app() as (address, started), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_chromium(), args=list(FLAGS))
+    chromium, started = find_chromium(), time.monotonic()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_app(Path(folder) / "server.log") as address,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         sent: list[object] = []
         page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))

@@ -2,87 +2,23 @@
 
 from __future__ import annotations
 
-import http.client
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-ROOT = Path(__file__).parents[1]
-START_SECONDS = 60
-
-CHROMIUM_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+from tests.serving import CHROMIUM_FLAGS, find_chromium, running_app
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium that runs; without one the test fails, it is not skipped."""
-    found = subprocess.run([ROOT / ".ci" / "browser", "--find"], capture_output=True, text=True, check=False)
-    if found.returncode:
-        pytest.fail(found.stderr.strip(), pytrace=False)
-    return found.stdout.strip()
-
-
-@contextmanager
-def running_app(log: Path, env: dict[str, str] | None = None) -> Iterator[str]:
-    """The app in a process of its own, from its first healthy answer on; yields its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.address", "127.0.0.1"]
-    command += ["--server.port", str(port), "--server.headless", "true"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
-        )
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not _healthy(port):
-            try:
-                process.wait(timeout=0.1)
-            except subprocess.TimeoutExpired:
-                if time.monotonic() < deadline:
-                    continue
-                pytest.fail(f"the app was not healthy after {START_SECONDS} s:\n{_tail(log)}", pytrace=False)
-            pytest.fail(f"the app ended with {process.returncode}:\n{_tail(log)}", pytrace=False)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _healthy(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/_stcore/health")
-        return connection.getresponse().read() == b"ok"
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _tail(log: Path) -> str:
-    return log.read_text(errors="replace")[-4000:]
+        return find_chromium()
+    except RuntimeError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def test_a_fresh_server_asked_first_for_any_address_shows_the_page_in_its_frame(
     trouble = complaints(page)
     page.goto(f"{start_app()}/{address}")
     expect(page.get_by_role("heading", name="Mix layers" if address == "mix" else "Compare")).to_be_visible()
-    expect(page.get_by_test_id("stSidebar").get_by_text("Model", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="Model")).to_be_visible()
     assert view(page)["left"] == "normgrad"
     expect(page.get_by_text("Page not found")).to_have_count(0)
     assert trouble == []
