@@ -15,12 +15,20 @@ from saliency_core.classifier import Classifier
 from saliency_core.combine import combine, layer_weights
 from saliency_core.devices import choose_device
 from saliency_core.engine import Engine, Loading
-from saliency_core.errors import LayerError, NonFiniteError, TargetError, UnknownNameError, WeightsError
+from saliency_core.errors import (
+    LayerError,
+    NonFiniteError,
+    TargetError,
+    UnavailableError,
+    UnknownNameError,
+    WeightsError,
+)
 from saliency_core.explain import Explanation, explain
 from saliency_core.framework import framework
 from saliency_core.images import ImageError, open_image
 from saliency_core.layers import Layer
-from saliency_core.methods import METHODS, Method
+from saliency_core.methods import METHODS, Method, cell_method, unavailable
+from saliency_core.metrics import rank_correlation
 from saliency_core.models import DEFAULT_MODEL, MODELS, ModelSpec, load_classifier
 from saliency_core.preprocess import FITS, Fit, Preprocess
 
@@ -44,9 +52,11 @@ __all__ = [
     "NonFiniteError",
     "Preprocess",
     "TargetError",
+    "UnavailableError",
     "UnknownNameError",
     "WeightsError",
     "capture",
+    "cell_method",
     "choose_device",
     "combine",
     "explain",
@@ -54,5 +64,7 @@ __all__ = [
     "layer_weights",
     "load_classifier",
     "open_image",
+    "rank_correlation",
     "render",
+    "unavailable",
 ]

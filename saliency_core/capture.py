@@ -3,22 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from saliency_core.classifier import Classifier
 from saliency_core.errors import LayerError, NonFiniteError, TargetError
-from saliency_core.layers import choose_layers
+from saliency_core.functions import ConvolutionLog
+from saliency_core.layers import INPUT, choose_layers
+from saliency_core.rules import BackwardRule, Pass
+from saliency_core.terms import Terms
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """What a layer that is a convolution really convolved, after any padding it did itself."""
+
+    inputs: Tensor
+    """(N, C_in, H_in, W_in)."""
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int] | int
+    padding: tuple[int, int] | int | str
+    dilation: tuple[int, int] | int
+    groups: int
 
 
 @dataclass(frozen=True)
 class LayerCapture:
-    """A layer's output ``x`` and ``g = dy_c/dx`` for the class logit ``y_c``, both (N, C, H, W)."""
+    """A layer's output ``x`` and ``g = dy_c/dx`` for the class logit ``y_c``, both (N, C, H, W).
+
+    Under a rule of modified backpropagation the gradient is that rule's signal.
+    """
 
     activation: Tensor
     gradient: Tensor
+    convolution: Convolution | None = None
+
+    @cached_property
+    def terms(self) -> Terms:
+        """The sums, norms and maxima that methods share."""
+        return Terms(self.activation, self.gradient)
 
 
 @dataclass(frozen=True)
@@ -35,6 +63,9 @@ def capture(
     batch: Tensor,
     target: int | str | Sequence[int | str] | None = None,
     layers: Iterable[str] | None = None,
+    *,
+    rule: BackwardRule | None = None,
+    convolutions: bool = False,
 ) -> Capture:
     """Activation and gradient of a class logit at several layers, from one forward and one backward pass.
 
@@ -46,7 +77,9 @@ def capture(
     Args:
         batch: (N, 3, H, W), prepared inputs.
         target: a class index or label for all images, one per image, or None for each one's most likely.
-        layers: names; the classifier's default stages if None.
+        layers: names; the classifier's default stages if None; ``"input"`` is the network's input.
+        rule: another backward rule, whose signal takes the gradient's place.
+        convolutions: also note what went into the layers that are convolutions.
 
     Raises:
         LayerError: an unknown layer, or one that the class score does not depend on.
@@ -54,14 +87,20 @@ def capture(
         NonFiniteError: the network's scores contain NaN or infinity.
     """
     names = classifier.default_layers if layers is None else choose_layers(classifier.survey, layers)
-    wanted = frozenset(names)
+    contrast = classifier.default_layers[-1] if rule is not None and rule.contrastive else None
+    wanted = frozenset(names) | ({contrast} if contrast else frozenset())
     recorded: dict[str, Tensor] = {}
+    called: dict[str, Convolution] = {}
+    log = ConvolutionLog() if convolutions else None
+    state, replacing = (None, nullcontext()) if rule is None else rule.begin()
 
     def visit(name: str, output: object) -> Tensor | None:
         if name not in wanted:
             return None
         if name in recorded or not isinstance(output, Tensor) or output.ndim != 4:
             raise LayerError(f"no map at layer {name!r} for this input: it needs one (N, C, H, W) output")
+        if log is not None and output is log.result:
+            called[name] = _convolution(log.call)
         # Where no gradient is tracked yet the graph starts here: nothing before it is stored.
         kept = output if output.requires_grad else output.detach().requires_grad_()
         recorded[name] = kept
@@ -69,7 +108,10 @@ def capture(
 
     with torch.inference_mode(False), torch.enable_grad():
         inputs = classifier.to_device(batch).clone()
-        with classifier.taps.recording(visit):
+        if INPUT in wanted:
+            recorded[INPUT] = inputs.requires_grad_()
+            inputs = inputs.clone()
+        with classifier.taps.recording(visit), log or nullcontext(), replacing:
             logits = classifier.module(inputs)
         if not torch.isfinite(logits).all():
             raise NonFiniteError(
@@ -81,12 +123,39 @@ def capture(
         if not score.requires_grad:
             raise LayerError(f"the class score does not depend on {', '.join(names)}; choose other layers")
         outputs = [recorded[name] for name in names]
-        gradients = torch.autograd.grad(score, outputs, allow_unused=True)
-    for name, gradient in zip(names, gradients, strict=True):
+        gradients: tuple[Tensor | None, ...]
+        if contrast is None or state is None:
+            gradients = torch.autograd.grad(score, outputs, allow_unused=True)
+        else:
+            gradients = _contrast(score, recorded[contrast], outputs, state)
+    captured: dict[str, LayerCapture] = {}
+    for name, x, gradient in zip(names, outputs, gradients, strict=True):
         if gradient is None:
-            raise LayerError(f"the class score does not depend on layer {name!r}; choose another one")
-    pairs = zip(names, outputs, gradients, strict=True)
-    return Capture(logits.detach(), targets, {name: LayerCapture(x.detach(), g) for name, x, g in pairs})
+            behind = f"it lies behind {contrast!r}, where the classes are contrasted"
+            reason = "the class score does not depend on it" if contrast is None else behind
+            raise LayerError(f"nothing comes back to layer {name!r}: {reason}; choose another one")
+        captured[name] = LayerCapture(x.detach(), gradient, called.get(name))
+    return Capture(logits.detach(), targets, captured)
+
+
+def _contrast(score: Tensor, top: Tensor, outputs: list[Tensor], state: Pass) -> tuple[Tensor | None, ...]:
+    """The signal for the class minus the one for all others at ``top``, then on to the outputs."""
+    (signal,) = torch.autograd.grad(score, top, retain_graph=True)
+    state.negated = True
+    (others,) = torch.autograd.grad(score, top, retain_graph=True)
+    state.negated = False
+    return torch.autograd.grad(top, outputs, signal - others, allow_unused=True)
+
+
+def _convolution(call: Mapping[str, Any]) -> Convolution:
+    return Convolution(
+        inputs=call["input"].detach(),
+        kernel_size=tuple(call["weight"].shape[2:]),
+        stride=call.get("stride", 1),
+        padding=call.get("padding", 0),
+        dilation=call.get("dilation", 1),
+        groups=call.get("groups", 1),
+    )
 
 
 def _targets(

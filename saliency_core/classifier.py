@@ -53,6 +53,7 @@ class Classifier:
             raise TypeError(f"module is a {type(module).__name__}; expected a torch.nn.Module")
         self.module = shared_tree(module).eval()
         self.taps = Taps(self.module)
+        self.modules = dict(self.module.named_modules())
         self.preprocess = preprocess or Preprocess()
         parameter = next(chain(self.module.parameters(), self.module.buffers()), torch.empty(0))
         self.device, self.dtype = parameter.device, parameter.dtype

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
@@ -188,8 +188,9 @@ class Engine:
         target: int | str | None = None,
         fit: str = "crop",
         digest: str | None = None,
+        methods: Sequence[str] | None = None,
     ) -> Explanation:
-        """The explanation of a photo, cached by content: photo, model, class and fit.
+        """The explanation of a photo, cached by content: photo, model, class, fit and methods.
 
         ``digest`` is the SHA-256 of the photo's file where the caller knows it; taken from the pixels
         otherwise. Raises as :func:`saliency_core.explain` and :func:`saliency_core.load_classifier`.
@@ -201,11 +202,14 @@ class Engine:
         if index is None:
             index = self._most_likely.peek(question)
 
-        def compute() -> Explanation:
-            with self._compute:
-                return explain(classifier, image, index, fit=fit)
+        asked = None if methods is None else tuple(methods)
 
-        explanation = self.cache.get((*question, index), compute, lambda result: (*question, result.target))
+        def compute() -> Explanation:
+            return explain(classifier, image, index, methods=asked, fit=fit, gate=self._compute)
+
+        explanation = self.cache.get(
+            (*question, index, asked), compute, lambda result: (*question, result.target, asked)
+        )
         if index is None:
             self._most_likely.put(question, explanation.target)
         return explanation

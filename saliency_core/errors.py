@@ -17,6 +17,10 @@ class TargetError(ValueError):
     """A class that the network does not have."""
 
 
+class UnavailableError(ValueError):
+    """A method that is not defined for this network or layer."""
+
+
 class NonFiniteError(ValueError):
     """A network whose output, gradient or map contains NaN or infinity."""
 

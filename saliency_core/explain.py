@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -13,14 +13,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from saliency_core.capture import capture
+from saliency_core.baselines import BASELINES, OPEN, Gate, Step, ignore
+from saliency_core.capture import Capture, capture
 from saliency_core.classifier import Classifier
 from saliency_core.combine import FloatMap, is_constant, normalise, resize
-from saliency_core.errors import NonFiniteError
-from saliency_core.layers import Layer
-from saliency_core.methods import METHODS, surviving_energy
+from saliency_core.errors import NonFiniteError, UnavailableError
+from saliency_core.layers import INPUT, Layer, choose_layers
+from saliency_core.methods import METHODS, surviving_energy, unavailable
 from saliency_core.preprocess import Box
 from saliency_core.registry import unknown
+
+SINGLE_PASS = tuple(
+    name for name, method in METHODS.items() if method.cost == "single" and method.where == "any"
+)
+"""The methods that one forward and one backward pass give at every layer."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +49,23 @@ class Explanation:
     _maps: Mapping[tuple[str, str], FloatMap] = field(repr=False)
     _energy: Mapping[str, float] = field(repr=False)
 
+    def has(self, method: str, layer: str) -> bool:
+        """Whether there is a map of this method at this layer."""
+        return (method, layer) in self._maps
+
+    def layers_of(self, method: str) -> tuple[Layer, ...]:
+        """The layers at which this method has a map: all that were asked, or the input alone."""
+        if method not in self.methods:
+            raise ValueError(unknown("method", method, self.methods))
+        found = tuple(layer for layer in self.layers if (method, layer.name) in self._maps)
+        return found or (Layer(INPUT, 3, *self.size),)
+
     def map(self, method: str, layer: str) -> FloatMap:
         """The raw map, float32 (height, width) of the layer, read-only."""
         try:
             return self._maps[method, layer]
         except KeyError:
-            names = tuple(layer.name for layer in self.layers)
-            if method not in self.methods:
-                raise ValueError(unknown("method", method, self.methods)) from None
+            names = tuple(each.name for each in self.layers_of(method))
             raise ValueError(unknown("layer", layer, names)) from None
 
     def resized(self, method: str, layer: str, size: tuple[int, int] = (224, 224)) -> FloatMap:
@@ -73,6 +88,21 @@ class Explanation:
         share = self._energy[layer]
         return None if math.isnan(share) else min(share, 1.0)
 
+    def joined(self, other: Explanation) -> Explanation:
+        """This explanation with the methods of another one of the same photo, class and layers as well.
+
+        Raises ``ValueError`` when the two explain something else.
+        """
+        if (self.target, self.layers, self.box) != (other.target, other.layers, other.box):
+            raise ValueError(
+                "these explanations are of different photos, classes or layers and cannot be joined"
+            )
+        return replace(
+            self,
+            methods=tuple(dict.fromkeys((*self.methods, *other.methods))),
+            _maps={**self._maps, **other._maps},
+        )
+
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""
@@ -87,18 +117,26 @@ def explain(
     methods: Iterable[str] | None = None,
     *,
     fit: str = "crop",
+    step: Step = ignore,
+    gate: Gate = OPEN,
 ) -> Explanation:
-    """Explain one photo: one forward and one backward pass, every method at every layer.
+    """Explain one photo: one forward and one backward pass, every single-pass method at every layer.
+
+    Methods with a backward rule of their own take one more pass each, for all layers together. Baselines take
+    many passes; their map is at the layer ``"input"``.
 
     Args:
         image: a PIL image, or a prepared tensor (1, 3, H, W).
         target: class index or label; the most likely class if None.
-        layers: the classifier's default stages if None; any of ``classifier.layers`` by name.
-        methods: every registered method if None.
+        layers: the classifier's default stages if None; any of ``classifier.layers`` by name, or ``"input"``.
+        methods: every method of the single pass if None.
         fit: how a PIL image is laid into the input: ``"crop"``, ``"stretch"`` or ``"pad"``.
+        step: called with (passes done, passes in all) by the baselines; what it raises stops them.
+        gate: entered for every batch of passes, a lock for instance.
 
     Raises:
-        ValueError: an unknown name (with the choices), a batch of more than one, or NaN in the network.
+        ValueError: an unknown name (with the choices), a method that is not defined here (with the reason),
+            a batch of more than one, or NaN in the network.
         TypeError: an image that is neither.
 
     >>> e = explain(load_classifier("tf_efficientnet_lite0"), open_image("cat.jpg"))  # doctest: +SKIP
@@ -106,43 +144,72 @@ def explain(
     (14, 14)
     """
     names = _methods(methods)
+    layers = classifier.default_layers if layers is None else choose_layers(classifier.survey, layers)
+    _check_available(classifier, names, layers)
     start = time.perf_counter()
-    if isinstance(image, Tensor):
-        if image.ndim != 4 or len(image) != 1:
-            raise ValueError(
-                f"image has shape {tuple(image.shape)}; expected one prepared image (1, 3, H, W)"
-            )
-        batch, (height, width) = image, (int(image.shape[2]), int(image.shape[3]))
-        box: Box = (0.0, 0.0, float(width), float(height))
-    else:
-        batch, box = classifier.prepare(image, fit)
-        height, width = batch.shape[2:]
-    captured = capture(classifier, batch, target, layers)
+    batch, box = _prepared(classifier, image, fit)
     maps: dict[tuple[str, str], Tensor] = {}
+    with gate:
+        first = capture(classifier, batch, target, layers, convolutions=_wants(names, "convolution"))
+        maps |= _maps_of(first, [name for name in names if METHODS[name].cost == "single"])
+    index = int(first.targets[0])
+    for rule in dict.fromkeys(METHODS[name].rule for name in names if METHODS[name].cost == "backward"):
+        with gate:
+            second = capture(classifier, batch, index, layers, rule=rule)
+            maps |= _maps_of(second, [name for name in names if METHODS[name].rule is rule])
+    for name in (name for name in names if METHODS[name].cost == "passes"):
+        maps[name, INPUT] = BASELINES[name].compute(classifier, batch, index, step=step, gate=gate)
     with torch.no_grad():
-        for layer, pair in captured.layers.items():
-            maps |= {(name, layer): METHODS[name](pair)[0] for name in names}
-        energies = torch.cat([surviving_energy(pair) for pair in captured.layers.values()])
-        arrays = _to_host([captured.logits[0].softmax(0), energies, *maps.values()])
+        energies = torch.cat([surviving_energy(pair) for pair in first.layers.values()])
+        arrays = _to_host([first.logits[0].softmax(0), energies, *maps.values()])
     probabilities, shares, planes = arrays[0], arrays[1], dict(zip(maps, arrays[2:], strict=True))
     _check_finite(planes)
-    index = int(captured.targets[0])
     return Explanation(
         target=index,
         label=classifier.labels[index],
         probabilities=probabilities,
-        layers=tuple(Layer(name, *pair.activation.shape[1:]) for name, pair in captured.layers.items()),
+        layers=tuple(Layer(name, *pair.activation.shape[1:]) for name, pair in first.layers.items()),
         methods=names,
         box=box,
-        size=(height, width),
+        size=(int(batch.shape[2]), int(batch.shape[3])),
         seconds=time.perf_counter() - start,
         _maps=planes,
-        _energy=dict(zip(captured.layers, shares.tolist(), strict=True)),
+        _energy=dict(zip(first.layers, shares.tolist(), strict=True)),
     )
 
 
+def _prepared(classifier: Classifier, image: Image.Image | Tensor, fit: str) -> tuple[Tensor, Box]:
+    """The input (1, 3, H, W) and what it shows."""
+    if not isinstance(image, Tensor):
+        return classifier.prepare(image, fit)
+    if image.ndim != 4 or len(image) != 1:
+        raise ValueError(f"image has shape {tuple(image.shape)}; expected one prepared image (1, 3, H, W)")
+    return image, (0.0, 0.0, float(image.shape[3]), float(image.shape[2]))
+
+
+def _maps_of(captured: Capture, names: list[str]) -> dict[tuple[str, str], Tensor]:
+    with torch.no_grad():
+        return {
+            (name, layer): METHODS[name](pair)[0] for layer, pair in captured.layers.items() for name in names
+        }
+
+
+def _wants(names: Iterable[str], where: str) -> bool:
+    return any(METHODS[name].where == where for name in names)
+
+
+def _check_available(classifier: Classifier, names: Iterable[str], layers: Iterable[str]) -> None:
+    for name in names:
+        for layer in layers:
+            reason = unavailable(classifier, name, layer)
+            if reason is not None:
+                raise UnavailableError(f"{METHODS[name].title} is not available: {reason}")
+
+
 def _methods(methods: Iterable[str] | None) -> tuple[str, ...]:
-    names = tuple(METHODS) if methods is None else (methods,) if isinstance(methods, str) else tuple(methods)
+    if methods is None:
+        return SINGLE_PASS
+    names = (methods,) if isinstance(methods, str) else tuple(methods)
     for name in names:
         METHODS[name]
     if not names:

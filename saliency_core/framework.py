@@ -20,15 +20,15 @@ Vedaldi, *There and Back Again: Revisiting Backpropagation Saliency Methods*, CV
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from saliency_core.registry import unknown
+from saliency_core.terms import Terms, box, highest, lowest, square_sum
 
-Cell = Callable[[Tensor, Tensor], Tensor]
+Cell = Callable[[Terms], Tensor]
 EXTRACTS = ("bias", "scaling", "conv1x1", "conv3x3", "conv3x3_depthwise")
 AGGREGATES = ("sum", "norm", "filter_norm", "max")
 
@@ -59,7 +59,7 @@ def framework(activation: Tensor, gradient: Tensor, *, extract: str, aggregate: 
     if activation.shape != gradient.shape or activation.ndim != 4:
         shapes = f"{tuple(activation.shape)} and {tuple(gradient.shape)}"
         raise ValueError(f"activation and gradient have shapes {shapes}; expected the same (N, C, H, W)")
-    return CELLS[extract, aggregate](activation, gradient)
+    return CELLS[extract, aggregate](Terms(activation, gradient))
 
 
 def _aggregate(share: Tensor, aggregate: str) -> Tensor:
@@ -68,109 +68,62 @@ def _aggregate(share: Tensor, aggregate: str) -> Tensor:
         return share.sum(dim=1)
     if aggregate == "max":
         return share.amax(dim=1)
-    return _norm(share if aggregate == "norm" else share.relu())
-
-
-def _norm(values: Tensor) -> Tensor:
-    """Euclidean norm over the channels, (N, C, H, W) -> (N, H, W)."""
-    # Not torch.linalg.vector_norm: over a strided dimension it is thirty times slower on the CPU.
-    return values.square().sum(dim=1).sqrt()
-
-
-def _box(values: Tensor) -> Tensor:
-    """Sum over the 3 × 3 neighbourhood with zero padding, on (N, C, H, W) or (N, H, W)."""
-    return F.avg_pool2d(values, 3, stride=1, padding=1, divisor_override=1)
-
-
-def _highest(values: Tensor) -> Tensor:
-    """Maximum over the zero-padded 3 × 3 neighbourhood, where the zeros count."""
-    return F.max_pool2d(F.pad(values, (1, 1, 1, 1)), 3, stride=1)
-
-
-def _lowest(values: Tensor) -> Tensor:
-    return -_highest(-values)
+    return square_sum(share if aggregate == "norm" else share.relu()).sqrt()
 
 
 def _scaling(aggregate: str) -> Cell:
-    return lambda x, g: _aggregate(x * g, aggregate)
-
-
-def _bias(aggregate: str) -> Cell:
-    return lambda x, g: _aggregate(g, aggregate)
-
-
-def _conv1x1_sum(x: Tensor, g: Tensor) -> Tensor:
-    return x.sum(dim=1) * g.sum(dim=1)
-
-
-def _conv1x1_norm(x: Tensor, g: Tensor) -> Tensor:
-    return _norm(x) * _norm(g)
-
-
-def _conv1x1_filter_norm(x: Tensor, g: Tensor) -> Tensor:
-    return torch.hypot(_norm(x.relu()) * _norm(g.relu()), _norm((-x).relu()) * _norm((-g).relu()))
+    return lambda t: _aggregate(t.product, aggregate)
 
 
 def _largest_product(x_high: Tensor, x_low: Tensor, g_high: Tensor, g_low: Tensor) -> Tensor:
     """Largest product of a value in [x_low, x_high] and one in [g_low, g_high]."""
-    products = (x_high * g_high, x_high * g_low, x_low * g_high, x_low * g_low)
-    return torch.stack(products).amax(dim=0)
+    high = torch.maximum(x_high * g_high, x_high * g_low)
+    return torch.maximum(high, torch.maximum(x_low * g_high, x_low * g_low))
 
 
-def _conv1x1_max(x: Tensor, g: Tensor) -> Tensor:
-    return _largest_product(x.amax(dim=1), x.amin(dim=1), g.amax(dim=1), g.amin(dim=1))
+def _product_of_norms(x_square: Tensor, g_square: Tensor) -> Tensor:
+    """The roots before the product: small gradients must not underflow."""
+    return x_square.sqrt() * g_square.sqrt()
 
 
-def _conv3x3_sum(x: Tensor, g: Tensor) -> Tensor:
-    return _box(x.sum(dim=1)) * g.sum(dim=1)
+def _conv1x1_filter_norm(t: Terms) -> Tensor:
+    up = _product_of_norms(t.x_up_square, t.g_up_square)
+    return torch.hypot(up, _product_of_norms(t.x_down_square, t.g_down_square))
 
 
-def _conv3x3_norm(x: Tensor, g: Tensor) -> Tensor:
-    return _box(_norm(x).square()).sqrt() * _norm(g)
+def _conv3x3_filter_norm(t: Terms) -> Tensor:
+    up = _product_of_norms(box(t.x_up_square), t.g_up_square)
+    return torch.hypot(up, _product_of_norms(box(t.x_down_square), t.g_down_square))
 
 
-def _conv3x3_filter_norm(x: Tensor, g: Tensor) -> Tensor:
-    positive = _box(_norm(x.relu()).square()).sqrt() * _norm(g.relu())
-    negative = _box(_norm((-x).relu()).square()).sqrt() * _norm((-g).relu())
-    return torch.hypot(positive, negative)
+def _depthwise_filter_norm(t: Terms) -> Tensor:
+    if t.x_is_positive:
+        return (t.x_boxed_square * t.g_up.square()).sum(dim=1).sqrt()
+    up = box(t.x_up.square()) * t.g_up.square()
+    down = box(t.x_down.square()) * t.g_down.square()
+    return (up + down).sum(dim=1).sqrt()
 
 
-def _conv3x3_max(x: Tensor, g: Tensor) -> Tensor:
-    high, low = _highest(x.amax(dim=1)), _lowest(x.amin(dim=1))
-    return _largest_product(high, low, g.amax(dim=1), g.amin(dim=1))
+def _depthwise_max(t: Terms) -> Tensor:
+    return torch.maximum(highest(t.x) * t.g, lowest(t.x) * t.g).amax(dim=1)
 
 
-def _depthwise_sum(x: Tensor, g: Tensor) -> Tensor:
-    return (_box(x) * g).sum(dim=1)
-
-
-def _depthwise_norm(x: Tensor, g: Tensor) -> Tensor:
-    return (_box(x.square()) * g.square()).sum(dim=1).sqrt()
-
-
-def _depthwise_filter_norm(x: Tensor, g: Tensor) -> Tensor:
-    positive = _box(x.relu().square()) * g.relu().square()
-    negative = _box((-x).relu().square()) * (-g).relu().square()
-    return (positive + negative).sum(dim=1).sqrt()
-
-
-def _depthwise_max(x: Tensor, g: Tensor) -> Tensor:
-    return torch.maximum(_highest(x) * g, _lowest(x) * g).amax(dim=1)
-
-
-CELLS: dict[tuple[str, str], Cell] = {
-    **{("bias", aggregate): _bias(aggregate) for aggregate in AGGREGATES},
+CELLS: Mapping[tuple[str, str], Cell] = {
+    ("bias", "sum"): lambda t: t.g_sum,
+    ("bias", "norm"): lambda t: t.g_square.sqrt(),
+    ("bias", "filter_norm"): lambda t: t.g_up_square.sqrt(),
+    ("bias", "max"): lambda t: t.g_max,
     **{("scaling", aggregate): _scaling(aggregate) for aggregate in AGGREGATES},
-    ("conv1x1", "sum"): _conv1x1_sum,
-    ("conv1x1", "norm"): _conv1x1_norm,
+    ("conv1x1", "sum"): lambda t: t.x_sum * t.g_sum,
+    ("conv1x1", "norm"): lambda t: _product_of_norms(t.x_square, t.g_square),
     ("conv1x1", "filter_norm"): _conv1x1_filter_norm,
-    ("conv1x1", "max"): _conv1x1_max,
-    ("conv3x3", "sum"): _conv3x3_sum,
-    ("conv3x3", "norm"): _conv3x3_norm,
+    ("conv1x1", "max"): lambda t: _largest_product(t.x_max, t.x_min, t.g_max, t.g_min),
+    ("conv3x3", "sum"): lambda t: box(t.x_sum) * t.g_sum,
+    ("conv3x3", "norm"): lambda t: _product_of_norms(box(t.x_square), t.g_square),
     ("conv3x3", "filter_norm"): _conv3x3_filter_norm,
-    ("conv3x3", "max"): _conv3x3_max,
-    ("conv3x3_depthwise", "sum"): _depthwise_sum,
-    ("conv3x3_depthwise", "norm"): _depthwise_norm,
+    ("conv3x3", "max"): lambda t: _largest_product(highest(t.x_max), lowest(t.x_min), t.g_max, t.g_min),
+    ("conv3x3_depthwise", "sum"): lambda t: (box(t.x) * t.g).sum(dim=1),
+    ("conv3x3_depthwise", "norm"): lambda t: (t.x_boxed_square * t.g.square()).sum(dim=1).sqrt(),
     ("conv3x3_depthwise", "filter_norm"): _depthwise_filter_norm,
     ("conv3x3_depthwise", "max"): _depthwise_max,
 }

@@ -10,8 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from saliency_core.errors import LayerError
+from saliency_core.functions import FunctionLog
 from saliency_core.registry import unknown
 from saliency_core.taps import Taps
+
+INPUT = "input"
+"""The name of the network's input where a layer is asked for."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Survey:
     outputs: int
     refused: dict[str, str]
     """Modules at which no map exists, with the reason."""
+    functions: frozenset[str]
+    """Names of the functions the network calls."""
 
 
 def survey(network: nn.Module, taps: Taps, example: Tensor) -> Survey:
@@ -46,7 +52,8 @@ def survey(network: nn.Module, taps: Taps, example: Tensor) -> Survey:
         calls[name] += 1
         shapes[name] = tuple(output.shape) if isinstance(output, Tensor) else ()
 
-    with torch.no_grad(), taps.recording(visit):
+    log = FunctionLog()
+    with torch.no_grad(), taps.recording(visit), log:
         logits = network(example)
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
         given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -64,7 +71,7 @@ def survey(network: nn.Module, taps: Taps, example: Tensor) -> Survey:
     for name, _ in network.named_modules():
         if name and name not in shapes:
             refused[name] = "does not run in a forward pass"
-    return Survey(tuple(layers), logits.shape[1], refused)
+    return Survey(tuple(layers), logits.shape[1], refused, frozenset(log.names))
 
 
 def default_stages(layers: Sequence[Layer]) -> tuple[str, ...]:
@@ -80,7 +87,7 @@ def default_stages(layers: Sequence[Layer]) -> tuple[str, ...]:
 def choose_layers(found: Survey, names: Iterable[str] | str) -> tuple[str, ...]:
     """The names, checked and in the order given; raises ``LayerError`` with the reason or the choices."""
     wanted = (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
-    known = tuple(layer.name for layer in found.layers)
+    known = (INPUT, *(layer.name for layer in found.layers))
     for name in wanted:
         if name in found.refused:
             raise LayerError(f"no map at layer {name!r}: it {found.refused[name].removeprefix('it ')}")

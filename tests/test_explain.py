@@ -5,12 +5,13 @@ from PIL import Image
 from torch import nn
 
 import saliency_core as sc
+from saliency_core.explain import SINGLE_PASS
 from tests.networks import batch, classifier, seeded
 
 
 def test_every_method_at_every_default_layer_has_its_layers_shape() -> None:
     explanation = sc.explain(classifier(), batch())
-    assert explanation.methods == tuple(sc.METHODS)
+    assert explanation.methods == SINGLE_PASS
     assert [layer.name for layer in explanation.layers] == ["branch", "act"]
     for layer in explanation.layers:
         for method in explanation.methods:
@@ -60,13 +61,44 @@ def test_a_class_that_depends_on_nothing_has_no_energy_and_constant_maps() -> No
         network.head.weight[4] = 0
     explanation = sc.explain(classifier(network), batch(), 4)
     assert explanation.energy("act") is None
-    assert all(explanation.constant(method, "act") for method in explanation.methods)
+    alive = [method for method in explanation.methods if not explanation.constant(method, "act")]
+    assert alive == ["eigen_cam"]  # the only one that does not ask for the class
+
+
+def test_the_input_can_be_asked_for_like_a_layer() -> None:
+    clf, x = classifier(), batch()
+    explanation = sc.explain(clf, x, 1, ["input", "bn"], ["gradient", "linear_approx"])
+    inputs = x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(clf.module(inputs)[0, 1], inputs)
+    np.testing.assert_allclose(explanation.map("gradient", "input"), slope[0].abs().amax(0), rtol=1e-5)
+    assert explanation.layers[0] == sc.Layer("input", 3, 24, 24)
+    np.testing.assert_array_equal(
+        explanation.map("gradient", "bn"), sc.explain(clf, x, 1, ["bn"]).map("gradient", "bn")
+    )
+
+
+def test_methods_of_several_kinds_can_be_asked_for_together_and_joined() -> None:
+    clf, x = classifier(), batch()
+    one = sc.explain(clf, x, 1)
+    other = sc.explain(clf, x, 1, methods=["guided_backprop", "occlusion"])
+    joined = one.joined(other)
+    assert joined.methods == (*one.methods, "guided_backprop", "occlusion")
+    assert joined.has("guided_backprop", "act")
+    assert not joined.has("occlusion", "act")
+    assert joined.layers_of("occlusion") == (sc.Layer("input", 3, 24, 24),)
+    assert joined.layers_of("normgrad") == one.layers
+    np.testing.assert_array_equal(joined.map("occlusion", "input"), other.map("occlusion", "input"))
+    assert joined.nbytes > one.nbytes
+    with pytest.raises(ValueError, match="different photos, classes or layers"):
+        one.joined(sc.explain(clf, x, 2))
+    with pytest.raises(ValueError, match="unknown layer 'act'; .*choices: input"):
+        joined.map("occlusion", "act")
 
 
 def test_the_memory_counted_is_the_memory_of_the_maps() -> None:
     explanation = sc.explain(classifier(), batch())
     cells = sum(layer.height * layer.width for layer in explanation.layers)
-    assert explanation.nbytes == 4 * (cells * len(sc.METHODS) + 5)
+    assert explanation.nbytes == 4 * (cells * len(SINGLE_PASS) + 5)
 
 
 def test_an_overflowing_network_is_reported_with_method_and_layer() -> None:

@@ -1,10 +1,15 @@
 """Each method against a slow definition in float64."""
 
+import math
+from itertools import chain
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import saliency_core as sc
+from saliency_core.framework import CELLS
 from saliency_core.methods import surviving_energy
 from tests.networks import batch, classifier, seeded
 
@@ -73,17 +78,85 @@ def grad_cam(network: torch.nn.Module, x: Tensor) -> Tensor:
     return total.clamp(min=0)
 
 
+def grad_cam_plus_plus(network: torch.nn.Module, x: Tensor) -> Tensor:
+    """The paper's derivatives of exp(score), one channel after the other."""
+    score = tail(network, x[None]).item()
+    first = bias_share(network, x)
+    total = torch.zeros(x.shape[1:], dtype=x.dtype)
+    for channel, slope in zip(x, first, strict=True):
+        d1, d2, d3 = (math.exp(score) * slope**power for power in (1, 2, 3))
+        alpha = d2 / (2 * d2 + channel.sum() * d3)
+        weight = (torch.where(slope > 0, alpha, 0) * d1.clamp(min=0)).sum()
+        total += weight / math.exp(score) * channel
+    return total.clamp(min=0)
+
+
+def xgrad_cam(network: torch.nn.Module, x: Tensor) -> Tensor:
+    slopes = bias_share(network, x)
+    total = torch.zeros(x.shape[1:], dtype=x.dtype)
+    for channel, slope in zip(x, slopes, strict=True):
+        total += (slope * channel / channel.sum()).sum() * channel
+    return total.clamp(min=0)
+
+
+def layer_cam(network: torch.nn.Module, x: Tensor) -> Tensor:
+    return (bias_share(network, x).clamp(min=0) * x).sum(dim=0).clamp(min=0)
+
+
+def hires_cam(network: torch.nn.Module, x: Tensor) -> Tensor:
+    return linear_approx(network, x).clamp(min=0)
+
+
+def first_direction(rows: Tensor) -> Tensor:
+    """Rows (locations, C) on their first right singular vector, by a full decomposition."""
+    return rows @ torch.linalg.svd(rows, full_matrices=False).Vh[0]
+
+
+def eigen_cam(network: torch.nn.Module, x: Tensor) -> Tensor:
+    projected = first_direction(x.flatten(1).T)
+    return (projected * projected.sum().sign()).clamp(min=0).reshape(x.shape[1:])
+
+
+def eigen_grad_cam(network: torch.nn.Module, x: Tensor) -> Tensor:
+    rows = (bias_share(network, x) * x).flatten(1).T
+    rows = rows - rows.mean(dim=0)
+    projected = first_direction(rows)
+    return (projected * (projected @ rows.sum(dim=1)).sign()).clamp(min=0).reshape(x.shape[1:])
+
+
+def normgrad_conv3x3(network: torch.nn.Module, x: Tensor) -> Tensor:
+    """An identity 3 × 3 convolution really inserted, each location with its own copy of the weights."""
+    channels, height, width = x.shape
+    around = F.unfold(x[None], 3, padding=1).reshape(channels, 9, height, width)
+    identity = torch.zeros(channels, channels, 9, dtype=x.dtype)
+    identity[range(channels), range(channels), 4] = 1
+    weights = identity.repeat(height, width, 1, 1, 1).requires_grad_()
+    score = tail(network, torch.einsum("hwijk,jkhw->ihw", weights, around)[None])
+    (share,) = torch.autograd.grad(score, weights)
+    return share.square().sum(dim=(2, 3, 4)).sqrt()
+
+
 DEFINITIONS = {
     function.__name__: function
-    for function in (normgrad, normgrad_selective, grad_cam, linear_approx, gradient, gradient_sum)
+    for function in (
+        *(normgrad, normgrad_selective, normgrad_conv3x3, linear_approx, gradient, gradient_sum),
+        *(grad_cam, grad_cam_plus_plus, xgrad_cam, layer_cam, hires_cam, eigen_cam, eigen_grad_cam),
+    )
+}
+SINGLE_PASS = [name for name, m in sc.METHODS.items() if m.cost == "single" and m.where == "any"]
+TESTED_ELSEWHERE = {
+    "test_framework": [name for name, m in sc.METHODS.items() if m.family == "Framework cells"],
+    "test_convolution": ["normgrad_proper"],
+    "test_rules": [name for name, m in sc.METHODS.items() if m.cost == "backward"],
+    "test_baselines": [name for name, m in sc.METHODS.items() if m.cost == "passes"],
 }
 
 
 def test_every_registered_method_has_a_slow_definition() -> None:
-    assert set(DEFINITIONS) == set(sc.METHODS)
+    assert {*DEFINITIONS, *chain.from_iterable(TESTED_ELSEWHERE.values())} == set(sc.METHODS)
 
 
-@pytest.mark.parametrize("name", list(sc.METHODS))
+@pytest.mark.parametrize("name", list(DEFINITIONS))
 def test_a_method_equals_its_slow_definition(name: str, layer: tuple[torch.nn.Module, Tensor]) -> None:
     network, x = layer
     captured = sc.capture(classifier(network), batch(), TARGET, ["down"]).layers["down"]
@@ -94,7 +167,7 @@ def test_a_method_equals_its_slow_definition(name: str, layer: tuple[torch.nn.Mo
     torch.testing.assert_close(ours[0], slow, rtol=1e-10, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", list(sc.METHODS))
+@pytest.mark.parametrize("name", SINGLE_PASS)
 def test_a_batch_gives_the_maps_of_its_images(name: str) -> None:
     clf, x, targets = classifier(), batch(3), [0, 3, 1]
     together = sc.METHODS[name](sc.capture(clf, x, targets, ["bn"]).layers["bn"])
@@ -103,17 +176,56 @@ def test_a_batch_gives_the_maps_of_its_images(name: str) -> None:
         torch.testing.assert_close(together[index], alone[0])
 
 
-@pytest.mark.parametrize("name", list(sc.METHODS))
-def test_a_zero_gradient_gives_a_zero_map(name: str) -> None:
+@pytest.mark.parametrize("name", SINGLE_PASS)
+def test_a_zero_gradient_gives_a_zero_map_unless_the_method_ignores_the_class(name: str) -> None:
     pair = sc.LayerCapture(torch.rand(1, 4, 3, 3), torch.zeros(1, 4, 3, 3))
-    assert (sc.METHODS[name](pair) == 0).all()
+    assert (sc.METHODS[name](pair) == 0).all() == (name != "eigen_cam")
 
 
-@pytest.mark.parametrize("name", list(sc.METHODS))
-def test_only_signed_methods_have_negative_values(name: str) -> None:
-    pair = sc.LayerCapture(-torch.rand(1, 4, 6, 6), torch.rand(1, 4, 6, 6) - 0.8)
-    lowest = sc.METHODS[name](pair).min()
-    assert (lowest < 0) == sc.METHODS[name].signed or (name == "linear_approx" and lowest >= 0)
+@pytest.mark.parametrize("name", SINGLE_PASS)
+def test_a_method_that_is_not_signed_is_never_negative(name: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pair = sc.LayerCapture(*(torch.randn(4, 5, 6, 6, generator=generator) for _ in range(2)))
+    assert sc.METHODS[name].signed or sc.METHODS[name](pair).min() >= 0
+
+
+def test_every_cell_of_the_framework_is_one_registered_method() -> None:
+    cells = [method.cell for method in sc.METHODS.values() if method.cell]
+    assert sorted(cells) == sorted(CELLS)
+    assert sc.cell_method("conv1x1", "norm").name == "normgrad"
+    assert sc.cell_method("scaling", "sum").name == "linear_approx"
+    x, g = torch.randn(2, 1, 3, 4, 4)
+    for method in filter(lambda method: method.cell, sc.METHODS.values()):
+        extract, aggregate = method.cell
+        expected = sc.framework(x, g, extract=extract, aggregate=aggregate)
+        torch.testing.assert_close(method(sc.LayerCapture(x, g)), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 40), (40, 3, 3), (200, 12, 12), (90, 30, 30)])
+def test_eigen_cam_finds_the_first_direction_whichever_side_is_smaller(shape: tuple[int, int, int]) -> None:
+    generator = torch.Generator().manual_seed(2)
+    x = torch.rand(1, *shape, generator=generator, dtype=torch.float64)
+    ours = sc.METHODS["eigen_cam"](sc.LayerCapture(x, x))[0]
+    torch.testing.assert_close(ours, eigen_cam(torch.nn.Identity(), x[0]), rtol=1e-6, atol=1e-8)
+
+
+def test_two_equally_strong_directions_still_give_a_finite_map() -> None:
+    x = torch.eye(64, dtype=torch.float64).reshape(1, 64, 8, 8)
+    assert torch.isfinite(sc.METHODS["eigen_grad_cam"](sc.LayerCapture(x, x))).all()
+
+
+def test_a_baseline_is_no_function_of_one_layer() -> None:
+    pair = sc.LayerCapture(torch.rand(1, 2, 3, 3), torch.rand(1, 2, 3, 3))
+    with pytest.raises(
+        ValueError, match=r"RISE is no function of one layer; use explain\(methods=\['rise'\]\)"
+    ):
+        sc.METHODS["rise"](pair)
+
+
+def test_the_cost_is_told_in_words() -> None:
+    costs = {sc.METHODS[name].cost_text for name in ("normgrad", "deconvnet")}
+    assert costs == {"single pass, shared", "one extra pass"}
+    assert sc.METHODS["rise"].cost_text == f"about {sc.METHODS['rise'].passes} passes"
 
 
 def test_surviving_energy_is_one_for_a_gradient_equal_everywhere_and_zero_for_one_that_cancels() -> None:

@@ -1,0 +1,90 @@
+"""Watching and replacing the functions a network calls, for one context only: nothing is patched.
+
+A network's arithmetic goes through functions (``torch.conv2d``, ``relu``, ``add``) whether a module or a
+line of ``forward`` calls them. :class:`torch.overrides.TorchFunctionMode` sees each call inside a ``with``
+block and on this thread alone, so another session that uses the same network at the same time is not
+concerned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+Function = Callable[..., Any]
+
+
+class FunctionLog(TorchFunctionMode):
+    """Notes the name of every function called inside the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(
+        self,
+        func: Function,
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = kwargs or {}
+        self.names.add(_name(func, args, named))
+        return func(*args, **named)
+
+
+class ConvolutionLog(TorchFunctionMode):
+    """Keeps the newest 2-D convolution: what really went in, after any padding a layer did itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.result: Tensor | None = None
+        self.call: dict[str, Any] = {}
+
+    def __torch_function__(
+        self,
+        func: Function,
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = kwargs or {}
+        result = func(*args, **named)
+        if _name(func, args, named) == "conv2d":
+            self.result, self.call = result, dict(zip(CONV2D, args, strict=False)) | dict(named)
+        return result
+
+
+class Replacing(TorchFunctionMode):
+    """Calls ``replacements[name](func, *args, **kwargs)`` in the place of the functions it names."""
+
+    def __init__(self, replacements: Mapping[str, Function]) -> None:
+        super().__init__()
+        self.replacements = replacements
+
+    def __torch_function__(
+        self,
+        func: Function,
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = kwargs or {}
+        replacement = self.replacements.get(_name(func, args, named))
+        return func(*args, **named) if replacement is None else replacement(func, *args, **named)
+
+
+CONV2D = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+
+
+def _name(func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """The function's own name; a ``hardtanh`` that is no clipped ReLU is called after its bounds."""
+    name = str(getattr(func, "__name__", func))
+    if name in ("hardtanh", "hardtanh_"):
+        low = kwargs.get("min_val", args[1] if len(args) > 1 else -1.0)
+        high = kwargs.get("max_val", args[2] if len(args) > 2 else 1.0)
+        return "hardtanh" if low == 0 else f"Hardtanh({low:g}, {high:g})"
+    return name
