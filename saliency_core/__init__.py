@@ -23,12 +23,20 @@ from saliency_core.errors import (
     UnknownNameError,
     WeightsError,
 )
-from saliency_core.explain import Explanation, explain
+from saliency_core.explain import Explanation, explain, explain_classes
 from saliency_core.framework import framework
 from saliency_core.images import ImageError, open_image
 from saliency_core.layers import Layer
+from saliency_core.meta import MetaStep
 from saliency_core.methods import METHODS, Method, cell_method, unavailable
-from saliency_core.metrics import rank_correlation
+from saliency_core.metrics import (
+    class_sensitivity,
+    class_sensitivity_over,
+    class_sensitivity_table,
+    compare_classes,
+    mean_sensitivity,
+    rank_correlation,
+)
 from saliency_core.models import DEFAULT_MODEL, MODELS, ModelSpec, load_classifier
 from saliency_core.preprocess import FITS, Fit, Preprocess
 
@@ -47,6 +55,7 @@ __all__ = [
     "LayerCapture",
     "LayerError",
     "Loading",
+    "MetaStep",
     "Method",
     "ModelSpec",
     "NonFiniteError",
@@ -58,11 +67,17 @@ __all__ = [
     "capture",
     "cell_method",
     "choose_device",
+    "class_sensitivity",
+    "class_sensitivity_over",
+    "class_sensitivity_table",
     "combine",
+    "compare_classes",
     "explain",
+    "explain_classes",
     "framework",
     "layer_weights",
     "load_classifier",
+    "mean_sensitivity",
     "open_image",
     "rank_correlation",
     "render",

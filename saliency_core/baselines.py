@@ -25,7 +25,7 @@ from saliency_core.registry import Registry
 Step = Callable[[int, int], None]
 """Called with (passes done, passes in all) after every batch of passes; may raise ``Stopped``."""
 Gate = AbstractContextManager[object]
-"""Entered anew for every batch of passes: a lock that is shared with others, who get their turn in between."""
+"""Entered anew for every batch of passes: a lock shared with others, who get their turn in between."""
 Gradients = TypeVar("Gradients")
 
 SEED = 0
@@ -123,7 +123,8 @@ class _Passes:
         """The finished map, (H, W), checked."""
         if not torch.isfinite(values).all():
             raise NonFiniteError(
-                "the network's gradients contain NaN or infinity at the input; check its weights and the input"
+                "the network's gradients contain NaN or infinity at the input, so there is no map; check its "
+                "weights and the input"
             )
         return values.detach().float()
 
@@ -131,7 +132,7 @@ class _Passes:
 def integrated_gradients(
     classifier: Classifier, x: Tensor, target: int, *, step: Step = ignore, gate: Gate = OPEN, steps: int = 50
 ) -> Tensor:
-    r"""Integrated gradients: what each place adds to the class logit on the way from mean grey to the photo.
+    r"""Integrated gradients: what each place adds to the class logit on the way from no photo to the photo.
 
     .. math:: m_u = \sum_c x_{c,u} \int_0^1 \frac{\partial y}{\partial x_{c,u}}(\alpha x) \, d\alpha
 
@@ -231,7 +232,7 @@ def occlusion(
     gate: Gate = OPEN,
     window: float = 1 / 7,
 ) -> Tensor:
-    r"""Occlusion: how far the class logit falls when a window around the place is painted in mean grey.
+    r"""Occlusion: how far the class logit falls when a window around the place is painted in the mean colour.
 
     .. math:: m_u = \frac{1}{|\{w \ni u\}|} \sum_{w \ni u} \big( y(x) - y(x \text{ without } w) \big)
 

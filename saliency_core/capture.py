@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from saliency_core.classifier import Classifier
 from saliency_core.errors import LayerError, NonFiniteError, TargetError
@@ -66,6 +66,7 @@ def capture(
     *,
     rule: BackwardRule | None = None,
     convolutions: bool = False,
+    network: nn.Module | None = None,
 ) -> Capture:
     """Activation and gradient of a class logit at several layers, from one forward and one backward pass.
 
@@ -80,62 +81,106 @@ def capture(
         layers: names; the classifier's default stages if None; ``"input"`` is the network's input.
         rule: another backward rule, whose signal takes the gradient's place.
         convolutions: also note what went into the layers that are convolutions.
+        network: a variant of ``classifier.module`` that takes its place (see :mod:`saliency_core.meta`).
 
     Raises:
         LayerError: an unknown layer, or one that the class score does not depend on.
         TargetError: a class that does not exist, or not one per image.
         NonFiniteError: the network's scores contain NaN or infinity.
     """
-    names = classifier.default_layers if layers is None else choose_layers(classifier.survey, layers)
-    contrast = classifier.default_layers[-1] if rule is not None and rule.contrastive else None
-    wanted = frozenset(names) | ({contrast} if contrast else frozenset())
-    recorded: dict[str, Tensor] = {}
-    called: dict[str, Convolution] = {}
-    log = ConvolutionLog() if convolutions else None
-    state, replacing = (None, nullcontext()) if rule is None else rule.begin()
+    run = _Forward(classifier, batch, layers, rule, convolutions, network)
+    return run.back(target, last=True)
 
-    def visit(name: str, output: object) -> Tensor | None:
-        if name not in wanted:
-            return None
-        if name in recorded or not isinstance(output, Tensor) or output.ndim != 4:
-            raise LayerError(f"no map at layer {name!r} for this input: it needs one (N, C, H, W) output")
-        if log is not None and output is log.result:
-            called[name] = _convolution(log.call)
-        # Where no gradient is tracked yet the graph starts here: nothing before it is stored.
-        kept = output if output.requires_grad else output.detach().requires_grad_()
-        recorded[name] = kept
-        return kept.clone()
 
-    with torch.inference_mode(False), torch.enable_grad():
-        inputs = classifier.to_device(batch).clone()
-        if INPUT in wanted:
-            recorded[INPUT] = inputs.requires_grad_()
-            inputs = inputs.clone()
-        with classifier.taps.recording(visit), log or nullcontext(), replacing:
-            logits = classifier.module(inputs)
-        if not torch.isfinite(logits).all():
+def capture_classes(
+    classifier: Classifier,
+    image: Tensor,
+    choose: Callable[[Tensor], Sequence[int]],
+    layers: Iterable[str] | None = None,
+) -> tuple[Capture, ...]:
+    """Several classes of one image: one forward pass and one backward pass per class.
+
+    Args:
+        image: (1, 3, H, W), prepared.
+        choose: class indices from the logits (classes,).
+        layers: as for :func:`capture`, which also lists the errors.
+    """
+    run = _Forward(classifier, image, layers)
+    targets = list(choose(run.logits[0].detach()))
+    return tuple(run.back(target, last=number == len(targets)) for number, target in enumerate(targets, 1))
+
+
+class _Forward:
+    """A forward pass that recorded its layers, and the ways back from it."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        batch: Tensor,
+        layers: Iterable[str] | None,
+        rule: BackwardRule | None = None,
+        convolutions: bool = False,
+        network: nn.Module | None = None,
+    ) -> None:
+        self._classifier = classifier
+        self.names = classifier.default_layers if layers is None else choose_layers(classifier.survey, layers)
+        self.contrast = classifier.default_layers[-1] if rule is not None and rule.contrastive else None
+        self.recorded: dict[str, Tensor] = {}
+        self.called: dict[str, Convolution] = {}
+        self._wanted = frozenset(self.names) | ({self.contrast} if self.contrast else frozenset())
+        self._log = ConvolutionLog() if convolutions else None
+        self._state: Pass | None = None
+        replacing: AbstractContextManager[object] = nullcontext()
+        if rule is not None:
+            self._state, replacing = rule.begin()
+        with torch.inference_mode(False), torch.enable_grad():
+            inputs = classifier.to_device(batch).clone()
+            if INPUT in self._wanted:
+                self.recorded[INPUT] = inputs.requires_grad_()
+                inputs = inputs.clone()
+            with classifier.taps.recording(self._visit), self._log or nullcontext(), replacing:
+                self.logits: Tensor = (network or classifier.module)(inputs)
+        if not torch.isfinite(self.logits).all():
             raise NonFiniteError(
                 "the network's class scores contain NaN or infinity for this image, so nothing can be "
                 "explained; check its weights and the input"
             )
-        targets = _targets(classifier, logits, target)
-        score = logits.gather(1, targets[:, None]).sum()
-        if not score.requires_grad:
-            raise LayerError(f"the class score does not depend on {', '.join(names)}; choose other layers")
-        outputs = [recorded[name] for name in names]
-        gradients: tuple[Tensor | None, ...]
-        if contrast is None or state is None:
-            gradients = torch.autograd.grad(score, outputs, allow_unused=True)
-        else:
-            gradients = _contrast(score, recorded[contrast], outputs, state)
-    captured: dict[str, LayerCapture] = {}
-    for name, x, gradient in zip(names, outputs, gradients, strict=True):
-        if gradient is None:
-            behind = f"it lies behind {contrast!r}, where the classes are contrasted"
-            reason = "the class score does not depend on it" if contrast is None else behind
-            raise LayerError(f"nothing comes back to layer {name!r}: {reason}; choose another one")
-        captured[name] = LayerCapture(x.detach(), gradient, called.get(name))
-    return Capture(logits.detach(), targets, captured)
+
+    def _visit(self, name: str, output: object) -> Tensor | None:
+        if name not in self._wanted:
+            return None
+        if name in self.recorded or not isinstance(output, Tensor) or output.ndim != 4:
+            raise LayerError(f"no map at layer {name!r} for this input: it needs one (N, C, H, W) output")
+        if self._log is not None and output is self._log.result:
+            self.called[name] = _convolution(self._log.call)
+        # Where no gradient is tracked yet the graph starts here: nothing before it is stored.
+        kept = output if output.requires_grad else output.detach().requires_grad_()
+        self.recorded[name] = kept
+        return kept.clone()
+
+    def back(self, target: int | str | Sequence[int | str] | None, *, last: bool) -> Capture:
+        """The backward pass for a class; ``last`` frees what a further one would need."""
+        with torch.inference_mode(False), torch.enable_grad():
+            targets = _targets(self._classifier, self.logits, target)
+            score = self.logits.gather(1, targets[:, None]).sum()
+            if not score.requires_grad:
+                raise LayerError(
+                    f"the class score does not depend on {', '.join(self.names)}; choose other layers"
+                )
+            outputs = [self.recorded[name] for name in self.names]
+            gradients: tuple[Tensor | None, ...]
+            if self.contrast is None or self._state is None:
+                gradients = torch.autograd.grad(score, outputs, allow_unused=True, retain_graph=not last)
+            else:
+                gradients = _contrast(score, self.recorded[self.contrast], outputs, self._state)
+        captured: dict[str, LayerCapture] = {}
+        for name, x, gradient in zip(self.names, outputs, gradients, strict=True):
+            if gradient is None:
+                behind = f"it lies behind {self.contrast!r}, where the classes are contrasted"
+                reason = "the class score does not depend on it" if self.contrast is None else behind
+                raise LayerError(f"nothing comes back to layer {name!r}: {reason}; choose another one")
+            captured[name] = LayerCapture(x.detach(), gradient, self.called.get(name))
+        return Capture(self.logits.detach(), targets, captured)
 
 
 def _contrast(score: Tensor, top: Tensor, outputs: list[Tensor], state: Pass) -> tuple[Tensor | None, ...]:

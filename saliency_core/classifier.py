@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 import torch
@@ -99,10 +99,14 @@ class Classifier:
         return batch.detach().to(self.device, self.dtype)
 
 
-def shared_tree(module: nn.Module) -> nn.Module:
-    """A copy of the module tree whose parameters and buffers are the very tensors of ``module``."""
-    tensors = chain(module.parameters(), module.buffers())
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+def shared_tree(module: nn.Module, instead: Mapping[nn.Parameter, nn.Parameter] | None = None) -> nn.Module:
+    """A copy of the module tree whose parameters and buffers are the very tensors of ``module``.
+
+    ``instead`` gives other parameters for some of them. Hooks are carried over, so taps work on the copy.
+    """
+    known: dict[int, Tensor] = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
+    known |= {id(old): new for old, new in (instead or {}).items()}
+    return copy.deepcopy(module, known)
 
 
 def _labels(labels: Sequence[str] | None, outputs: int) -> tuple[str, ...]:

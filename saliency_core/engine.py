@@ -15,9 +15,13 @@ from typing import Generic, TypeVar
 import torch
 from PIL import Image
 
+from saliency_core.baselines import Step
 from saliency_core.classifier import Classifier
 from saliency_core.devices import choose_device
 from saliency_core.explain import Explanation, explain
+from saliency_core.jobs import FairLock, Job, JobPool
+from saliency_core.meta import MetaStep
+from saliency_core.methods import METHODS
 from saliency_core.models import MODELS, ModelSpec, build_classifier
 from saliency_core.weights import weights_folder
 
@@ -145,7 +149,8 @@ class Engine:
         self._loading: dict[str, Loading] = {}
         self._loading_lock = threading.Lock()
         # One pass at a time: two at once on the same cores or device are slower than one after the other.
-        self._compute = threading.Lock()
+        self._compute = FairLock()
+        self._jobs: JobPool[Explanation] = JobPool()
 
     def classifier(self, name: str) -> Classifier:
         """A model, loaded by the first who asks and kept. Raises as ``load_classifier``."""
@@ -189,30 +194,69 @@ class Engine:
         fit: str = "crop",
         digest: str | None = None,
         methods: Sequence[str] | None = None,
+        meta: MetaStep | None = None,
     ) -> Explanation:
-        """The explanation of a photo, cached by content: photo, model, class, fit and methods.
+        """The explanation of a photo, cached by content: photo, model, class, fit, methods and meta step.
 
         ``digest`` is the SHA-256 of the photo's file where the caller knows it; taken from the pixels
         otherwise. Raises as :func:`saliency_core.explain` and :func:`saliency_core.load_classifier`.
         """
-        classifier = self.classifier(model_name)
-        photo = digest or image_digest(image)
-        index = None if target is None else classifier.class_index(target)
-        question = (photo, model_name, fit)
-        if index is None:
-            index = self._most_likely.peek(question)
-
         asked = None if methods is None else tuple(methods)
+        question, index = self._question(model_name, image, target, fit, digest)
+        classifier = self.classifier(model_name)
 
         def compute() -> Explanation:
-            return explain(classifier, image, index, methods=asked, fit=fit, gate=self._compute)
+            return explain(classifier, image, index, methods=asked, fit=fit, meta=meta, gate=self._compute)
 
         explanation = self.cache.get(
-            (*question, index, asked), compute, lambda result: (*question, result.target, asked)
+            (*question, index, asked, meta), compute, lambda result: (*question, result.target, asked, meta)
         )
         if index is None:
             self._most_likely.put(question, explanation.target)
         return explanation
+
+    def start_job(
+        self,
+        model_name: str,
+        image: Image.Image,
+        method: str,
+        *,
+        target: int | str | None = None,
+        fit: str = "crop",
+        digest: str | None = None,
+    ) -> Job[Explanation]:
+        """Begin a method that takes many passes in the background; never blocks on the computation.
+
+        Sessions that ask for the same photo, model, class, fit and method share one job, whose result is an
+        explanation with that method alone and is kept in the cache like every other.
+        """
+        question, index = self._question(model_name, image, target, fit, digest)
+        if index is None:
+            index = self.explain(model_name, image, fit=fit, digest=digest).target
+        key = (*question, index, (method,), None)
+        known = self.cache.peek(key)
+        if known is not None:
+            return Job.finished(known)
+        classifier = self.classifier(model_name)
+
+        def run(step: Step) -> Explanation:
+            def compute() -> Explanation:
+                return explain(
+                    classifier, image, index, methods=[method], fit=fit, step=step, gate=self._compute
+                )
+
+            return self.cache.get(key, compute)
+
+        return self._jobs.start(key, METHODS[method].passes, run)
+
+    def _question(
+        self, model_name: str, image: Image.Image, target: int | str | None, fit: str, digest: str | None
+    ) -> tuple[tuple[str, str, str], int | None]:
+        """Photo, model and fit as a key, and the class if it is known."""
+        question = (digest or image_digest(image), model_name, fit)
+        if target is not None:
+            return question, self.classifier(model_name).class_index(target)
+        return question, self._most_likely.peek(question)
 
     def _load(self, spec: ModelSpec) -> Classifier:
         def progress(received: int, total: int | None) -> None:

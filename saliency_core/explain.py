@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from saliency_core.baselines import BASELINES, OPEN, Gate, Step, ignore
-from saliency_core.capture import Capture, capture
+from saliency_core.capture import Capture, capture, capture_classes
 from saliency_core.classifier import Classifier
 from saliency_core.combine import FloatMap, is_constant, normalise, resize
 from saliency_core.errors import NonFiniteError, UnavailableError
 from saliency_core.layers import INPUT, Layer, choose_layers
+from saliency_core.meta import MetaStep
+from saliency_core.meta import step as after_step
 from saliency_core.methods import METHODS, surviving_energy, unavailable
 from saliency_core.preprocess import Box
 from saliency_core.registry import unknown
@@ -117,6 +119,7 @@ def explain(
     methods: Iterable[str] | None = None,
     *,
     fit: str = "crop",
+    meta: MetaStep | None = None,
     step: Step = ignore,
     gate: Gate = OPEN,
 ) -> Explanation:
@@ -131,6 +134,7 @@ def explain(
         layers: the classifier's default stages if None; any of ``classifier.layers`` by name, or ``"input"``.
         methods: every method of the single pass if None.
         fit: how a PIL image is laid into the input: ``"crop"``, ``"stretch"`` or ``"pad"``.
+        meta: one step of learning before the explanation; the probabilities stay those before it.
         step: called with (passes done, passes in all) by the baselines; what it raises stops them.
         gate: entered for every batch of passes, a lock for instance.
 
@@ -143,39 +147,120 @@ def explain(
     >>> e.map("normgrad", "blocks.4").shape  # doctest: +SKIP
     (14, 14)
     """
-    names = _methods(methods)
-    layers = classifier.default_layers if layers is None else choose_layers(classifier.survey, layers)
-    _check_available(classifier, names, layers)
+    names, layers = _question(classifier, methods, layers)
+    if meta is not None and (slow := [name for name in names if METHODS[name].cost == "passes"]):
+        raise UnavailableError(f"{METHODS[slow[0]].title} is not available after a meta step; choose another")
     start = time.perf_counter()
     batch, box = _prepared(classifier, image, fit)
-    maps: dict[tuple[str, str], Tensor] = {}
-    with gate:
-        first = capture(classifier, batch, target, layers, convolutions=_wants(names, "convolution"))
-        maps |= _maps_of(first, [name for name in names if METHODS[name].cost == "single"])
-    index = int(first.targets[0])
-    for rule in dict.fromkeys(METHODS[name].rule for name in names if METHODS[name].cost == "backward"):
+    stepped = None
+    if meta is not None:
         with gate:
-            second = capture(classifier, batch, index, layers, rule=rule)
-            maps |= _maps_of(second, [name for name in names if METHODS[name].rule is rule])
-    for name in (name for name in names if METHODS[name].cost == "passes"):
-        maps[name, INPUT] = BASELINES[name].compute(classifier, batch, index, step=step, gate=gate)
-    with torch.no_grad():
-        energies = torch.cat([surviving_energy(pair) for pair in first.layers.values()])
-        arrays = _to_host([first.logits[0].softmax(0), energies, *maps.values()])
-    probabilities, shares, planes = arrays[0], arrays[1], dict(zip(maps, arrays[2:], strict=True))
-    _check_finite(planes)
-    return Explanation(
-        target=index,
-        label=classifier.labels[index],
-        probabilities=probabilities,
-        layers=tuple(Layer(name, *pair.activation.shape[1:]) for name, pair in first.layers.items()),
-        methods=names,
-        box=box,
-        size=(int(batch.shape[2]), int(batch.shape[3])),
-        seconds=time.perf_counter() - start,
-        _maps=planes,
-        _energy=dict(zip(first.layers, shares.tolist(), strict=True)),
-    )
+            index = None if target is None else classifier.class_index(target)
+            stepped = after_step(classifier, batch, index, meta)
+        target = int(stepped.targets[0])
+    network = None if stepped is None else stepped.network
+    with gate:
+        first = capture(
+            classifier, batch, target, layers, convolutions=_wants(names, "convolution"), network=network
+        )
+    ask = _Ask(classifier, batch, box, layers, names, step, gate, network)
+    return ask.answer(first, first.logits if stepped is None else stepped.logits, start)
+
+
+def explain_classes(
+    classifier: Classifier,
+    image: Image.Image | Tensor,
+    classes: Sequence[int | str] | None = None,
+    layers: Iterable[str] | None = None,
+    methods: Iterable[str] | None = None,
+    *,
+    fit: str = "crop",
+    meta: MetaStep | None = None,
+    gate: Gate = OPEN,
+) -> tuple[Explanation, ...]:
+    """Explain one photo for several classes: one forward pass, and one backward pass per class.
+
+    With a meta step, which changes the network for each class, every class takes passes of its own.
+
+    Args:
+        classes: indices or labels; the most and the least likely class if None.
+        image, layers, methods, fit, meta, gate: as for :func:`explain`, which also lists the errors.
+    """
+    names, layers = _question(classifier, methods, layers)
+    start = time.perf_counter()
+    batch, box = _prepared(classifier, image, fit)
+    chosen = None if classes is None else [classifier.class_index(target) for target in classes]
+    if chosen is not None and len(chosen) < 1:
+        raise ValueError("no class was asked for; name at least one, or pass None for the extremes")
+    if meta is not None or _wants(names, "convolution"):
+        if chosen is None:
+            with gate, torch.no_grad():
+                chosen = _extremes(classifier.module(classifier.to_device(batch))[0])
+        found = (explain(classifier, batch, target, layers, names, meta=meta, gate=gate) for target in chosen)
+        return tuple(replace(explanation, box=box) for explanation in found)
+    with gate:
+        captures = capture_classes(classifier, batch, lambda logits: chosen or _extremes(logits), layers)
+    ask = _Ask(classifier, batch, box, layers, names, ignore, gate, None)
+    return tuple(ask.answer(captured, captured.logits, start) for captured in captures)
+
+
+def _extremes(logits: Tensor) -> list[int]:
+    """The most and the least likely class."""
+    return [int(logits.argmax()), int(logits.argmin())]
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """A question whose first pass is done: the other passes, the maps, the answer."""
+
+    classifier: Classifier
+    batch: Tensor
+    box: Box
+    layers: tuple[str, ...]
+    names: tuple[str, ...]
+    step: Step
+    gate: Gate
+    network: nn.Module | None
+
+    def answer(self, first: Capture, logits: Tensor, start: float) -> Explanation:
+        index, classifier = int(first.targets[0]), self.classifier
+        with self.gate:
+            maps = _maps_of(first, [name for name in self.names if METHODS[name].cost == "single"])
+        for rule in dict.fromkeys(METHODS[name].rule for name in self.names if METHODS[name].rule):
+            with self.gate:
+                second = capture(classifier, self.batch, index, self.layers, rule=rule, network=self.network)
+                maps |= _maps_of(second, [name for name in self.names if METHODS[name].rule is rule])
+        for name in (name for name in self.names if METHODS[name].cost == "passes"):
+            maps[name, INPUT] = BASELINES[name].compute(
+                classifier, self.batch, index, step=self.step, gate=self.gate
+            )
+        with torch.no_grad():
+            energies = torch.cat([surviving_energy(pair) for pair in first.layers.values()])
+            arrays = _to_host([logits[0].detach().softmax(0), energies, *maps.values()])
+        planes = dict(zip(maps, arrays[2:], strict=True))
+        _check_finite(planes)
+        return Explanation(
+            target=index,
+            label=classifier.labels[index],
+            probabilities=arrays[0],
+            layers=tuple(Layer(name, *pair.activation.shape[1:]) for name, pair in first.layers.items()),
+            methods=self.names,
+            box=self.box,
+            size=(int(self.batch.shape[2]), int(self.batch.shape[3])),
+            seconds=time.perf_counter() - start,
+            _maps=planes,
+            _energy=dict(zip(first.layers, arrays[1].tolist(), strict=True)),
+        )
+
+
+def _question(
+    classifier: Classifier, methods: Iterable[str] | None, layers: Iterable[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Methods and layers, checked."""
+    names = _methods(methods)
+    chosen = classifier.default_layers if layers is None else choose_layers(classifier.survey, layers)
+    _check_available(classifier, names, chosen)
+    return names, chosen
 
 
 def _prepared(classifier: Classifier, image: Image.Image | Tensor, fit: str) -> tuple[Tensor, Box]:

@@ -1,0 +1,400 @@
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+from types import TracebackType
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import NoiseTunnel, Saliency
+from torch import Tensor, nn
+
+import saliency_core as sc
+from saliency_core.baselines import (
+    BASELINES,
+    SEED,
+    Stopped,
+    integrated_gradients,
+    occlusion,
+    rise,
+    smoothgrad,
+)
+from tests.networks import SIDE, InPlaceNet, batch, classifier, seeded
+
+TARGET = 3
+QUICK = {
+    "integrated_gradients": partial(integrated_gradients, steps=26),
+    "smoothgrad": partial(smoothgrad, samples=26),
+    "occlusion": partial(occlusion, window=1 / 3),
+    "rise": partial(rise, masks=42),
+}
+"""Every baseline with passes enough for several batches, the last of them not full."""
+every_baseline = pytest.mark.parametrize("name", list(BASELINES))
+
+
+class Linear(nn.Module):
+    """Scores that are linear in the image, but for their constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.head = nn.Linear(4 * SIDE * SIDE, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.conv(images).flatten(1))
+
+
+class Touchy(InPlaceNet):
+    """Works in place on its own input."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        images *= 2
+        return super().forward(images)
+
+
+class Root(InPlaceNet):
+    """Finite scores with an infinite slope where the image is 0."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images.abs().sqrt())
+
+
+class Bright(nn.Module):
+    """Class 1 is a photo with something bright in it, class 0 one without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        brightest = self.pool(images).mean(dim=1).amax(dim=(1, 2))
+        return torch.stack([1 - brightest, brightest], dim=1) * 4
+
+
+def gradient(clf: sc.Classifier, x: Tensor) -> Tensor:
+    """The gradient of the logit at one image, (3, H, W)."""
+    x = x.clone().requires_grad_()
+    return torch.autograd.grad(clf.module(x)[0, TARGET], x)[0][0]
+
+
+def logit(clf: sc.Classifier, x: Tensor) -> float:
+    with torch.no_grad():
+        return float(clf.module(x)[0, TARGET])
+
+
+def close(found: Tensor, expected: Tensor, relative: float = 1e-6) -> None:
+    torch.testing.assert_close(
+        found.double(), expected.double(), rtol=0, atol=relative * float(expected.abs().max())
+    )
+
+
+def test_integrated_gradients_of_a_linear_network_are_weight_times_input() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        network = Linear().double()
+    x = batch()
+    weights = network.head.weight[TARGET].reshape(4, SIDE, SIDE)
+    slope = torch.einsum("ohw,oc->chw", weights, network.conv.weight[:, :, 0, 0]).detach()
+    close(integrated_gradients(classifier(network), x, TARGET), (slope * x[0]).sum(dim=0))
+
+
+def test_integrated_gradients_add_up_to_what_the_photo_gains_over_the_mean_colour() -> None:
+    clf, x = classifier(), 4 * batch(seed=2)
+    gain = logit(clf, x) - logit(clf, torch.zeros_like(x))
+    coarse, fine = (integrated_gradients(clf, x, TARGET, steps=steps) for steps in (50, 200))
+    assert abs(gain) > 0.05 * float(fine.abs().sum())  # more than what the sampling may miss
+    assert float(coarse.sum()) == pytest.approx(gain, abs=1e-3 * float(coarse.abs().sum()))
+    assert float(fine.sum()) == pytest.approx(gain, abs=3e-4 * float(fine.abs().sum()))
+
+
+def test_smoothgrad_without_noise_is_the_gradient() -> None:
+    clf, x = classifier(), batch()
+    expected = gradient(clf, x).abs().amax(dim=0)
+    close(smoothgrad(clf, x, TARGET, noise=0.0), expected)
+    grey = torch.full_like(x, 0.3)  # no range, hence no noise
+    close(smoothgrad(clf, grey, TARGET), gradient(clf, grey).abs().amax(dim=0))
+
+
+def test_smoothgrad_is_the_mean_over_noisy_copies_one_by_one() -> None:
+    clf, x = classifier(), batch()
+    generator = torch.Generator().manual_seed(SEED)
+    deviation = 0.15 * float(x.max() - x.min())
+    total = torch.zeros(3, SIDE, SIDE, dtype=torch.float64)
+    for _ in range(7):
+        total += gradient(clf, x + deviation * torch.randn(3, SIDE, SIDE, generator=generator).double())
+    close(smoothgrad(clf, x, TARGET, samples=7), (total / 7).abs().amax(dim=0))
+
+
+def test_smoothgrad_is_captums_noise_tunnel_where_nobody_else_draws_numbers() -> None:
+    clf, x = classifier(seeded(dtype=torch.float32)), batch(dtype=torch.float32)
+    tunnel = NoiseTunnel(Saliency(clf.module))
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)
+        expected = tunnel.attribute(
+            x.clone().requires_grad_(),
+            nt_samples=9,
+            nt_samples_batch_size=1,
+            stdevs=0.15 * float(x.max() - x.min()),
+            target=TARGET,
+            abs=False,
+        )
+    close(smoothgrad(clf, x, TARGET, samples=9), expected[0].abs().amax(dim=0), 1e-5)
+
+
+def test_occlusion_is_the_mean_fall_over_the_windows_that_cover_a_place() -> None:
+    clf = classifier()
+    x = torch.randn(1, 3, 25, 30, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    total, count = torch.zeros(2, 25, 30, dtype=torch.float64)
+    for top in range(0, 24, 2):  # windows of 4 by 4, the lowest cut off
+        for left in range(0, 27, 2):
+            place = (slice(top, top + 4), slice(left, left + 4))
+            covered = x.clone()
+            covered[:, :, *place] = 0
+            total[place] += logit(clf, x) - logit(clf, covered)
+            count[place] += 1
+    assert len(np.unique(count)) > 1  # the corners are covered less often
+    close(occlusion(clf, x, TARGET), total / count)
+
+
+def test_rise_is_the_sum_over_masks_one_by_one() -> None:
+    clf = classifier()
+    x = torch.randn(1, 3, 24, 31, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    count, cells, height, width = 11, 4, 6, 8  # cells of 6 by 8 places
+    generator = torch.Generator().manual_seed(SEED)
+    grids = torch.rand(count, 1, cells, cells, generator=generator) < 0.3
+    tops = torch.randint(height, (count,), generator=generator)
+    lefts = torch.randint(width, (count,), generator=generator)
+
+    def corners(place: int, cell: int) -> list[tuple[int, float]]:
+        """The two cells on whose way a place lies, with their weights; the grid is one cell too wide."""
+        at = min(max((place + 0.5) * cells / ((cells + 1) * cell) - 0.5, 0), cells - 1)
+        lower = min(int(at), cells - 2)
+        return [(lower, lower + 1 - at), (lower + 1, at - lower)]
+
+    total = torch.zeros(24, 31, dtype=torch.float64)
+    for grid, top, left in zip(grids[:, 0].double(), tops.tolist(), lefts.tolist(), strict=True):
+        mask = torch.zeros(24, 31, dtype=torch.float64)
+        for row in range(24):
+            for column in range(31):
+                for a, along in corners(row + top, height):
+                    for b, across in corners(column + left, width):
+                        mask[row, column] += along * across * grid[a, b]
+        with torch.no_grad():
+            total += clf.module(x * mask).softmax(dim=1)[0, TARGET] * mask
+    close(rise(clf, x, TARGET, masks=count, cells=cells, keep=0.3), total / (count * 0.3))
+
+
+@pytest.mark.parametrize("name", ["occlusion", "rise"])
+def test_a_planted_bright_patch_is_found(name: str) -> None:
+    x = torch.full((1, 3, SIDE, SIDE), 0.1)
+    x[:, :, 4:8, 12:16] = 1.0
+    found = BASELINES[name].compute(classifier(Bright()), x, 1)
+    row, column = divmod(int(found.argmax()), SIDE)
+    assert 4 <= row < 8
+    assert 12 <= column < 16
+
+
+@every_baseline
+def test_a_map_is_float32_at_the_input_and_the_same_every_time(name: str) -> None:
+    clf, x = classifier(), batch()
+    with torch.random.fork_rng():
+        torch.manual_seed(11)
+        first = QUICK[name](clf, x, TARGET)
+        torch.manual_seed(12)
+        again = QUICK[name](clf, x, TARGET)
+    assert (first.shape, first.dtype, first.requires_grad) == ((SIDE, SIDE), torch.float32, False)
+    assert torch.equal(first, again)
+    assert first.max() > first.min()
+
+
+@every_baseline
+def test_nobody_elses_random_numbers_change(name: str) -> None:
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    QUICK[name](classifier(), batch(), TARGET)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
+
+
+@every_baseline
+@pytest.mark.parametrize("stop", [False, True], ids=["finished", "stopped"])
+def test_network_and_photo_are_left_as_they_were(name: str, stop: bool) -> None:
+    clf, x = classifier(Touchy().double()), batch()
+    clf.module.train(False)
+    state = {key: value.clone() for key, value in clf.module.state_dict().items()}
+    photo, hooks = x.clone(), hooks_of(clf.module)
+
+    def step(done: int, total: int) -> None:
+        if stop:
+            raise Stopped
+
+    with pytest.raises(Stopped) if stop else nullcontext():
+        QUICK[name](clf, x, TARGET, step=step)
+    assert all(torch.equal(value, state[key]) for key, value in clf.module.state_dict().items())
+    assert all(one.grad is None and one.requires_grad for one in clf.module.parameters())
+    assert not any(module.training for module in clf.module.modules())
+    assert hooks_of(clf.module) == hooks
+    assert torch.equal(x, photo)
+    assert not x.requires_grad
+
+
+def hooks_of(network: nn.Module) -> list[int]:
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return [len(getattr(module, kind)) for module in network.modules() for kind in kinds]
+
+
+@every_baseline
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_frozen_network_and_the_callers_mode_make_no_difference(name: str, mode: type) -> None:
+    frozen = seeded().requires_grad_(False)
+    expected = QUICK[name](classifier(), batch(), TARGET)
+    with mode():
+        found = QUICK[name](classifier(frozen), batch(), TARGET)
+    assert torch.equal(found, expected)
+
+
+@every_baseline
+def test_progress_counts_the_passes_and_reaches_the_total(name: str) -> None:
+    clf = classifier()
+    passes: list[int] = []
+    clf.module.head.register_forward_hook(lambda _module, _inputs, scores: passes.append(len(scores)))
+    steps: list[tuple[int, int]] = []
+    QUICK[name](clf, batch(), TARGET, step=lambda *step: steps.append(step))
+    assert [done for done, _ in steps] == np.cumsum(passes).tolist()
+    assert {total for _, total in steps} == {sum(passes)}
+    assert max(passes) <= 8
+
+
+@every_baseline
+def test_the_passes_on_a_usual_input_are_as_many_as_announced(name: str) -> None:
+    totals: list[int] = []
+
+    def step(done: int, total: int) -> None:
+        totals.append(total)
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        BASELINES[name].compute(classifier(), torch.zeros(1, 3, 224, 224), TARGET, step=step)
+    assert totals == [BASELINES[name].passes]
+
+
+@every_baseline
+def test_stopping_ends_it_after_the_batch_under_way(name: str) -> None:
+    clf = classifier()
+    batches: list[int] = []
+    clf.module.head.register_forward_hook(lambda *_: batches.append(1))
+
+    def step(done: int, total: int) -> None:
+        if len(batches) == 3:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        QUICK[name](clf, batch(), TARGET, step=step)
+    assert len(batches) == 3
+
+
+class Watched(InPlaceNet):
+    """Notes whether the gate is closed whenever a forward or a backward pass comes by."""
+
+    def __init__(self, gate: "Gate") -> None:
+        super().__init__()
+        self.gate = gate
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.gate.seen.append(("forward", self.gate.held))
+        if images.requires_grad:
+            images.register_hook(lambda _: self.gate.seen.append(("backward", self.gate.held)))
+        return super().forward(images)
+
+
+class Gate:
+    """A lock that knows whether it is held."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self.entered = 0
+        self.seen: list[tuple[str, bool]] = []
+
+    def __deepcopy__(self, memo: object) -> "Gate":
+        return self
+
+    def __enter__(self) -> None:
+        assert not self.held
+        self.held = True
+        self.entered += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.held = False
+
+
+@every_baseline
+def test_each_batch_runs_inside_the_gate_and_reports_outside(name: str) -> None:
+    gate = Gate()
+    network = Watched(gate).double()
+    clf = classifier(network)
+    gate.seen.clear()  # looking the network over is not part of it
+    reported: list[bool] = []
+    QUICK[name](clf, batch(), TARGET, gate=gate, step=lambda done, total: reported.append(gate.held))
+    assert all(held for _, held in gate.seen)
+    assert not any(reported)
+    assert not gate.held
+    assert gate.entered == len(reported) == [kind for kind, _ in gate.seen].count("forward") >= 5
+    gradients = name in ("integrated_gradients", "smoothgrad")
+    assert [kind for kind, _ in gate.seen].count("backward") == (gate.entered if gradients else 0)
+
+
+@every_baseline
+def test_baselines_and_explanations_in_many_threads_do_not_mix(name: str) -> None:
+    clf, x = classifier(), batch()
+    plain = sc.explain(clf, x, TARGET, methods=["normgrad"])
+    alone = QUICK[name](clf, x, TARGET)
+    start = threading.Barrier(4)
+
+    def explain_often() -> list[sc.Explanation]:
+        start.wait()
+        return [sc.explain(clf, x, TARGET, methods=["normgrad"]) for _ in range(20)]
+
+    def baseline() -> Tensor:
+        start.wait()
+        return QUICK[name](clf, x, TARGET)
+
+    with ThreadPoolExecutor(4) as pool:
+        quick = [pool.submit(explain_often) for _ in range(2)]
+        slow = [pool.submit(baseline) for _ in range(2)]
+    for explanation in (one for future in quick for one in future.result()):
+        np.testing.assert_array_equal(explanation.map("normgrad", "act"), plain.map("normgrad", "act"))
+    assert all(torch.equal(future.result(), alone) for future in slow)
+
+
+@every_baseline
+def test_scores_that_are_not_finite_are_refused(name: str) -> None:
+    network = seeded()
+    clf = classifier(network)
+    network.head.weight.data[0, 0] = float("nan")
+    with pytest.raises(sc.NonFiniteError, match="class scores contain NaN or infinity"):
+        QUICK[name](clf, batch(), TARGET)
+
+
+def test_gradients_that_are_not_finite_are_refused() -> None:
+    clf, black = classifier(Root().double()), torch.zeros(1, 3, SIDE, SIDE)
+    for method in (integrated_gradients, smoothgrad):
+        with pytest.raises(sc.NonFiniteError, match="gradients contain NaN or infinity at the input"):
+            method(clf, black, TARGET)
+
+
+@every_baseline
+def test_one_image_and_an_existing_class_are_asked_for(name: str) -> None:
+    with pytest.raises(ValueError, match=r"x has shape \(2, 3, 24, 24\); expected one prepared image"):
+        QUICK[name](classifier(), batch(2), TARGET)
+    with pytest.raises(sc.TargetError, match="expected an index from 0 to 4"):
+        QUICK[name](classifier(), batch(), 5)
+
+
+def test_captum_is_imported_only_by_those_who_ask_for_it() -> None:
+    code = "import saliency_core, sys; print('captum' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
