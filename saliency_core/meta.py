@@ -80,11 +80,13 @@ def step(classifier: Classifier, batch: Tensor, target: int | None, meta: MetaSt
                 "check its weights and the input"
             )
         gradients = torch.autograd.grad(loss, list(aliases.values()), allow_unused=True)
-    rate = meta.lr if meta.ascend else -meta.lr
-    for parameter, gradient in zip(aliases.values(), gradients, strict=True):
-        if gradient is None:
-            continue
-        if not torch.isfinite(gradient).all():
-            raise NonFiniteError("the gradient of the meta step contains NaN or infinity; check the weights")
-        parameter.data = torch.add(parameter.data, gradient, alpha=rate)
+        rate = meta.lr if meta.ascend else -meta.lr
+        for parameter, gradient in zip(aliases.values(), gradients, strict=True):
+            if gradient is None:
+                continue
+            if not torch.isfinite(gradient).all():
+                raise NonFiniteError(
+                    "the gradient of the meta step contains NaN or infinity; check the weights"
+                )
+            parameter.data = torch.add(parameter.data, gradient, alpha=rate)
     return Stepped(network.requires_grad_(False), logits.detach(), targets)

@@ -369,7 +369,7 @@ _baseline(
     "occlusion",
     title="Occlusion",
     summary="How much the score falls when a patch over this place is covered with the mean colour.",
-    formula=r"\text{mean over patches } P \ni u \text{ of } y(x) - y(x_{\setminus P})",
+    formula=r"\text{mean over patches } P \ni u \text{ of } y(x) - y(x_{\backslash P})",
     reference="Zeiler, Fergus: Visualizing and understanding convolutional networks, ECCV 2014",
     url="https://arxiv.org/abs/1311.2901",
     signed=True,

@@ -10,6 +10,7 @@ import saliency_core as sc
 
 STORED = np.load(Path(__file__).parent / "reference" / "efficientnet_lite0.npz")
 CLASSES = (285, 282)
+CONVOLUTIONS = ("blocks.3.1.conv_pwl", "conv_head")
 LAYERS = (*(f"blocks.{index}" for index in range(7)), "bn2")
 THEIR_NAME = {
     "normgrad": "norm_grad",
@@ -22,11 +23,21 @@ THEIR_NAME = {
 
 
 @pytest.fixture(scope="module")
-def explanations() -> dict[int, sc.Explanation]:
-    """The stored photo explained for both classes, by the embedded weights."""
-    clf = sc.load_classifier("tf_efficientnet_lite0", device="cpu")
+def clf() -> sc.Classifier:
+    """The network with the embedded weights."""
+    return sc.load_classifier("tf_efficientnet_lite0", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def x() -> torch.Tensor:
+    """The stored photo as the network's input."""
     pixels = torch.from_numpy(STORED["image"]).permute(2, 0, 1)[None].float()
-    x = (pixels / 255 - 0.5) / 0.5
+    return (pixels / 255 - 0.5) / 0.5
+
+
+@pytest.fixture(scope="module")
+def explanations(clf: sc.Classifier, x: torch.Tensor) -> dict[int, sc.Explanation]:
+    """The stored photo explained for both classes."""
     return {target: sc.explain(clf, x, target) for target in CLASSES}
 
 
@@ -52,6 +63,14 @@ def test_a_map_agrees(explanations: dict[int, sc.Explanation], target: int, laye
 
 
 @pytest.mark.parametrize("target", CLASSES)
+def test_normgrad_of_a_real_convolution_agrees(clf: sc.Classifier, x: torch.Tensor, target: int) -> None:
+    explanation = sc.explain(clf, x, target, CONVOLUTIONS, ["normgrad_proper"])
+    for layer in CONVOLUTIONS:
+        stored = STORED[f"{target}/{layer}/norm_grad_proper"]
+        assert_agrees(explanation.map("normgrad_proper", layer), stored)
+
+
+@pytest.mark.parametrize("target", CLASSES)
 @pytest.mark.parametrize("preset", ["uniform", "linear"])
 @pytest.mark.parametrize("how", ["sum", "product"])
 def test_a_mixed_map_agrees(
@@ -60,3 +79,12 @@ def test_a_mixed_map_agrees(
     maps = [explanations[target].map("normgrad", layer) for layer in LAYERS]
     mixed = sc.combine(maps, sc.layer_weights(LAYERS, preset), how, size=(224, 224))
     assert_agrees(mixed[::4, ::4], STORED[f"{target}/weighted/{preset}/{how}"])
+
+
+def test_gradients_that_are_equal_everywhere_give_constant_maps_in_spite_of_rounding(
+    explanations: dict[int, sc.Explanation],
+) -> None:
+    for explanation in explanations.values():
+        assert explanation.constant("gradient", "bn2")
+        assert explanation.constant("gradient_sum", "bn2")
+        assert not explanation.constant("normgrad", "bn2")
