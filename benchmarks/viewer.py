@@ -32,7 +32,7 @@ WATCH = """element => {
 
 
 def rows() -> Iterator[Row]:
-    """First view, then drags on the mix page and scrubs on the compare page, each in one session."""
+    """First view, then drags on the mix page and scrubs on the others, each in one session."""
     chromium, started = find_chromium(), time.monotonic()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -54,6 +54,7 @@ def rows() -> Iterator[Row]:
         for what, path, slider in (
             ("drag a layer's weight, 8 layers × 2 panels of 448 px", "mix", "weight-blocks.4"),
             ("scrub the depth, 2 panels of 448 px", "compare", "depth"),
+            ("scrub the framework table, 20 cells", "framework", "depth"),
         ):
             _open(page, f"{address}/{path}")
             milliseconds, messages = _drag(page, slider, sent)
@@ -67,8 +68,10 @@ def rows() -> Iterator[Row]:
 def _open(page: Page, address: str) -> None:
     page.goto(address)
     page.wait_for_function(
-        """() => [...document.querySelectorAll('*')].some(host =>
-             host.shadowRoot?.querySelector('[data-testid=caption-left]')?.textContent.includes('%'))""",
+        """() => [...document.querySelectorAll('*')].some(host => {
+             const captions = host.shadowRoot?.querySelectorAll('.caption') ?? [];
+             return [...captions].some(caption => caption.textContent.includes('%'));
+           })""",
         timeout=START_SECONDS * 1000,
     )
 

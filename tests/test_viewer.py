@@ -36,10 +36,97 @@ def test_every_map_can_be_found_at_its_offset(
 ) -> None:
     sent = send(photo, explanation)
     flat = sent["maps"]["v"].to_numpy()
-    for method in sent["meta"]["methods"]:
-        for layer, offset in zip(explanation.layers, method["offsets"], strict=True):
-            plane = explanation.map(method["name"], layer.name)
+    assert list(sent["meta"]["maps"]) == list(explanation.methods)
+    for name, maps in sent["meta"]["maps"].items():
+        assert maps["input"] is None
+        for layer, offset in zip(explanation.layers, maps["offsets"], strict=True):
+            plane = explanation.map(name, layer.name)
             np.testing.assert_array_equal(flat[offset : offset + plane.size], plane.ravel())
+
+
+def test_two_panels_need_no_cells_but_those_they_show_and_the_table_needs_all(
+    explanation: sc.Explanation,
+) -> None:
+    def cells(mode: str, **view: object) -> set[str]:
+        sent = viewer._sent_methods(mode, explanation, view)
+        return {name for name in sent if sc.METHODS[name].family == "Framework cells"}
+
+    assert cells("compare") == cells("mix") == set()
+    assert cells("mix", left="bias_max", right="grad_cam") == {"bias_max"}
+    assert {"normgrad", "grad_cam"} < set(viewer._sent_methods("compare", explanation, {}))
+    assert viewer._sent_methods("framework", explanation, {}) == explanation.methods
+    assert len(cells("framework")) == 15
+
+
+def test_only_the_maps_asked_for_travel(photo: viewer.DisplayPhoto, explanation: sc.Explanation) -> None:
+    sent = send(photo, explanation, methods=("grad_cam", "normgrad"))
+    assert list(sent["meta"]["maps"]) == ["grad_cam", "normgrad"]
+    size = sum(layer.height * layer.width for layer in explanation.layers)
+    assert sent["maps"].num_rows == 2 * size
+    assert [entry["name"] for entry in sent["meta"]["methods"]] == list(sc.METHODS)
+
+
+def test_a_map_of_the_input_stands_for_every_layer(
+    photo: viewer.DisplayPhoto, explanation: sc.Explanation
+) -> None:
+    plane = np.arange(12, dtype=np.float32).reshape(3, 4)
+    more = replace(
+        explanation,
+        methods=(*explanation.methods, "rise"),
+        _maps={**explanation._maps, ("rise", "input"): plane},
+    )
+    sent = send(photo, more)
+    at = sent["meta"]["maps"]["rise"]["input"]
+    assert (at["height"], at["width"], at["reason"]) == (3, 4, None)
+    flat = sent["maps"]["v"].to_numpy()
+    np.testing.assert_array_equal(flat[at["offset"] : at["offset"] + 12], plane.ravel())
+
+
+def test_a_method_that_exists_at_some_layers_says_so_at_the_others(
+    photo: viewer.DisplayPhoto, explanation: sc.Explanation
+) -> None:
+    second = explanation.layers[1].name
+    maps = {key: values for key, values in explanation._maps.items() if key != ("normgrad", second)}
+    sent = send(photo, replace(explanation, _maps=maps))["meta"]["maps"]["normgrad"]
+    assert sent["offsets"] == [0, None]
+    assert sent["reasons"][0] is None
+    assert sent["reasons"][1].startswith(f"NormGrad has no map at {second}")
+
+
+def test_joined_explanations_with_the_same_maps_are_built_once(
+    photo: viewer.DisplayPhoto, explanation: sc.Explanation
+) -> None:
+    first = send(photo, explanation.joined(explanation))
+    second = send(photo, explanation.joined(explanation))
+    assert first["maps"] is second["maps"]
+
+
+def test_every_method_travels_with_what_one_needs_to_judge_it(
+    photo: viewer.DisplayPhoto, explanation: sc.Explanation
+) -> None:
+    reason = "Guided backprop needs ReLU. This network uses SiLU."
+    meta = send(photo, explanation, unavailable={"guided_backprop": reason})["meta"]
+    for entry in meta["methods"]:
+        method = sc.METHODS[entry["name"]]
+        assert entry["formula"].startswith("<math")
+        assert "\\" not in entry["formula"], "all of the LaTeX is understood"
+        assert entry["family"] == method.family
+        assert (entry["cost"] is None) == (method.cost == "single")
+        assert entry["costText"] == method.cost_text
+        assert entry["url"] == method.url
+    assert meta["unavailable"] == {"guided_backprop": reason}
+
+
+def test_the_table_names_the_method_of_every_cell(
+    photo: viewer.DisplayPhoto, explanation: sc.Explanation
+) -> None:
+    assert send(photo, explanation)["meta"]["table"] is None
+    table = send(photo, explanation, mode="framework")["meta"]["table"]
+    assert [len(row) for row in table["cells"]] == [4] * 5
+    assert table["cells"][2][1] == "normgrad"
+    assert len({name for row in table["cells"] for name in row}) == 20
+    for entry in (*table["extracts"], *table["aggregates"]):
+        assert entry["formula"].startswith("<math")
 
 
 def test_the_colour_tables_are_those_of_render(
@@ -91,21 +178,22 @@ def test_a_constant_map_travels_with_its_reason(
     photo: viewer.DisplayPhoto, explanation: sc.Explanation
 ) -> None:
     dead = replace(explanation, _maps={key: np.zeros_like(v) for key, v in explanation._maps.items()})
-    for method in send(photo, dead)["meta"]["methods"]:
-        assert method["constant"] == [sc.METHODS[method["name"]].empty] * 2
+    for name, maps in send(photo, dead)["meta"]["maps"].items():
+        assert maps["reasons"] == [sc.METHODS[name].empty] * 2
 
 
 def test_an_unknown_mode_is_refused(photo: viewer.DisplayPhoto, explanation: sc.Explanation) -> None:
-    with pytest.raises(ValueError, match="mode is 'show'; expected 'compare' or 'mix'"):
+    with pytest.raises(ValueError, match="mode is 'show'; expected one of 'compare', 'mix', 'framework'"):
         send(photo, explanation, mode="show")
 
 
 def test_the_modules_join_to_one_script_without_imports() -> None:
-    script = viewer.join_modules(viewer.SOURCES, viewer.ENTRY)
-    assert script.count("export default") == 1
-    assert "import " not in "".join(line for line in script.splitlines() if line.startswith("import"))
+    scripts = [viewer.join_modules(viewer.SOURCES, entry) for entry in (viewer.ENTRY, viewer.STATUS_ENTRY)]
+    for script in scripts:
+        assert script.count("export default") == 1
+        assert not [line for line in script.splitlines() if line.startswith("import")]
     for module in viewer.SOURCES.glob("*.js"):
-        assert module.read_text().splitlines()[0] in script, f"{module.name} is used by no other module"
+        assert module.read_text().splitlines()[0] in "".join(scripts), f"{module.name} is used by no module"
 
 
 @pytest.mark.parametrize(

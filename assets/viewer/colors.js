@@ -24,11 +24,30 @@ export function scaleOf(extents, diverging) {
 /** Colours every value: table index = round half up of 255 × its position on the scale. */
 export function paint(values, scale, table, pixels) {
   const low = scale.low;
-  const factor = scale.high > low ? (LEVELS - 1) / (scale.high - low) : 0;
+  const factor = factorOf(scale);
   for (let i = 0; i < values.length; i++) {
     const level = ((values[i] - low) * factor + 0.5) | 0;
     pixels[i] = table[level < 0 ? 0 : level > 255 ? 255 : level];
   }
+}
+
+/** The same in two steps, for maps that are drawn again and again: first the table's indices, … */
+export function quantise(values, scale, levels) {
+  const low = scale.low;
+  const factor = factorOf(scale);
+  for (let i = 0; i < values.length; i++) {
+    const level = ((values[i] - low) * factor + 0.5) | 0;
+    levels[i] = level < 0 ? 0 : level > 255 ? 255 : level;
+  }
+}
+
+/** … then the colours. */
+export function paintLevels(levels, table, pixels) {
+  for (let i = 0; i < levels.length; i++) pixels[i] = table[levels[i]];
+}
+
+function factorOf(scale) {
+  return scale.high > scale.low ? (LEVELS - 1) / (scale.high - scale.low) : 0;
 }
 
 /** Position of a value on a scale, clamped to [0, 1]. */

@@ -43,7 +43,9 @@ export class Compare {
   }
 
   /** What the caption says between method and class. */
-  caption() {
+  caption(side) {
+    const { input } = this.viewer.payload.method(this.viewer.view[side]).maps ?? {};
+    if (input) return `input · ${layerSize(input)}`;
     const layer = this.viewer.payload.meta.layers[this.#index()];
     return `${layer.name} · ${layerSize(layer)} × ${layer.channels} ch`;
   }

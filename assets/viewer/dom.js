@@ -46,12 +46,13 @@ function fillRange(input) {
   input.style.setProperty("--fill", String((Number(input.value) - low) / span));
 }
 
-/** A <select>; options with a family are grouped under it. */
+/** A <select>; options with a family are grouped under it, and those with a reason cannot be chosen. */
 export function select(attributes, options) {
   const node = element("select", attributes);
   const groups = new Map();
   for (const option of options) {
-    const entry = element("option", { value: option.name, text: option.title });
+    const reason = option.reason ?? null;
+    const entry = element("option", { value: option.name, text: option.title, title: reason, disabled: reason !== null });
     if (!option.family) {
       node.append(entry);
       continue;

@@ -1,25 +1,16 @@
-/** The viewer: joins panels, controls and Streamlit. The default export is called on every rerun. */
+/** The viewer: joins a mode's body, the toolbar and Streamlit. The default export is called on every rerun. */
 
-import { scaleOf } from "./colors.js";
-import { number, percent } from "./format.js";
 import { element, setText } from "./dom.js";
 import { Payload } from "./payload.js";
-import { completeView, SIDES } from "./view.js";
-import { Stage, Zoom } from "./stage.js";
-import { Panel } from "./panel.js";
-import { listen } from "./pointer.js";
-import { ThumbnailPainter } from "./thumbnail.js";
+import { completeView } from "./view.js";
 import { Toolbar } from "./toolbar.js";
-import { Compare } from "./compare.js";
-import { Mix } from "./mix.js";
+import { PENDING_EVENT, pendingOf } from "./pending.js";
+import { Pair } from "./pair.js";
+import { Framework } from "./framework.js";
 
 const REPORT_MILLISECONDS = 200;
 const SPEAK_MILLISECONDS = 600;
 const KEPT_TIMINGS = 500;
-/** Highest stage as a share of the window, so that the controls below stay in sight. */
-const STAGE_HEIGHT = { compare: 0.5, mix: 0.4 };
-const FLATTEST_STAGE = 1.7;
-const READOUT_HINT = "Point at a map to read both values.";
 
 /** One viewer on one root element, from mount to unmount. */
 class Viewer {
@@ -30,20 +21,16 @@ class Viewer {
     this.revision = null;
     this.report = null;
     this.reported = "";
-    this.mode = null;
-    this.zoom = new Zoom();
-    this.cursor = null;
-    this.keys = { left: null, right: null };
-    this.tableName = null;
-    this.thumbnailKey = null;
+    this.body = null;
     this.frame = 0;
     this.firstEvent = null;
     this.timings = { latency: [], draw: [] };
     this.sent = 0;
-    this.painter = new ThumbnailPainter();
     this.#build();
-    this.observer = new ResizeObserver(() => this.payload.meta && this.#setStage(false));
+    this.observer = new ResizeObserver(() => this.payload.meta && this.body.resize());
     this.observer.observe(root);
+    this.onpending = (event) => event.detail === this.payload.meta?.key && this.schedule();
+    window.addEventListener(PENDING_EVENT, this.onpending);
     // For measurements and tests: the current view, and how long frames took.
     root.normgradViewer = {
       view: () => structuredClone(this.view),
@@ -64,14 +51,8 @@ class Viewer {
     } else if (changed.maps) {
       this.view = completeView(this.view, meta);
     }
-    if (this.mode?.name !== meta.mode) this.#setMode(meta.mode);
-    this.#setStage(changed.photo);
-    if (changed.photo) this.photoReady = false;
-    if (changed.photo || changed.maps) {
-      this.keys = { left: null, right: null };
-      this.thumbnailKey = null;
-    }
-    for (const panel of this.panels) panel.setMethods(meta.methods);
+    if (this.mode !== meta.mode) this.#setMode(meta.mode);
+    this.body.take(changed);
     this.toolbar.setColormaps(meta.colormaps);
     this.root.setAttribute("role", "group");
     this.root.setAttribute("aria-label", `${meta.photo.name} explained by ${meta.model}: ${meta.label}`);
@@ -81,27 +62,56 @@ class Viewer {
   /** Changes the view; drawn in the next frame, told to Python by settle(). */
   set(change) {
     this.view = completeView({ ...this.view, ...change }, this.payload.meta);
-    this.#schedule();
+    this.schedule();
   }
 
-  /** A change is final (a release, a click): report the view unless another change follows at once. */
-  settle() {
+  /** A change is final (a release, a click): report the view, unless another change follows, or at once. */
+  settle(atOnce = false) {
     clearTimeout(this.reportTimer);
-    this.reportTimer = setTimeout(() => {
+    const tell = () => {
       const message = this.#message();
       const text = JSON.stringify(message);
-      if (text === this.reported) return;
-      this.reported = text;
-      this.sent += 1;
-      this.report(message);
-    }, REPORT_MILLISECONDS);
-    this.#speak(() => this.panels.map((panel) => panel.canvas.getAttribute("aria-label")).join(". "));
+      if (text !== this.reported) this.#send(message, text);
+    };
+    if (atOnce) tell();
+    else this.reportTimer = setTimeout(tell, REPORT_MILLISECONDS);
+    this.speak(() => this.body.spoken());
+  }
+
+  /** Asks for a method at a layer on the page Compare. */
+  open(left, layer) {
+    clearTimeout(this.reportTimer);
+    const message = this.#message();
+    // The time tells one wish from the next, also after this page has been left and entered again.
+    this.#send({ ...message, open: { left, layer, n: Date.now() } }, JSON.stringify(message));
+  }
+
+  /** Why a method has no maps here, as a panel's note; null if it has. */
+  absence(name) {
+    const { title, maps, unavailable, costText } = this.payload.method(name);
+    if (maps) return null;
+    if (unavailable) return { kind: "unavailable", text: unavailable };
+    return { kind: "waiting", text: pendingOf(this.payload.meta.key)[name] ?? `Computing ${title}: ${costText}.` };
+  }
+
+  /** Says something to screen readers once things have come to rest. */
+  speak(text) {
+    clearTimeout(this.speakTimer);
+    this.speakTimer = setTimeout(() => setText(this.speech, text()), SPEAK_MILLISECONDS);
+  }
+
+  schedule() {
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.#draw();
+    });
   }
 
   destroy() {
     clearTimeout(this.reportTimer);
     clearTimeout(this.speakTimer);
     cancelAnimationFrame(this.frame);
+    window.removeEventListener(PENDING_EVENT, this.onpending);
     this.observer.disconnect();
     this.payload.release();
     this.root.replaceChildren();
@@ -112,62 +122,27 @@ class Viewer {
     return { rev: this.revision, ...this.view };
   }
 
+  #send(message, text) {
+    this.reported = text;
+    this.sent += 1;
+    this.report(message);
+  }
+
   #build() {
     this.toolbar = new Toolbar({
       opacity: (opacity) => this.set({ opacity }),
       settle: () => this.settle(),
       colormap: (colormap) => this.#choose({ colormap }),
       scale: (scale) => this.#choose({ scale }),
-      zoom: (factor) => this.#moveZoom(() => this.zoom.by(factor, this.#zoomCentre()), true),
-      rest: () => this.#moveZoom(() => this.zoom.rest(), true),
-      toBox: () => this.#moveZoom(() => this.zoom.toBox(), true),
+      zoom: (factor) => this.body.zoomActions.zoom(factor),
+      rest: () => this.body.zoomActions.rest(),
+      toBox: () => this.body.zoomActions.toBox(),
       peek: (on) => this.root.classList.toggle("peeking", on),
     });
-    this.panels = SIDES.map((side) => new Panel(side, (method) => this.#choose({ [side]: method })));
-    this.panels[0].photo.addEventListener("load", () => {
-      this.photoReady = true;
-      this.thumbnailKey = null;
-      this.#schedule();
-    });
-    this.readout = {
-      position: element("span", { class: "readout-position", text: READOUT_HINT }),
-      values: SIDES.map(() => ({ chip: element("i", {}), name: element("span", {}), value: element("b", {}) })),
-    };
-    this.readout.element = element(
-      "div",
-      { class: "readout", "data-testid": "readout" },
-      this.readout.position,
-      ...this.readout.values.map((entry) => element("span", { class: "readout-value" }, entry.chip, entry.name, entry.value)),
-    );
+    this.place = element("div", {});
     this.speech = element("p", { class: "spoken", role: "status", "aria-live": "polite" });
-    this.below = element("div", { class: "below" });
-    for (const panel of this.panels) listen(panel.stage, this.#stageActions());
-    this.root.replaceChildren(
-      this.toolbar.element,
-      element("div", { class: "panels" }, ...this.panels.map((panel) => panel.element)),
-      this.readout.element,
-      this.below,
-      this.speech,
-    );
-    this.root.addEventListener("input", () => this.#startTiming(), { capture: true });
-  }
-
-  #stageActions() {
-    const viewer = this;
-    return {
-      get pannable() {
-        return viewer.zoom.pannable;
-      },
-      get zoomed() {
-        return viewer.zoom.zoomed;
-      },
-      zoom: (factor, at) => this.#moveZoom(() => this.zoom.by(factor, at ?? this.#zoomCentre()), at === undefined),
-      pan: (difference) => this.#moveZoom(() => this.zoom.pan(difference), false),
-      rest: () => this.#moveZoom(() => this.zoom.rest(), true),
-      point: (at) => this.#point(this.#boxPoint(this.zoom.sceneAt(at))),
-      step: (difference) => this.#step(difference),
-      leave: () => this.#point(null),
-    };
+    this.root.replaceChildren(this.toolbar.element, this.place, this.speech);
+    this.root.addEventListener("input", () => (this.firstEvent ??= performance.now()), { capture: true });
   }
 
   #choose(change) {
@@ -175,162 +150,22 @@ class Viewer {
     this.settle();
   }
 
-  #setMode(name) {
-    this.mode = name === "mix" ? new Mix(this) : new Compare(this);
-    this.mode.name = name;
-    this.root.dataset.mode = name;
-    this.below.replaceChildren(this.mode.element);
-    this.thumbnailKey = null;
-  }
-
-  /** Lays the photo on the stages, if it, its box or the room for them is new. */
-  #setStage(newPhoto) {
-    const { meta, photoUrl } = this.payload;
-    const room = this.panels[0].stage.clientWidth / (STAGE_HEIGHT[meta.mode] * window.innerHeight);
-    const narrowest = Math.min(Math.max(Math.ceil(20 * room) / 20, 1), FLATTEST_STAGE);
-    const geometry = JSON.stringify([meta.photo, meta.box, narrowest]);
-    if (!newPhoto && geometry === this.geometry) return;
-    this.geometry = geometry;
-    this.stage = new Stage(meta.photo, meta.box, narrowest);
-    for (const panel of this.panels) panel.setStage(this.stage, photoUrl, meta.photo.name);
-    this.#moveZoom(() => this.zoom.rest(this.stage), false);
-    this.#point(null);
-  }
-
-  #moveZoom(move, animated) {
-    move();
-    const { style } = this.root;
-    this.root.classList.toggle("animated", animated);
-    this.root.classList.toggle("zoomed", this.zoom.zoomed);
-    this.root.classList.toggle("pannable", this.zoom.pannable);
-    style.setProperty("--zoom", String(this.zoom.scale));
-    style.setProperty("--shift-x", `${100 * this.zoom.shift[0]}%`);
-    style.setProperty("--shift-y", `${100 * this.zoom.shift[1]}%`);
-  }
-
-  /** Where buttons and keys zoom: at the cursor if there is one. */
-  #zoomCentre() {
-    if (!this.cursor) return [0.5, 0.5];
-    const scene = this.#scenePoint(this.cursor);
-    return scene.map((value, axis) => this.zoom.shift[axis] + this.zoom.scale * value);
-  }
-
-  #boxPoint(scene) {
-    const [left, top, right, bottom] = this.stage.box;
-    return [(scene[0] - left) / (right - left), (scene[1] - top) / (bottom - top)];
-  }
-
-  #scenePoint(box) {
-    const [left, top, right, bottom] = this.stage.box;
-    return [left + box[0] * (right - left), top + box[1] * (bottom - top)];
-  }
-
-  #step(difference) {
-    const from = this.cursor ?? [0.5, 0.5];
-    const to = this.cursor ? from.map((value, axis) => Math.min(Math.max(value + difference[axis], 0), 1 - 1e-6)) : from;
-    this.#point(to);
-    this.#speak(() => this.readout.element.innerText);
-  }
-
-  /** Moves the cursor of both panels to a point of the box, or removes it. */
-  #point(box) {
-    this.cursor = box;
-    this.#read();
-  }
-
-  #read() {
-    const { position, values, element: line } = this.readout;
-    const { meta } = this.payload;
-    const box = this.cursor;
-    const scene = box && this.#scenePoint(box);
-    line.classList.toggle("reading", box !== null);
-    this.panels.forEach((panel, i) => {
-      const value = box && panel.valueAt(box);
-      panel.point(scene, value);
-      if (!box) return;
-      setText(values[i].name, this.payload.method(this.view[SIDES[i]]).title);
-      setText(values[i].value, value === null ? "no value" : number(value));
-      values[i].chip.style.background = value === null ? "transparent" : panel.colorOf(value);
-    });
-    if (!box) {
-      setText(position, READOUT_HINT);
-      return;
-    }
-    const [left, top, right, bottom] = meta.box;
-    const x = ((left + box[0] * (right - left)) * meta.photo.original[0]) / meta.photo.width;
-    const y = ((top + box[1] * (bottom - top)) * meta.photo.original[1]) / meta.photo.height;
-    setText(position, `x ${Math.floor(x)} · y ${Math.floor(y)} px`);
-  }
-
-  /** Says something to screen readers once things have come to rest. */
-  #speak(text) {
-    clearTimeout(this.speakTimer);
-    this.speakTimer = setTimeout(() => setText(this.speech, text()), SPEAK_MILLISECONDS);
-  }
-
-  #startTiming() {
-    this.firstEvent ??= performance.now();
-  }
-
-  #schedule() {
-    this.frame ||= requestAnimationFrame(() => {
-      this.frame = 0;
-      this.#draw();
-    });
+  #setMode(mode) {
+    this.mode = mode;
+    this.body = mode === "framework" ? new Framework(this) : new Pair(this, mode);
+    this.root.dataset.mode = mode;
+    this.toolbar.setBody(this.body);
+    this.place.replaceChildren(this.body.element);
   }
 
   /** Draws what the view asks for; unchanged parts cost nothing. */
   #draw() {
     const begun = performance.now();
-    const { payload, view, mode } = this;
-    const colormap = payload.colormap(view.colormap);
-    const table = payload.tables.get(view.colormap);
-    const diverging = colormap.kind === "diverging";
-    this.#drawMaps(table, diverging);
+    const { payload, view } = this;
     this.root.style.setProperty("--map-opacity", String(view.opacity));
     this.toolbar.set(view);
-    mode.refresh();
-    SIDES.forEach((side, i) => {
-      const method = payload.method(view[side]);
-      const { label, probability } = payload.meta;
-      this.panels[i].setMethod(method);
-      this.panels[i].describe(`${method.title} · ${mode.caption(side)} · ${label} ${percent(probability)}`, mode.signed(side));
-    });
-    this.#drawThumbnails(table, diverging);
-    this.#read();
+    this.body.draw(payload.tables.get(view.colormap), payload.colormap(view.colormap).kind === "diverging");
     this.#endTiming(begun);
-  }
-
-  #drawMaps(table, diverging) {
-    const { view, mode, payload } = this;
-    let fresh = false;
-    SIDES.forEach((side, i) => {
-      const key = `${payload.meta.keys.maps} ${mode.key(side)}`;
-      if (key === this.keys[side]) return;
-      this.keys[side] = key;
-      this.panels[i].measure(mode.compute(side, this.panels[i].values));
-      fresh = true;
-    });
-    const look = `${view.colormap} ${view.scale}`;
-    if (!fresh && look === this.look && payload.meta.keys.maps === this.drawnMaps) return;
-    this.look = look;
-    this.drawnMaps = payload.meta.keys.maps;
-    const extents = this.panels.map((panel) => panel.extent).filter((extent) => extent !== null);
-    const shared = view.scale === "shared" && extents.length > 0 ? scaleOf(extents, diverging) : null;
-    for (const panel of this.panels) panel.draw(panel.extent && (shared ?? scaleOf([panel.extent], diverging)), table);
-    if (this.tableName !== view.colormap) for (const panel of this.panels) panel.drawBar(table);
-    this.tableName = view.colormap;
-  }
-
-  #drawThumbnails(table, diverging) {
-    const { view, payload, mode } = this;
-    const key = [payload.meta.keys.maps, view.left, view.right, view.colormap, this.photoReady].join();
-    if (key === this.thumbnailKey) return;
-    this.thumbnailKey = key;
-    const photo = this.photoReady ? this.panels[0].photo : null;
-    mode.drawThumbnails((canvas, layer, side) =>
-      this.painter.draw(canvas, photo, payload.meta.box, payload.map(view[side], layer), table, diverging),
-    );
   }
 
   #endTiming(begun) {

@@ -39,6 +39,19 @@ export function resize(values, height, width, size, out = new Float32Array(size 
   return out;
 }
 
+/** The one value that resize() would write at pixel (x, y). */
+export function resizedAt(values, height, width, size, x, y) {
+  const place = (source, pixel) => {
+    const position = Math.max(((pixel + 0.5) * source) / size - 0.5, 0);
+    const first = Math.min(Math.floor(position), source - 1);
+    return [first, Math.min(first + 1, source - 1), position - first];
+  };
+  const [top, bottom, down] = place(height, y);
+  const [left, right, across] = place(width, x);
+  const line = (column) => values[top * width + column] * (1 - down) + values[bottom * width + column] * down;
+  return line(left) * (1 - across) + line(right) * across;
+}
+
 /** Smallest and largest value. */
 export function extent(values) {
   let low = Infinity;

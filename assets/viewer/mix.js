@@ -1,6 +1,7 @@
 /** Mix: every layer's map weighted into one. */
 
-import { SIZE, logarithm, mixProduct, mixSum, normalise, resize, shares } from "./maths.js";
+import { SIZE, mixProduct, mixSum, normalise, resize } from "./maths.js";
+import { logarithmsOf, normalisedMaps, partsOf, weightsOf } from "./mixing.js";
 import { SIDES } from "./view.js";
 import { Weights } from "./weights.js";
 
@@ -30,7 +31,7 @@ export class Mix {
     this.weights.setWeights(
       view.weights,
       view.how,
-      SIDES.map((side) => this.#constant(side)),
+      SIDES.map((side) => payload.emptyLayers(view[side])),
       SIDES.map((side) => payload.method(view[side]).title),
     );
   }
@@ -43,15 +44,17 @@ export class Mix {
 
   /** Computes a panel's map into `out`; returns why there is none, or null. */
   compute(side, out) {
-    const { view } = this.viewer;
-    const wanted = this.#weights();
-    if (wanted.every((weight) => weight === 0)) return "All weights are zero. Raise at least one layer’s weight to see a map.";
-    const constant = this.#constant(side);
-    const parts = shares(wanted.map((weight, i) => (constant[i] ? 0 : weight)));
-    if (parts.every((part) => part === 0)) {
-      return "Every layer that has a weight is constant for this method. Raise another layer’s weight to see a map.";
+    const { payload, view } = this.viewer;
+    const method = payload.method(view[side]);
+    if (method.maps.input) {
+      const map = payload.map(method.name, 0);
+      if (map.reason) return map.reason;
+      normalise(resize(map.values, map.height, map.width, SIZE, out));
+      return null;
     }
-    const { maps, logarithms } = this.#prepare(view[side], constant, view.how);
+    const { parts, reason } = partsOf(payload, method.name, view);
+    if (reason) return reason;
+    const { maps, logarithms } = this.#prepare(method.name, view.how);
     if (view.how === "product") mixProduct(logarithms, parts, out);
     else mixSum(maps, parts, out);
     return null;
@@ -59,9 +62,11 @@ export class Mix {
 
   /** What the caption says between method and class. */
   caption(side) {
-    const constant = this.#constant(side);
-    const count = this.#weights().filter((weight, i) => weight > 0 && !constant[i]).length;
-    return count === 0 ? "no layers" : `${this.viewer.view.how} of ${count} ${count === 1 ? "layer" : "layers"}`;
+    const { payload, view } = this.viewer;
+    if (payload.method(view[side]).maps?.input) return "input, nothing to mix";
+    const empty = payload.emptyLayers(view[side]);
+    const count = weightsOf(payload, view).filter((weight, i) => weight > 0 && !empty[i]).length;
+    return count === 0 ? "no layers" : `${view.how} of ${count} ${count === 1 ? "layer" : "layers"}`;
   }
 
   /** Mixed maps are shares of 1 whatever the method's sign. */
@@ -73,18 +78,8 @@ export class Mix {
     this.weights.drawThumbnails(draw);
   }
 
-  #weights() {
-    const { payload, view } = this.viewer;
-    return payload.meta.layers.map((layer) => view.weights[layer.name]);
-  }
-
-  #constant(side) {
-    const { payload, view } = this.viewer;
-    return payload.method(view[side]).constant.map((reason) => reason !== null);
-  }
-
   /** A method's maps at drawing size, normalised, and for products their logarithms; kept for the methods shown. */
-  #prepare(method, constant, how) {
+  #prepare(method, how) {
     const { payload, view } = this.viewer;
     const identity = payload.meta.keys.maps;
     for (const [name, entry] of this.prepared) {
@@ -92,15 +87,10 @@ export class Mix {
     }
     let entry = this.prepared.get(method);
     if (!entry) {
-      const maps = constant.map((isConstant, i) => {
-        if (isConstant) return null;
-        const map = payload.map(method, i);
-        return normalise(resize(map.values, map.height, map.width, SIZE));
-      });
-      entry = { identity, maps, logarithms: null };
+      entry = { identity, maps: normalisedMaps(payload, method, SIZE), logarithms: null };
       this.prepared.set(method, entry);
     }
-    if (how === "product") entry.logarithms ??= entry.maps.map((map) => map && logarithm(map));
+    if (how === "product") entry.logarithms ??= logarithmsOf(entry.maps);
     return entry;
   }
 }

@@ -4,21 +4,25 @@ import { SIZE, extent } from "./maths.js";
 import { paint, position, cssColor, LEVELS } from "./colors.js";
 import { number } from "./format.js";
 import { element, select, setText } from "./dom.js";
+import { About, methodOptions, obstacles } from "./methods.js";
 import { cover } from "./stage.js";
 
-const CROSSHAIR =
+/** The cursor that all maps share. */
+export const CROSSHAIR =
   '<svg viewBox="-12 -12 24 24" width="24" height="24"><g fill="none" stroke-linecap="round">' +
   '<path class="halo" d="M-10 0H-4M4 0H10M0-10V-4M0 4V10"/><path class="line" d="M-10 0H-4M4 0H10M0-10V-4M0 4V10"/></g></svg>';
 
 /** The part of a page on which one map is drawn. What the map is comes from outside, as `show(...)`. */
 export class Panel {
-  constructor(side, onmethod) {
+  constructor(side, onmethod, methods) {
     this.values = new Float32Array(SIZE * SIZE);
     this.extent = { low: 0, high: 0 };
     this.scale = this.extent;
     this.table = null;
     this.note = null;
-    this.methodNames = "";
+    this.options = "";
+    this.method = null;
+    this.about = new About(side, () => ({ method: this.method, methods: methods() }));
 
     this.select = select(
       {
@@ -29,7 +33,7 @@ export class Panel {
       },
       [],
     );
-    this.methodSize = element("span", { class: "method method-size", "aria-hidden": "true" });
+    this.title = element("span", { class: "method method-title", "aria-hidden": "true" });
     this.summary = element("p", { class: "summary" });
     this.photo = element("img", { class: "photo", alt: "", draggable: "false", decoding: "async" });
     this.veil = element("div", { class: "veil" });
@@ -69,24 +73,30 @@ export class Panel {
     this.element = element(
       "section",
       { class: "panel", "aria-label": `${side} map` },
-      element("header", {}, element("div", { class: "method-wrap" }, this.methodSize, this.select), this.summary),
+      element("header", {}, element("div", { class: "method-wrap" }, this.title, this.select), this.about.button, this.summary),
       this.stage,
       this.caption,
       this.legend,
+      this.about.sheet,
     );
   }
 
-  /** Fills the method list; rebuilt only when the methods differ. */
+  /** Fills the method list; rebuilt only when the methods, or what is possible of them, differ. */
   setMethods(methods) {
-    const names = methods.map((method) => method.name).join();
-    if (names === this.methodNames) return;
-    this.methodNames = names;
-    this.select.replaceChildren(...select({}, methods).children);
+    const options = methodOptions(methods);
+    const identity = JSON.stringify(options);
+    if (identity === this.options) return;
+    this.options = identity;
+    this.select.replaceChildren(...select({}, options).children);
+    this.select.ariaDescription = obstacles(methods)
+      .map(({ titles, reason }) => `Not available: ${titles}. ${reason}`)
+      .join(" ");
   }
 
   setMethod(method) {
+    this.method = method;
     this.select.value = method.name;
-    setText(this.methodSize, method.title);
+    setText(this.title, method.title);
     setText(this.summary, method.summary);
   }
 
@@ -109,12 +119,15 @@ export class Panel {
     this.veil.hidden = this.outline.hidden = !stage.surrounded;
   }
 
-  /** Announces new values in `this.values`, or, with a note, that there is no map and why. */
+  /**
+   * Announces new values in `this.values`, or, with a note {text, kind}, that there is no map and why; kind is
+   * "empty", "waiting" (it is being computed) or "unavailable".
+   */
   measure(note) {
     this.note = note;
     this.extent = note ? null : extent(this.values);
     if (this.extent && this.extent.high === this.extent.low) {
-      this.note = "The map has the same value everywhere, so there is nothing to colour.";
+      this.note = { kind: "empty", text: "The map has the same value everywhere, so there is nothing to colour." };
       this.extent = null;
     }
   }
@@ -126,8 +139,9 @@ export class Panel {
     this.canvas.hidden = this.note !== null;
     this.noteText.hidden = this.note === null;
     this.legend.classList.toggle("empty", this.note !== null);
+    this.stage.dataset.state = this.note?.kind ?? "map";
     if (this.note) {
-      setText(this.noteText, this.note);
+      setText(this.noteText, this.note.text);
       return;
     }
     paint(this.values, scale, table, this.pixels);
@@ -142,7 +156,7 @@ export class Panel {
     const { low, high } = this.scale ?? { low: 0, high: 0 };
     setText(this.lowMeaning, low < 0 ? "negative" : "low share");
     setText(this.highMeaning, high <= 0 ? "less negative" : signed || low < 0 ? "positive" : "high share");
-    const state = this.note ?? (this.extent ? `from ${number(this.extent.low)} to ${number(this.extent.high)}` : "");
+    const state = this.note?.text ?? (this.extent ? `from ${number(this.extent.low)} to ${number(this.extent.high)}` : "");
     this.canvas.setAttribute("aria-label", `${caption}; ${state}`);
     this.stage.setAttribute("aria-label", `${caption}. Arrow keys move the cursor, plus and minus zoom, 0 shows everything.`);
     const crossing = low < 0 && high > 0;

@@ -6,6 +6,7 @@ import { packTable, LEVELS } from "./colors.js";
 export class Payload {
   constructor() {
     this.meta = null;
+    this.methods = new Map();
     this.values = new Float32Array(0);
     this.tables = new Map();
     this.photoUrl = null;
@@ -22,25 +23,52 @@ export class Payload {
       revision: before?.revision !== meta.revision,
     };
     this.meta = meta;
+    this.methods = new Map(
+      meta.methods.map((method) => [
+        method.name,
+        { ...method, maps: meta.maps[method.name] ?? null, unavailable: meta.unavailable[method.name] ?? null },
+      ]),
+    );
     if (changed.photo) this.#takePhoto(data.photo.getChildAt(0).get(0));
     if (changed.maps) this.#takeMaps(data.maps.getChildAt(0).toArray(), data.luts.getChildAt(0).toArray());
     return changed;
   }
 
-  /** The raw map of a method at a layer: {values, height, width, reason}; `reason` says why a constant map is one. */
+  /**
+   * The raw map of a method at a layer: {values, height, width, reason}; `reason` says why there is nothing to
+   * see, and without values there is no map. A method that explains the input itself has one map for every
+   * layer. Null: the method's maps are not here.
+   */
   map(methodName, layerIndex) {
-    const method = this.method(methodName);
-    const { height, width } = this.meta.layers[layerIndex];
-    const start = method.offsets[layerIndex];
-    return { values: this.values.subarray(start, start + height * width), height, width, reason: method.constant[layerIndex] };
+    const { maps } = this.method(methodName);
+    if (maps === null) return null;
+    const layer = this.meta.layers[layerIndex];
+    const at = maps.input ?? { ...layer, offset: maps.offsets[layerIndex], reason: maps.reasons[layerIndex] };
+    const { offset, height, width, reason } = at;
+    const values = offset === null ? null : this.values.subarray(offset, offset + height * width);
+    return { values, height, width, reason };
+  }
+
+  /** For every layer: whether a method shows nothing there. */
+  emptyLayers(methodName) {
+    return this.meta.layers.map((_, i) => (this.map(methodName, i)?.reason ?? null) !== null);
   }
 
   method(name) {
-    return this.meta.methods.find((method) => method.name === name);
+    return this.methods.get(name);
   }
 
   colormap(name) {
     return this.meta.colormaps.find((colormap) => colormap.name === name);
+  }
+
+  /** A point of the box ([0, 1]²) in the photo's own pixels, as text. */
+  positionText([u, v]) {
+    const [left, top, right, bottom] = this.meta.box;
+    const { original, width, height } = this.meta.photo;
+    const x = ((left + u * (right - left)) * original[0]) / width;
+    const y = ((top + v * (bottom - top)) * original[1]) / height;
+    return `x ${Math.floor(x)} · y ${Math.floor(y)} px`;
   }
 
   release() {

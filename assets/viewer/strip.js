@@ -1,6 +1,7 @@
 /** Depth: the scrubber, and below it every layer × both methods with the energy that survives averaging. */
 
-import { element, rangeInput, setRange, setText } from "./dom.js";
+import { DepthSlider } from "./depth.js";
+import { element, setText } from "./dom.js";
 import { layerSize, percent } from "./format.js";
 import { THUMBNAIL } from "./thumbnail.js";
 import { SIDES } from "./view.js";
@@ -11,16 +12,7 @@ export class Strip {
     this.actions = actions;
     this.layers = [];
     this.cells = [];
-    this.input = rangeInput({
-      min: 0,
-      max: 1,
-      step: 1,
-      "aria-label": "Depth: layer shown in both panels",
-      "data-testid": "depth",
-      oninput: () => actions.scrub(this.layers[Number(this.input.value)].name),
-      onchange: () => actions.settle(),
-    });
-    this.output = element("output", { class: "depth-name", "data-testid": "depth-name" });
+    this.slider = new DepthSlider("Depth: layer shown in both panels", actions);
     this.scroller = element("div", { class: "strip-scroll", tabindex: "-1" });
     this.element = element(
       "section",
@@ -29,8 +21,8 @@ export class Strip {
         "div",
         { class: "depth-line" },
         element("span", { class: "row-label", text: "Depth" }),
-        element("div", { class: "depth-track" }, this.input),
-        this.output,
+        this.slider.track,
+        this.slider.output,
       ),
       this.scroller,
       element(
@@ -69,12 +61,7 @@ export class Strip {
 
   /** Marks the current column and, on a narrow page, scrolls it into the strip. */
   setLayer(name) {
-    const index = this.layers.findIndex((layer) => layer.name === name);
-    setRange(this.input, index);
-    const layer = this.layers[index];
-    const text = `${layer.name} · ${layerSize(layer)}`;
-    this.input.setAttribute("aria-valuetext", `${text}, ${index + 1} of ${this.layers.length}`);
-    setText(this.output, text);
+    const index = this.slider.set(this.layers, name);
     this.cells.forEach((cell, i) => {
       for (const node of cell.all) node.classList.toggle("current", i === index);
       for (const button of cell.buttons) button.setAttribute("aria-pressed", String(i === index));
@@ -90,9 +77,7 @@ export class Strip {
   }
 
   #build() {
-    const count = this.layers.length;
-    this.input.max = String(count - 1);
-    this.element.style.setProperty("--layers", String(count));
+    this.element.style.setProperty("--layers", String(this.layers.length));
     this.labels = SIDES.map(() => element("span", { class: "row-label" }));
     this.cells = this.layers.map((layer) => {
       const canvases = SIDES.map(() => element("canvas", { width: THUMBNAIL, height: THUMBNAIL, "aria-hidden": "true" }));

@@ -18,13 +18,13 @@ export class ThumbnailPainter {
     this.scratch.width = this.scratch.height = THUMBNAIL;
   }
 
-  /** `photo` is a loaded image (or null), `box` in its pixels; `map` as Payload.map gives it. */
+  /** `photo` is a loaded image (or null), `box` in its pixels; `map` as Payload.map gives it, null draws the photo. */
   draw(canvas, photo, box, map, table, diverging) {
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, THUMBNAIL, THUMBNAIL);
     context.globalAlpha = 1;
     if (photo) context.drawImage(photo, box[0], box[1], box[2] - box[0], box[3] - box[1], 0, 0, THUMBNAIL, THUMBNAIL);
-    if (map.reason) return;
+    if (map === null || map.reason) return;
     resize(map.values, map.height, map.width, THUMBNAIL, this.values);
     paint(this.values, scaleOf([extent(this.values)], diverging), table, this.pixels);
     this.scratch.getContext("2d").putImageData(this.image, 0, 0);

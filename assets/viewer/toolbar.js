@@ -51,9 +51,25 @@ export class Toolbar {
       element("span", { text: "Photo only" }),
     );
     this.#listenPeek(actions);
+    this.lead = element("div", { class: "toolbar-lead" });
+    this.scaleField = element(
+      "div",
+      { class: "field" },
+      element("span", { class: "field-name", text: "Scale", "aria-hidden": "true" }),
+      this.scale.element,
+    );
+    this.zoom = element(
+      "div",
+      { class: "button-group", role: "group", "aria-label": "Zoom" },
+      iconButton("Zoom out", MINUS, () => actions.zoom(1 / BUTTON_FACTOR), { "data-testid": "zoom-out" }),
+      iconButton("Zoom in", PLUS, () => actions.zoom(BUTTON_FACTOR), { "data-testid": "zoom-in" }),
+      iconButton("Fill with what the network saw", FRAME, actions.toBox, { "data-testid": "zoom-box" }),
+      iconButton("Reset zoom", BACK, actions.rest, { "data-testid": "zoom-reset" }),
+    );
     this.element = element(
       "div",
       { class: "toolbar", role: "group", "aria-label": "Picture" },
+      this.lead,
       element("label", { class: "field opacity" }, element("span", { text: "Opacity" }), this.opacity),
       element(
         "label",
@@ -61,23 +77,18 @@ export class Toolbar {
         element("span", { class: "field-name", text: "Colours" }),
         element("span", { class: "select-wrap" }, this.colormap),
       ),
-      element(
-        "div",
-        { class: "field" },
-        element("span", { class: "field-name", text: "Scale", "aria-hidden": "true" }),
-        this.scale.element,
-      ),
+      this.scaleField,
       element("span", { class: "space" }),
       this.peek,
-      element(
-        "div",
-        { class: "button-group", role: "group", "aria-label": "Zoom" },
-        iconButton("Zoom out", MINUS, () => actions.zoom(1 / BUTTON_FACTOR), { "data-testid": "zoom-out" }),
-        iconButton("Zoom in", PLUS, () => actions.zoom(BUTTON_FACTOR), { "data-testid": "zoom-in" }),
-        iconButton("Fill with what the network saw", FRAME, actions.toBox, { "data-testid": "zoom-box" }),
-        iconButton("Reset zoom", BACK, actions.rest, { "data-testid": "zoom-reset" }),
-      ),
+      this.zoom,
     );
+  }
+
+  /** Offers what a mode's body can do: its own `lead` comes first; scale and zoom are those of two panels. */
+  setBody({ lead, zoomActions }) {
+    this.lead.replaceChildren(...(lead ? [lead] : []));
+    this.lead.hidden = !lead;
+    this.scaleField.hidden = this.zoom.hidden = !zoomActions;
   }
 
   setColormaps(colormaps) {

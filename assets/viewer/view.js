@@ -33,5 +33,6 @@ export function completeView(wish, meta) {
     opacity,
     colormap: choice(wish.colormap, meta.colormaps.map((colormap) => colormap.name), meta.defaults.colormap),
     scale: choice(wish.scale, SCALES, SCALES[0]),
+    mixed: wish.mixed === true,
   };
 }

@@ -6,7 +6,7 @@ import { layerSize, percent, weightText } from "./format.js";
 import { THUMBNAIL } from "./thumbnail.js";
 import { SIDES } from "./view.js";
 
-const HOW_OPTIONS = [
+export const HOW_OPTIONS = [
   { name: "product", title: "Product", hint: "Weighted geometric mean: a place must count at every layer." },
   { name: "sum", title: "Sum", hint: "Weighted mean: a place may count at any layer." },
 ];

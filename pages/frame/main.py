@@ -10,7 +10,10 @@ st.set_page_config(
 )
 theme.apply()
 
-pages = {st.Page(each.path, title=each.title, icon=each.icon, url_path=each.slug): each for each in PAGES}
+pages = {
+    st.Page(each.path, title=each.tab or each.title, icon=each.icon, url_path=each.slug): each
+    for each in PAGES
+}
 # Streamlit knows its default page only by the empty path: with one apart, every page keeps its own address.
 home = st.Page(HOME.path, title=HOME.title, url_path="home", default=True, visibility="hidden")
 page = st.navigation([home, *pages], position="top")

@@ -93,6 +93,11 @@ class PhotoStore:
                 held -= dropped.cost
         return photo
 
+    def drop(self, digest: str) -> None:
+        """Let a photo go, if it is held."""
+        with self._lock:
+            self._held.pop(digest, None)
+
     def find(self, key: str) -> Photo | None:
         """The held photo that an address calls `key`, if it is still here."""
         with self._lock:

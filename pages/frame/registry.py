@@ -10,12 +10,16 @@ PRODUCT = "NormGrad Studio"
 
 @dataclass(frozen=True)
 class PageEntry:
-    """One page: `slug` is its address and its file's name, `title` its tab, `lead` says what to do there."""
+    """One page: `slug` is its address and its file's name, `lead` says what to do there.
+
+    `tab` is its name in the navigation where the `title` is too long for that.
+    """
 
     slug: str
     title: str
     icon: str
     lead: str
+    tab: str = ""
 
     @property
     def path(self) -> Path:
@@ -35,6 +39,19 @@ PAGES = (
         title="Mix layers",
         icon=":material/tune:",
         lead="Weigh the layers and watch both maps follow: early ones are sharp, late ones know the class.",
+    ),
+    PageEntry(
+        slug="framework",
+        title="Framework",
+        icon=":material/grid_on:",
+        lead="One family: extract each place’s share of a gradient, aggregate it to one number.",
+    ),
+    PageEntry(
+        slug="why",
+        title="Why Grad-CAM fails",
+        icon=":material/trending_down:",
+        lead="Averaging the gradient throws most of it away before the last layer: see it on your photo.",
+        tab="Why it fails",
     ),
 )
 HOME = PAGES[0]

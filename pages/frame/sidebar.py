@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -25,14 +25,33 @@ _FIT_WORDS = {
 
 @dataclass(frozen=True)
 class ClassPlace:
-    """Where the classes go: the skeleton stands in for them until they are known for the first time."""
+    """Where the classes go, as a context in which they become known.
 
+    The skeleton stands in for them until they are known for the first time, or turn out not to be.
+    """
+
+    session: Session
     container: DeltaGenerator
     skeleton: DeltaGenerator
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self.skeleton.empty()
+        if isinstance(error, Exception):
+            with self.container:
+                theme.hint("The most likely classes appear here once the photo has been explained.")
+
+    def fill(self, explanation: sc.Explanation) -> None:
+        """Show the classes of this explanation."""
+        self.skeleton.empty()
+        with self.container:
+            _classes(self.session, explanation)
+
 
 def draw(session: Session) -> ClassPlace:
-    """Draw the sidebar and return the place of the class, for `draw_class` to fill when it is known."""
+    """Draw the sidebar and return the place of the classes, which are known later."""
     with st.sidebar:
         _photo(session)
         _model(session)
@@ -42,7 +61,7 @@ def draw(session: Session) -> ClassPlace:
         if session.scene is None:
             skeleton.html(theme.LIST_SKELETON)
         _fit(session)
-    return ClassPlace(container, skeleton)
+    return ClassPlace(session, container, skeleton)
 
 
 # -- photo ---------------------------------------------------------------------------------------------------
@@ -53,8 +72,13 @@ def _photo(session: Session) -> None:
     strip = [
         {"key": name, "name": photos.sample_title(name), "thumb": photos.sample(name).thumb}
         for name in photos.sample_files()
-    ] + [{"key": upload.key, "name": upload.name, "thumb": upload.thumb} for upload in session.uploads]
-    widgets.gallery(strip, session.choice.photo, on_choose=session.choose_photo)
+    ] + [
+        {"key": upload.key, "name": upload.name, "thumb": upload.thumb, "removable": True}
+        for upload in session.uploads
+    ]
+    widgets.gallery(
+        strip, session.choice.photo, on_choose=session.choose_photo, on_remove=session.remove_upload
+    )
     # Files of any name: what is in them decides, and every refusal gets a sentence of its own.
     # A new key empties the uploader: the strip lists what was taken, and nothing is held twice.
     key = f"upload-{session.upload_round}"
@@ -185,25 +209,23 @@ def _choose_class(session: Session) -> None:
         session.choose_class(st.session_state["class"])
 
 
-def draw_class(session: Session, explanation: sc.Explanation, place: ClassPlace) -> None:
-    """The classes to explain: the most likely ones as quick picks, all of them in a searchable list."""
-    place.skeleton.empty()
-    with place.container:
-        labels = _labels(session.choice.model)
-        widgets.class_list(_picks(explanation, labels), explanation.target, on_choose=session.choose_class)
-        # What is chosen here appears in the list above, so the box is ready for the next search.
-        st.session_state["class"] = None
-        st.selectbox(
-            "Any class",
-            range(len(labels)),
-            index=None,
-            format_func=labels.__getitem__,
-            key="class",
-            placeholder=f"Search all {len(labels):,} classes",
-            label_visibility="collapsed",
-            on_change=_choose_class,
-            args=(session,),
-        )
+def _classes(session: Session, explanation: sc.Explanation) -> None:
+    """The most likely classes as quick picks, and all of them in a searchable list."""
+    labels = _labels(session.choice.model)
+    widgets.class_list(_picks(explanation, labels), explanation.target, on_choose=session.choose_class)
+    # What is chosen here appears in the list above, so the box is ready for the next search.
+    st.session_state["class"] = None
+    st.selectbox(
+        "Any class",
+        range(len(labels)),
+        index=None,
+        format_func=labels.__getitem__,
+        key="class",
+        placeholder=f"Search all {len(labels):,} classes",
+        label_visibility="collapsed",
+        on_change=_choose_class,
+        args=(session,),
+    )
 
 
 def _picks(explanation: sc.Explanation, labels: tuple[str, ...]) -> list[dict[str, Any]]:

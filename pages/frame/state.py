@@ -6,15 +6,17 @@ callbacks; the address is read when a session begins (or the browser goes back) 
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import streamlit as st
+from PIL import Image
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import saliency_core as sc
 from pages.frame import photos
+from pages.frame.jobs import Errands, Subject
 from pages.frame.photos import Photo
 from pages.frame.viewer import DEFAULT_METHODS, DEFAULT_OPACITY, DisplayPhoto
 
@@ -32,6 +34,7 @@ DEFAULT_VIEW: Mapping[str, object] = {
     "opacity": DEFAULT_OPACITY,
     "colormap": sc.render.DEFAULT_COLORMAP,
     "scale": "panel",
+    "mixed": False,
 }
 
 _SESSION = "studio"
@@ -41,7 +44,10 @@ _UPLOAD = re.compile(f"{photos.UPLOAD_MARK}[0-9a-f]{{{photos.DIGEST_IN_ADDRESS}}
 
 @dataclass(frozen=True)
 class View:
-    """What the viewer shows; None leaves the choice to it. `weights` are in the order of the layers."""
+    """What the viewer shows; None leaves the choice to it.
+
+    `weights` are in the order of the layers; `mixed`: the framework's cells mix the layers by them.
+    """
 
     left: str | None = None
     right: str | None = None
@@ -51,6 +57,7 @@ class View:
     opacity: float | None = None
     colormap: str | None = None
     scale: str | None = None
+    mixed: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,10 @@ def _weights(text: str) -> tuple[float, ...] | None:
     return tuple(value for value in values if value is not None)
 
 
+def _flag(text: str) -> bool | None:
+    return {"1": True, "0": False}.get(text)
+
+
 def _photo(text: str) -> str | None:
     return text if text in photos.sample_files() or _UPLOAD.fullmatch(text) else None
 
@@ -113,6 +124,7 @@ _VIEW_READERS: dict[str, Callable[[str], Any]] = {
     "opacity": lambda text: _number(text, highest=1),
     "colormap": _one_of(sc.render.COLORMAPS),
     "scale": _one_of(("panel", "shared")),
+    "mixed": _flag,
 }
 
 
@@ -149,7 +161,7 @@ def to_address(choice: Choice) -> dict[str, str]:
     return query
 
 
-def _written(value: str | float | tuple[float, ...]) -> str:
+def _written(value: str | float | bool | tuple[float, ...]) -> str:
     if isinstance(value, tuple):
         return "_".join(f"{weight:g}" for weight in value)  # a comma would be written as %2C
     return value if isinstance(value, str) else f"{value:g}"
@@ -173,7 +185,7 @@ def view_for_browser(view: View, layers: tuple[str, ...]) -> dict[str, object]:
 def view_from_browser(reported: Mapping[str, Any], layers: tuple[str, ...]) -> View:
     """The view that the browser reports, read with the same suspicion as an address."""
     given = {key: reported[key] for key in _VIEW_READERS if reported.get(key) is not None}
-    texts = {key: str(value) for key, value in given.items() if key != "weights"}
+    texts = {key: _text(value) for key, value in given.items() if key != "weights"}
     weights = given.get("weights")
     if isinstance(weights, Mapping) and all(layer in weights for layer in layers):
         numbers = [_number(str(weights[layer]), highest=1000) for layer in layers]
@@ -181,6 +193,10 @@ def view_from_browser(reported: Mapping[str, Any], layers: tuple[str, ...]) -> V
         if None not in numbers and (len(set(numbers)) > 1 or not any(numbers)):
             texts["weights"] = ",".join(f"{number:g}" for number in numbers if number is not None)
     return View(**{key: _VIEW_READERS[key](text) for key, text in texts.items()})
+
+
+def _text(value: object) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 # -- the session ---------------------------------------------------------------------------------------------
@@ -203,20 +219,33 @@ class Upload:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a page draws: the explanation of the session's choice, with the photo as the browser shows it."""
+    """What a page draws: the explanation of the session's choice, with the photo as the browser shows it.
+
+    `explanation` has the methods of the one shared pass; `image` is the photo itself, for all others.
+    """
 
     model: sc.ModelSpec
     photo: DisplayPhoto
+    image: Image.Image
+    fit: str
     explanation: sc.Explanation
+
+    @property
+    def subject(self) -> Subject:
+        """What is explained."""
+        return Subject(self.model.name, self.photo.digest, self.fit, self.explanation.target)
 
 
 @dataclass
 class Session:
     """What one browser tab has on the server.
 
-    `choice` is what the page shows; `coming` is the choice it changes to once its model has been loaded, and
-    `asked` the model that the engine has been asked to load for that. `revision` rises whenever the browser
-    must take over `choice.view`; `page` is the page of the last run.
+    `choice` is what the page shows; `coming` is the choice it changes to once its model has been loaded,
+    and `asked` the model that the engine has been asked to load for that. `revision` rises whenever the
+    browser must take over `view`; `page` is the page of the last run. `pair` are the methods of a page that
+    has two of its own, whatever the others compare, and `own` those it begins with; `settled` are the last
+    methods of the other pages that had their maps. `remarks` stand above the viewer until something else is
+    chosen.
     """
 
     choice: Choice
@@ -228,8 +257,35 @@ class Session:
     upload_round: int = 0
     notices: list[str] = field(default_factory=list)
     scene: Scene | None = None
+    own: tuple[str, str] | None = None
+    pair: tuple[str, str] | None = None
+    settled: tuple[str, str] = DEFAULT_METHODS
+    remarks: list[str] = field(default_factory=list)
+    errands: Errands = field(default_factory=Errands)
+    memory: dict[str, tuple[object, Any]] = field(default_factory=dict)
+
+    @property
+    def view(self) -> View:
+        """What the viewer of this page shows."""
+        if self.pair is None:
+            return self.choice.view
+        return replace(self.choice.view, left=self.pair[0], right=self.pair[1])
+
+    @property
+    def methods(self) -> tuple[str, str]:
+        """The two methods compared on this page."""
+        view = self.view
+        return view.left or DEFAULT_METHODS[0], view.right or DEFAULT_METHODS[1]
+
+    def remember(self, name: str, subject: object, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made anew only when the subject is another object than the last time."""
+        kept = self.memory.get(name)
+        if kept is None or kept[0] is not subject:
+            kept = self.memory[name] = (subject, make())
+        return kept[1]
 
     def _change(self, **changes: Any) -> None:
+        self.remarks.clear()
         self.choice = replace(self.choice, **changes)
         if self.coming is not None:
             self.coming = replace(self.coming, **changes)
@@ -261,6 +317,7 @@ class Session:
         """The model that was coming is here: show it."""
         if self.coming is not None:
             self.choice, self.coming = self.coming, None
+            self.remarks.clear()
             self.revision += 1
 
     def give_up(self) -> None:
@@ -269,15 +326,57 @@ class Session:
 
     def see_view(self, view: View) -> None:
         """Note what the browser shows now."""
+        before = self.view
+        if self.pair is not None:
+            self.pair = (view.left or self.pair[0], view.right or self.pair[1])
+            view = replace(view, left=self.choice.view.left, right=self.choice.view.right)
         self.choice = replace(self.choice, view=view)
         if self.coming is not None:
             own = self.coming.view
             self.coming = replace(self.coming, view=replace(view, layer=own.layer, weights=own.weights))
+        if before != self.view:
+            self.remarks.clear()
+
+    def use_pair(self, own: tuple[str, str] | None) -> None:
+        """Begin with the page's own methods, if it has any and is new on the screen."""
+        self.own = own
+        self.pair = self.pair or own
+
+    def settle(self, available: Collection[str]) -> None:
+        """Note the methods that have their maps: what a side goes back to when another one does not come."""
+        if self.pair is None:
+            left, right = (
+                name if name in available else old
+                for name, old in zip(self.methods, self.settled, strict=True)
+            )
+            self.settled = (left, right)
+
+    def show_methods(self, left: str, right: str, layer: str | None = None) -> None:
+        """Make the browser compare these two methods, at this layer if one is given."""
+        view = replace(self.view, left=left, right=right)
+        self.see_view(view if layer is None else replace(view, layer=layer))
+        self.revision += 1
+
+    def replace_method(self, method: str, reason: str | None = None) -> None:
+        """Go back, on each side that shows `method`, to what was there before; `reason` becomes a remark."""
+        if method not in self.methods:
+            return
+        defaults = self.own or DEFAULT_METHODS
+        before = self.own or self.settled
+        kept = [
+            name if name != method else (old if old != method else default)
+            for name, old, default in zip(self.methods, before, defaults, strict=True)
+        ]
+        self.show_methods(*kept)
+        if reason is not None:
+            self.remarks.append(reason)
 
     def enter(self, page: str) -> None:
         """Note the page of this run; a viewer that is new on the screen starts from the session's view."""
         if page != self.page:
             self.page = page
+            self.own = self.pair = None
+            self.remarks.clear()
             self.revision += 1
 
     def leave(self) -> None:
@@ -311,6 +410,17 @@ class Session:
         self._change(photo=upload.key, target=None)
         if gone:
             self.notices.append(f"To make room, the oldest photos left the strip: {', '.join(gone)}.")
+
+    def remove_upload(self, key: str) -> None:
+        """Take a photo out of the strip and forget it; its neighbour takes its place on the page."""
+        place = next((place for place, each in enumerate(self.uploads) if each.key == key), None)
+        if place is None:
+            return
+        photos.photo_store().drop(self.uploads.pop(place).digest)
+        self.notices.clear()
+        if self.choice.photo == key:
+            near = self.uploads[min(place, len(self.uploads) - 1)].key if self.uploads else None
+            self.choose_photo(near or photos.default_sample())
 
     def _held(self) -> int:
         return sum(len(upload.data) for upload in self.uploads)

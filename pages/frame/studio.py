@@ -24,10 +24,10 @@ def run(path: str, draw_page: Callable[[], None], place: DeltaGenerator) -> None
         follow_history(current)
         current.enter(path)
         name, photo = current.photo()
-        class_place = sidebar.draw(current)
-        write_address(current)
-        current.scene = _explain(current.choice, name, photo)
-        sidebar.draw_class(current, current.scene.explanation, class_place)
+        with sidebar.draw(current) as classes:
+            write_address(current)
+            current.scene = _explain(current.choice, name, photo)
+            classes.fill(current.scene.explanation)
         draw_page()
     except _TELLING as error:
         current.leave()
@@ -52,4 +52,4 @@ def _explain(choice: Choice, name: str, photo: Photo) -> Scene:
         original_size=photo.image.size,
         name=name,
     )
-    return Scene(sc.MODELS[choice.model], shown, explanation)
+    return Scene(sc.MODELS[choice.model], shown, photo.image, choice.fit, explanation)

@@ -50,6 +50,46 @@ def note(sentences: Sequence[str], *, error: bool = False) -> None:
     st.html(f'<div class="ng-note {kind}" role="{role}" data-testid="note">{lines}</div>')
 
 
+def progress(title: str, fraction: float, left: str) -> None:
+    """How far a computation is: what it is, a bar, the share that is done, and the time it will take."""
+    percent = f"{100 * fraction:.0f}"
+    st.html(
+        f'<div class="ng-progress" data-testid="progress"><p><b>{html.escape(title)}</b>'
+        f"<span>{percent} % · {html.escape(left)}</span></p>"
+        f'<div class="ng-track" role="progressbar" aria-label="{html.escape(title)}" aria-valuemin="0"'
+        f' aria-valuemax="100" aria-valuenow="{percent}">'
+        f'<i style="width: {100 * fraction:.1f}%"></i></div></div>'
+    )
+
+
+def tiles(entries: Iterable[tuple[str, str]]) -> None:
+    """A few numbers that stand out, each with its meaning."""
+    items = "".join(
+        f"<div><dd>{html.escape(value)}</dd><dt>{html.escape(meaning)}</dt></div>"
+        for value, meaning in entries
+    )
+    st.html(f'<dl class="ng-tiles" data-testid="tiles">{items}</dl>')
+
+
+def table(
+    title: str, head: Sequence[str], rows: Sequence[Sequence[str]], remarks: Sequence[str] = ()
+) -> None:
+    """A table to unfold: what a chart shows, in numbers that can be read aloud and copied."""
+
+    def row(name: str, *cells: str) -> str:
+        values = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+        return f'<tr><th scope="row">{html.escape(name)}</th>{values}</tr>'
+
+    header = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
+    body = "".join(row(*cells) for cells in rows)
+    notes = "".join(f"<p>{html.escape(remark)}</p>" for remark in remarks)
+    st.html(
+        f'<details class="ng-table" data-testid="table"><summary>{html.escape(title)}</summary>'
+        f'<div tabindex="0" role="region" aria-label="{html.escape(title)}"><table>'
+        f"<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>{notes}</details>"
+    )
+
+
 def failure(sentence: str = "Something went wrong here, and nothing was lost.") -> None:
     """The panel in the place of what cannot be shown: why, what to do, and no traceback."""
     note([sentence, "Choose another photo or class, or try once more."], error=True)

@@ -5,7 +5,7 @@ import hashlib
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,9 +17,13 @@ import streamlit as st
 from streamlit.components.v2.types import ComponentRenderer
 
 import saliency_core as sc
+from pages.frame import catalogue
+from saliency_core.layers import INPUT
 
 SOURCES = Path(__file__).resolve().parents[2] / "assets" / "viewer"
 ENTRY = "main.js"
+STATUS_ENTRY = "status.js"
+MODES = ("compare", "mix", "framework")
 DEFAULT_METHODS = ("normgrad", "grad_cam")
 DEFAULT_OPACITY = 0.6
 DEFAULT_DEPTH = 0.6
@@ -59,26 +63,34 @@ def viewer(
     revision: int,
     on_change: Callable[[], None] | None,
     key: str,
+    pending: Mapping[str, str] = MappingProxyType({}),
+    unavailable: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any] | None:
     """Show an explanation on its photo and let the browser do the rest.
 
     Args:
-        mode: "compare" (two methods at one layer) or "mix" (two methods, their layers mixed).
-        explanation: all its methods and layers are sent, once.
+        mode: "compare" (two methods at one layer), "mix" (two methods, their layers mixed) or "framework"
+            (every cell of the table, and every named method at every layer).
+        explanation: its maps are sent once; of the framework's cells only those that the mode shows.
         photo: what the maps lie on.
         model: for its title and its published layer weights.
         view: what is shown at first, all entries optional: `left` and `right` (methods), `layer`,
             `weights` (layer -> number >= 0), `how` ("product" or "sum"), `opacity` (0 to 1), `colormap`,
-            `scale` ("panel" or "shared"). What does not exist is replaced by a default.
+            `scale` ("panel" or "shared"), `mixed` (whether the table mixes the layers). What does not
+            exist is replaced by a default.
         revision: raise it to make the browser take over `view`; else the browser keeps its own, and a
             `view` that differs from the revision's first one is not sent.
         on_change: called before the rerun in which the browser's view is new; the view is then in
             `st.session_state[key]["view"]`.
         key: the component's identity; the same on every rerun.
+        pending: method -> what is happening, for methods without maps: shown in the map's place. It may
+            change as often as it likes, the maps do not travel again.
+        unavailable: method -> why it does not exist for this network, one sentence.
 
     Returns:
-        The newest view that the browser reported, complete, with the revision it belongs to as `rev`;
-        None before the first report.
+        The newest view that the browser reported, complete, with the revision it belongs to as `rev`, and as
+        `open` what a person wants to see on the page Compare ({"left": method, "layer": name, "n": number, of
+        which a later wish has a higher one}); None before the first report.
     """
     result = _component()(
         key=key,
@@ -89,9 +101,13 @@ def viewer(
             model=model,
             view=_view_of(key, revision, view),
             revision=revision,
+            methods=_sent_methods(mode, explanation, view),
+            unavailable=unavailable,
+            key=key,
         ),
         on_view_change=on_change or _ignore,
     )
+    _status()(key=f"{key}-status", data={"key": key, "pending": dict(pending)})
     reported = result.get("view")
     return dict(reported) if reported else None
 
@@ -105,6 +121,18 @@ def _view_of(key: str, revision: int, view: Mapping[str, object]) -> dict[str, o
     return sent
 
 
+def _sent_methods(mode: str, explanation: sc.Explanation, view: Mapping[str, object]) -> tuple[str, ...]:
+    """The methods whose maps a mode needs: two panels can do without cells that neither of them shows."""
+    if mode == "framework":
+        return explanation.methods
+    chosen = (view.get("left"), view.get("right"))
+    return tuple(
+        name
+        for name in explanation.methods
+        if name in chosen or not catalogue.is_plain_cell(sc.METHODS[name])
+    )
+
+
 def payload(
     *,
     mode: str,
@@ -113,21 +141,34 @@ def payload(
     model: sc.ModelSpec,
     view: Mapping[str, object],
     revision: int,
+    methods: Sequence[str] | None = None,
+    unavailable: Mapping[str, str] = MappingProxyType({}),
+    key: str = "",
 ) -> dict[str, Any]:
     """What the browser gets: one JSON `meta`, and Arrow tables `maps`, `luts` and `photo`.
 
-    `maps` is one float32 column with every method's raw map at every layer, row by row, at the offsets
-    in `meta["methods"]`; `luts` one uint8 column with the colour maps' tables (256 x RGB each); `photo`
-    one binary value, the JPEG. Equal arguments give equal bytes, and the tables are built once per photo
-    and explanation.
+    `maps` is one float32 column with the raw maps of the explanation's `methods` (None: all it has) at
+    every layer, row by row, at the offsets in `meta["maps"]`; `luts` one uint8 column with the colour maps'
+    tables (256 x RGB each); `photo` one binary value, the JPEG. `meta["methods"]` tells of every method that
+    exists, `meta["unavailable"]` why some do not for this network. Equal arguments give equal bytes, and the
+    tables are built once per photo, explanation and methods.
 
     Raises:
-        ValueError: a mode other than "compare" and "mix".
+        ValueError: a mode that does not exist.
     """
-    if mode not in ("compare", "mix"):
-        raise ValueError(f"mode is {mode!r}; expected 'compare' or 'mix'")
-    content = _contents.get(photo, explanation, model)
-    meta = {**content.meta, "mode": mode, "view": dict(view), "revision": revision}
+    if mode not in MODES:
+        raise ValueError(f"mode is {mode!r}; expected one of {', '.join(map(repr, MODES))}")
+    content = _contents.get(photo, explanation, model, tuple(methods or explanation.methods))
+    meta = {
+        **content.meta,
+        "key": key,
+        "mode": mode,
+        "view": dict(view),
+        "revision": revision,
+        "methods": catalogue.methods(),
+        "unavailable": dict(unavailable),
+        "table": catalogue.table() if mode == "framework" else None,
+    }
     return {"meta": meta, "maps": content.maps, "luts": _lookup_tables(), "photo": content.photo}
 
 
@@ -143,21 +184,25 @@ class _Content:
 class _Contents:
     """The newest contents, so that a rerun builds nothing.
 
-    Each entry holds its explanation, hence an `id` in a key cannot belong to another one.
+    A key names maps by their `id`: explanations that were joined of the same ones are then the same. Each
+    entry holds its explanation, hence its maps, so that such an `id` cannot come to belong to another map.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._entries: OrderedDict[tuple[str, int, str], tuple[sc.Explanation, _Content]] = OrderedDict()
+        self._entries: OrderedDict[tuple[object, ...], tuple[sc.Explanation, _Content]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, photo: DisplayPhoto, explanation: sc.Explanation, model: sc.ModelSpec) -> _Content:
-        key = (photo.digest, id(explanation), model.name)
+    def get(
+        self, photo: DisplayPhoto, explanation: sc.Explanation, model: sc.ModelSpec, methods: tuple[str, ...]
+    ) -> _Content:
+        maps = tuple(id(values) for name in methods for values in _maps_of(explanation, name).values())
+        key = (photo.digest, model.name, explanation.target, explanation.label, methods, maps)
         with self._lock:
             if key in self._entries:
                 self._entries.move_to_end(key)
                 return self._entries[key][1]
-        content = _content(photo, explanation, model)
+        content = _content(photo, explanation, model, methods)
         with self._lock:
             self._entries[key] = (explanation, content)
             while len(self._entries) > self._most:
@@ -168,18 +213,18 @@ class _Contents:
 _contents = _Contents(KEPT_CONTENTS)
 
 
-def _content(photo: DisplayPhoto, explanation: sc.Explanation, model: sc.ModelSpec) -> _Content:
+def _maps_of(explanation: sc.Explanation, method: str) -> dict[str, np.ndarray]:
+    """Layer -> raw map, at the explanation's layers or at the input alone."""
+    return {layer.name: explanation.map(method, layer.name) for layer in explanation.layers_of(method)}
+
+
+def _content(
+    photo: DisplayPhoto, explanation: sc.Explanation, model: sc.ModelSpec, methods: tuple[str, ...]
+) -> _Content:
     layers = explanation.layers
-    methods, planes, end = [], [], 0
-    for name in explanation.methods:
-        offsets = []
-        for layer in layers:
-            plane = np.ascontiguousarray(explanation.map(name, layer.name), np.float32).ravel()
-            offsets.append(end)
-            planes.append(plane)
-            end += plane.size
-        methods.append(_method(explanation, sc.METHODS[name], offsets))
-    values = np.concatenate(planes)
+    shelf = _Shelf()
+    maps = {name: _method_maps(explanation, sc.METHODS[name], shelf) for name in methods}
+    values = np.concatenate(shelf.planes)
     meta: dict[str, object] = {
         "photo": {
             "name": photo.name,
@@ -201,7 +246,7 @@ def _content(photo: DisplayPhoto, explanation: sc.Explanation, model: sc.ModelSp
             }
             for layer in layers
         ],
-        "methods": methods,
+        "maps": maps,
         "presets": _presets(model, [layer.name for layer in layers]),
         "colormaps": [
             {"name": entry.name, "title": entry.title, "kind": entry.kind}
@@ -217,20 +262,42 @@ def _content(photo: DisplayPhoto, explanation: sc.Explanation, model: sc.ModelSp
     )
 
 
-def _method(explanation: sc.Explanation, method: sc.Method, offsets: list[int]) -> dict[str, object]:
-    return {
-        "name": method.name,
-        "title": method.title,
-        "summary": method.summary,
-        "family": method.family,
-        "signed": method.signed,
-        "offsets": offsets,
-        # Per layer: why there is nothing to see, or None where there is something.
-        "constant": [
-            method.empty if explanation.constant(method.name, layer.name) else None
-            for layer in explanation.layers
-        ],
-    }
+class _Shelf:
+    """The maps in the order in which they travel."""
+
+    def __init__(self) -> None:
+        self.planes: list[np.ndarray] = []
+        self._end = 0
+
+    def put(self, values: np.ndarray) -> int:
+        """Append a map; returns where it starts."""
+        plane = np.ascontiguousarray(values, np.float32).ravel()
+        self.planes.append(plane)
+        self._end += plane.size
+        return self._end - plane.size
+
+
+def _method_maps(explanation: sc.Explanation, method: sc.Method, shelf: _Shelf) -> dict[str, object]:
+    """Where a method's maps are: per layer an offset, or None for all layers but one map of the input.
+
+    `reasons` tells for each layer why there is nothing to see, or None where there is something.
+    """
+    maps = _maps_of(explanation, method.name)
+    if list(maps) == [INPUT] and INPUT not in [layer.name for layer in explanation.layers]:
+        height, width = maps[INPUT].shape
+        reason = method.empty if explanation.constant(method.name, INPUT) else None
+        offset = shelf.put(maps[INPUT])
+        return {"input": {"offset": offset, "height": height, "width": width, "reason": reason}}
+    offsets: list[int | None] = []
+    reasons: list[str | None] = []
+    for layer in (layer.name for layer in explanation.layers):
+        if layer in maps:
+            offsets.append(shelf.put(maps[layer]))
+            reasons.append(method.empty if explanation.constant(method.name, layer) else None)
+        else:
+            offsets.append(None)
+            reasons.append(f"{method.title} has no map at {layer}. {method.needs}".strip())
+    return {"input": None, "offsets": offsets, "reasons": reasons}
 
 
 def _box_on(photo: DisplayPhoto, box: tuple[float, float, float, float]) -> list[float]:
@@ -287,6 +354,11 @@ def _component() -> ComponentRenderer:
         css=(SOURCES / "viewer.css").read_text(encoding="utf-8"),
         js=join_modules(SOURCES, ENTRY),
     )
+
+
+@functools.cache
+def _status() -> ComponentRenderer:
+    return st.components.v2.component("normgrad_status", html="", js=join_modules(SOURCES, STATUS_ENTRY))
 
 
 def _ignore() -> None:

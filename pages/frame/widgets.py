@@ -29,22 +29,40 @@ def _classes() -> Callable[..., Any]:
     return _component("classes", '<div class="list" role="group" aria-label="Most likely classes"></div>')
 
 
-def _chosen(key: str) -> Any:
+def _sent(key: str, trigger: str) -> Any:
     state = st.session_state.get(key)
-    return state.get("chosen") if isinstance(state, Mapping) else None
+    return state.get(trigger) if isinstance(state, Mapping) else None
 
 
 def gallery(
-    photos: list[dict[str, str]], selected: str, *, on_choose: Callable[[str], None], key: str = "gallery"
+    photos: list[dict[str, Any]],
+    selected: str,
+    *,
+    on_choose: Callable[[str], None],
+    on_remove: Callable[[str], None],
+    key: str = "gallery",
 ) -> None:
-    """Thumbnails to choose from: each photo gives its `key`, `name` and `thumb` (a data URI)."""
+    """Thumbnails to choose from: each photo gives its `key`, `name` and `thumb` (a data URI).
+
+    Those that are `removable` have a button that takes them out.
+    """
 
     def chosen() -> None:
-        choice = _chosen(key)
+        choice = _sent(key, "chosen")
         if isinstance(choice, str) and any(choice == photo["key"] for photo in photos):
             on_choose(choice)
 
-    _gallery()(data={"photos": photos, "selected": selected}, key=key, on_chosen_change=chosen)
+    def removed() -> None:
+        choice = _sent(key, "removed")
+        if any(choice == photo["key"] and photo.get("removable") for photo in photos):
+            on_remove(choice)
+
+    _gallery()(
+        data={"photos": photos, "selected": selected},
+        key=key,
+        on_chosen_change=chosen,
+        on_removed_change=removed,
+    )
 
 
 def class_list(
@@ -53,7 +71,7 @@ def class_list(
     """Classes to choose from: each gives its `index`, `label`, `probability` and that in words, `percent`."""
 
     def chosen() -> None:
-        choice = _chosen(key)
+        choice = _sent(key, "chosen")
         if isinstance(choice, int | float) and any(choice == entry["index"] for entry in classes):
             on_choose(int(choice))
 

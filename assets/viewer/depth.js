@@ -1,0 +1,34 @@
+/** The scrubber through the layers. */
+
+import { element, rangeInput, setRange, setText } from "./dom.js";
+import { layerSize } from "./format.js";
+
+/** `actions` has scrub(layer name) while it moves and settle() on release. */
+export class DepthSlider {
+  constructor(label, actions) {
+    this.layers = [];
+    this.input = rangeInput({
+      min: 0,
+      max: 1,
+      step: 1,
+      "aria-label": label,
+      "data-testid": "depth",
+      oninput: () => actions.scrub(this.layers[Number(this.input.value)].name),
+      onchange: () => actions.settle(),
+    });
+    this.track = element("div", { class: "depth-track" }, this.input);
+    this.output = element("output", { class: "depth-name", "data-testid": "depth-name" });
+  }
+
+  /** Shows a layer; returns its index. */
+  set(layers, name) {
+    this.layers = layers;
+    this.input.max = String(layers.length - 1);
+    const index = layers.findIndex((layer) => layer.name === name);
+    setRange(this.input, index);
+    const text = `${name} · ${layerSize(layers[index])}`;
+    this.input.setAttribute("aria-valuetext", `${text}, ${index + 1} of ${layers.length}`);
+    setText(this.output, text);
+    return index;
+  }
+}

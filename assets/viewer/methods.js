@@ -1,0 +1,93 @@
+/** What people are told of a method: its place in the pickers, and all about it on request. */
+
+import { element, iconButton } from "./dom.js";
+
+const INFO = '<circle cx="10" cy="10" r="7.2"/><path d="M10 9.2v4.3"/><path d="M10 6.4v.1"/>';
+const EDGE = 8;
+const WIDTH = 400;
+
+/** Options for select(): grouped by family, with the cost where it is not the shared pass, or why not at all. */
+export function methodOptions(methods) {
+  return [...methods.values()].map(({ name, title, family, cost, domain, unavailable }) => {
+    const remark = unavailable ? (domain ?? "not for this network") : cost;
+    return { name, family, title: remark ? `${title} — ${remark}` : title, reason: unavailable };
+  });
+}
+
+/** One sentence per reason, naming the methods that are greyed out for it. */
+export function obstacles(methods) {
+  const reasons = new Map();
+  for (const { title, unavailable } of methods.values()) {
+    if (unavailable) reasons.set(unavailable, [...(reasons.get(unavailable) ?? []), title]);
+  }
+  return [...reasons].map(([reason, titles]) => ({ titles: titles.join(", "), reason }));
+}
+
+/** A formula as MathML; it is built from the registry's LaTeX by this app's own server. */
+export function formula(mathml, className) {
+  const node = element("span", { class: className });
+  node.innerHTML = mathml;
+  return node;
+}
+
+/** The button beside a method's title, and the sheet it opens. `current()` gives {method, methods}. */
+export class About {
+  constructor(side, current) {
+    this.current = current;
+    this.sheet = element("div", {
+      class: "about",
+      popover: "auto",
+      role: "dialog",
+      "aria-label": "About this method",
+      "data-testid": `about-${side}`,
+    });
+    this.button = iconButton("About this method", INFO, () => this.#open(), {
+      class: "about-button",
+      "data-testid": `about-button-${side}`,
+      "aria-haspopup": "dialog",
+    });
+    // The sheet lies above the page and would not move with it.
+    const close = () => this.sheet.hidePopover();
+    this.sheet.addEventListener("toggle", (event) => {
+      if (event.newState === "open") document.addEventListener("scroll", close, { capture: true, once: true });
+      else document.removeEventListener("scroll", close, { capture: true });
+    });
+  }
+
+  #open() {
+    const { method, methods } = this.current();
+    this.sheet.replaceChildren(...describe(method), ...describeObstacles(methods));
+    this.sheet.togglePopover();
+    const { left, bottom } = this.button.getBoundingClientRect();
+    const width = Math.min(WIDTH, window.innerWidth - 2 * EDGE);
+    this.sheet.style.width = `${width}px`;
+    this.sheet.style.left = `${Math.max(EDGE, Math.min(left, window.innerWidth - EDGE - width))}px`;
+    this.sheet.style.top = `${Math.max(EDGE, Math.min(bottom + EDGE, window.innerHeight - EDGE - this.sheet.offsetHeight))}px`;
+  }
+}
+
+function describe({ title, summary, formula: mathml, cell, costText, needs, reference, url }) {
+  const facts = [
+    ["Cost", costText],
+    ["Needs", needs],
+    ["Cell", cell],
+    ["Source", url ? element("a", { href: url, target: "_blank", rel: "noopener", text: reference }) : reference],
+  ];
+  return [
+    element("h3", { text: title }),
+    element("p", { text: summary }),
+    formula(mathml, "about-formula"),
+    element(
+      "dl",
+      {},
+      ...facts.filter(([, fact]) => fact !== "").flatMap(([name, fact]) => [element("dt", { text: name }), element("dd", {}, fact)]),
+    ),
+  ];
+}
+
+function describeObstacles(methods) {
+  const found = obstacles(methods);
+  if (found.length === 0) return [];
+  const lines = found.map(({ titles, reason }) => element("li", {}, element("b", { text: titles }), ` ${reason}`));
+  return [element("h4", { text: "Not for this network" }), element("ul", {}, ...lines)];
+}

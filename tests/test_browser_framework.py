@@ -1,0 +1,295 @@
+"""The framework page and the pickers in a real browser: every cell's pixels, scrubbing, reading, opening."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Browser, Page, expect
+
+import saliency_core as sc
+from saliency_core.combine import resize
+from saliency_core.framework import AGGREGATES, EXTRACTS
+from tests.browser_helpers import SAMPLES, assert_drawn, complaints, drag, pixels, sent_messages, view, viewer
+
+CELLS = [(extract, aggregate) for extract in EXTRACTS for aggregate in AGGREGATES]
+CELL_SIZE = (160, 160)
+
+
+@pytest.fixture(scope="module")
+def classifier() -> sc.Classifier:
+    return sc.load_classifier()
+
+
+@pytest.fixture(scope="module")
+def captured(classifier: sc.Classifier) -> dict[str, sc.LayerCapture]:
+    """Activation and gradient of the first sample's most likely class at every default layer."""
+    batch, _ = classifier.prepare(sc.open_image(SAMPLES / "chelsea.png"), "crop")
+    return dict(sc.capture(classifier, batch).layers)
+
+
+def raw(captured: dict[str, sc.LayerCapture], layer: str, extract: str, aggregate: str) -> np.ndarray:
+    pair = captured[layer]
+    with torch.no_grad():
+        cell = sc.framework(pair.activation, pair.gradient, extract=extract, aggregate=aggregate)
+    return cell[0].cpu().numpy()
+
+
+def number(text: str) -> float:
+    """A number as the viewer writes it."""
+    digits, _, power = text.replace("−", "-").partition(" × 10")
+    exponent = power.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-"))
+    return float(digits) * 10 ** int(exponent or 0)
+
+
+def drawings(page: Page) -> dict[str, bytes]:
+    return {f"{e}-{a}": pixels(page, f"{e}-{a}").tobytes() for e, a in CELLS}
+
+
+def test_a_fresh_server_asked_first_for_the_framework_shows_it_in_its_frame(
+    start_app: Callable[..., str], page: Page
+) -> None:
+    trouble = complaints(page)
+    page.goto(f"{start_app()}/framework")
+    expect(page.get_by_role("heading", name="Framework")).to_be_visible()
+    expect(page.get_by_role("heading", name="Model")).to_be_visible()
+    viewer(page)
+    expect(page.locator(".cell-map")).to_have_count(len(CELLS))
+    expect(page.get_by_text("Page not found")).to_have_count(0)
+    assert trouble == []
+
+
+@pytest.mark.parametrize("layer", ["blocks.0", "blocks.5"])
+def test_every_cell_is_drawn_as_the_framework_defines_it(
+    app_url: str, page: Page, captured: dict[str, sc.LayerCapture], layer: str
+) -> None:
+    page.goto(f"{app_url}/framework?photo=chelsea&layer={layer}")
+    viewer(page)
+    for extract, aggregate in CELLS:
+        expected = resize(raw(captured, layer, extract, aggregate), CELL_SIZE)
+        assert_drawn(page, f"{extract}-{aggregate}", expected)
+
+
+@pytest.mark.parametrize("how", ["product", "sum"])
+def test_mixed_cells_are_what_combine_gives(
+    app_url: str, page: Page, captured: dict[str, sc.LayerCapture], how: str
+) -> None:
+    weights = [0, 0.25, 0.5, 1, 1, 0.75, 0.5, 0]
+    address = f"weights={'_'.join(map(str, weights))}&how={how}&mixed=1"
+    page.goto(f"{app_url}/framework?photo=chelsea&{address}")
+    expect(page.get_by_test_id("framework-caption")).to_contain_text(f"{how} of 6 layers")
+    for extract, aggregate in CELLS:
+        maps = [raw(captured, layer, extract, aggregate) for layer in captured]
+        assert_drawn(page, f"{extract}-{aggregate}", sc.combine(maps, weights, how, size=CELL_SIZE))
+
+
+def test_the_scrubber_moves_all_cells_and_neither_it_nor_the_cursor_sends_anything(
+    app_url: str, page: Page
+) -> None:
+    sent = sent_messages(page)
+    page.goto(f"{app_url}/framework?photo=chelsea&layer=blocks.1")
+    viewer(page)
+    page.wait_for_load_state("networkidle")
+    first = drawings(page)
+    before = len(sent)
+    drag(page, page.get_by_test_id("depth"), 5 / 7, release=False)
+    expect(page.get_by_test_id("depth-name")).to_contain_text("blocks.5")
+    second = drawings(page)
+    assert all(first[cell] != second[cell] for cell in first)
+    assert len(sent) == before
+    page.mouse.up()
+    page.wait_for_url(re.compile(r"layer=blocks\.5"))
+    assert len(sent) == before + 1
+    for extract, aggregate in CELLS:
+        page.get_by_test_id(f"cell-{extract}-{aggregate}").hover()
+    expect(page.get_by_test_id("cell-detail")).to_contain_text("px")
+    assert len(sent) == before + 1
+
+
+def test_pointing_at_one_cell_reads_all_of_them(
+    app_url: str, page: Page, captured: dict[str, sc.LayerCapture]
+) -> None:
+    page.goto(f"{app_url}/framework?photo=chelsea&layer=blocks.3")
+    viewer(page)
+    cell = page.get_by_test_id("cell-scaling-norm")
+    before = page.get_by_test_id("cell-bias-sum").bounding_box()
+    box = cell.bounding_box()
+    at = {"x": round(box["width"] * 0.7), "y": round(box["height"] * 0.3)}
+    cell.hover(position=at)
+    u, v = at["x"] / box["width"], at["y"] / box["height"]
+    for extract, aggregate in CELLS:
+        plane = resize(raw(captured, "blocks.3", extract, aggregate), (448, 448))
+        y, x = int(v * 448), int(u * 448)
+        near = plane[y - 4 : y + 5, x - 4 : x + 5]  # the pointer lies on whole pixels of the screen
+        read = number(page.get_by_test_id(f"value-{extract}-{aggregate}").inner_text())
+        slack = 0.01 * abs(plane).max()
+        assert near.min() - slack <= read <= near.max() + slack
+    expect(page.locator(".cell-cursor").first).to_be_visible()
+    assert page.get_by_test_id("cell-bias-sum").bounding_box() == before
+    page.get_by_role("heading", name="Framework").hover()
+    expect(page.get_by_test_id("value-bias-sum")).to_have_text("")
+
+
+def test_a_click_opens_the_cell_beside_grad_cam(app_url: str, page: Page) -> None:
+    page.goto(f"{app_url}/framework?photo=chelsea&layer=blocks.3&right=gradient")
+    viewer(page)
+    page.get_by_test_id("cell-conv3x3-max").click()
+    expect(page.get_by_role("heading", name="Compare")).to_be_visible()
+    expect(page.get_by_test_id("caption-left")).to_contain_text(sc.METHODS["conv3x3_max"].title)
+    expect(page.get_by_test_id("caption-left")).to_contain_text("blocks.3")
+    expect(page.get_by_test_id("stage-left")).to_have_attribute("data-state", "map")
+    expect(page.get_by_test_id("caption-right")).to_contain_text("Grad-CAM")
+
+
+def test_arrow_keys_walk_through_the_cells_and_enter_opens_one(app_url: str, page: Page) -> None:
+    page.goto(f"{app_url}/framework?photo=chelsea")
+    viewer(page)
+    page.get_by_test_id("cell-bias-sum").focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
+        page.keyboard.press(key)
+    expect(page.get_by_test_id("cell-conv1x1-norm")).to_be_focused()
+    expect(page.get_by_test_id("cell-detail")).to_contain_text("NormGrad")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("End")
+    expect(page.get_by_test_id("cell-scaling-max")).to_be_focused()
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.get_by_test_id("value-bias-norm")).not_to_have_text("")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Compare")).to_be_visible()
+    assert view(page)["left"] == "scaling_max"
+
+
+def test_named_cells_carry_their_names_and_every_cell_is_labelled(app_url: str, page: Page) -> None:
+    page.goto(f"{app_url}/framework?photo=chelsea")
+    viewer(page)
+    for extract, aggregate in CELLS:
+        method = sc.cell_method(extract, aggregate)
+        cell = page.get_by_role("gridcell").filter(has=page.get_by_test_id(f"cell-{extract}-{aggregate}"))
+        named = method.family != "Framework cells"
+        expect(cell).to_have_text(method.title if named else "", use_inner_text=True)
+        label = cell.get_by_role("button").get_attribute("aria-label")
+        assert re.search(r": from \S+.* to \S+", label)
+        assert not named or method.title in label
+
+
+def test_constant_cells_say_so(app_url: str, page: Page) -> None:
+    page.goto(f"{app_url}/framework?photo=chelsea&layer=bn2")
+    viewer(page)
+    expect(page.get_by_test_id("note-bias-norm")).to_have_text("constant")
+    expect(page.get_by_test_id("map-bias-norm")).to_be_hidden()
+    expect(page.get_by_test_id("map-conv1x1-norm")).to_be_visible()
+    assert "same value" in page.get_by_test_id("cell-bias-norm").get_attribute("aria-label")
+
+
+def test_the_second_tab_has_every_named_method_at_every_layer_and_opens_them(
+    app_url: str, page: Page, classifier: sc.Classifier
+) -> None:
+    page.goto(f"{app_url}/framework?photo=chelsea")
+    viewer(page)
+    page.get_by_test_id("tab-table").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_test_id("catalogue")).to_be_visible()
+    expect(page.get_by_test_id("framework-table")).to_be_hidden()
+    for name, method in sc.METHODS.items():
+        if method.cost == "single" and method.where == "any" and method.family != "Framework cells":
+            for layer in classifier.default_layers:
+                expect(page.get_by_test_id(f"thumb-{name}-{layer}")).to_have_count(1)
+    page.get_by_test_id("thumb-layer_cam-blocks.2").click()
+    expect(page.get_by_test_id("caption-left")).to_contain_text("Layer-CAM · blocks.2")
+    expect(page.get_by_test_id("caption-right")).to_contain_text("Grad-CAM")
+
+
+@pytest.mark.parametrize("tab", ["table", "layers"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_shows_the_framework_without_scrolling_sideways(
+    app_url: str, browser: Browser, theme: str, tab: str
+) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=theme)
+    page = context.new_page()
+    page.goto(f"{app_url}/framework")
+    viewer(page)
+    page.get_by_test_id(f"tab-{tab}").click()
+    width = page.evaluate("document.scrollingElement.scrollWidth")
+    cells = [page.get_by_test_id(f"cell-bias-{aggregate}").bounding_box() for aggregate in AGGREGATES]
+    context.close()
+    assert width == 390
+    if tab == "table":
+        assert len({cell["y"] for cell in cells}) == 1, "the columns stay side by side"
+        assert all(cell["width"] >= 76 and cell["x"] + cell["width"] <= 390 for cell in cells)
+
+
+def test_a_finger_reads_at_its_first_touch_and_opens_at_the_second(app_url: str, browser: Browser) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{app_url}/framework?photo=chelsea")
+    viewer(page)
+    page.get_by_test_id("cell-bias-norm").tap()
+    expect(page.get_by_test_id("value-bias-max")).not_to_have_text("")
+    page.get_by_test_id("cell-bias-norm").tap()
+    expect(page.get_by_role("heading", name="Compare")).to_be_visible()
+    context.close()
+
+
+def test_pickers_are_grouped_and_what_is_unavailable_is_disabled_with_the_reason(
+    app_url: str, page: Page, classifier: sc.Classifier
+) -> None:
+    page.goto(f"{app_url}/compare?photo=chelsea")
+    viewer(page)
+    picker = page.get_by_test_id("method-left")
+    groups = picker.locator("optgroup").evaluate_all("groups => groups.map(group => group.label)")
+    assert groups == list(dict.fromkeys(method.family for method in sc.METHODS.values()))
+    for name, method in sc.METHODS.items():
+        option = picker.locator(f"option[value={name}]")
+        reason = sc.unavailable(classifier, name)
+        if reason is None:
+            remark = "" if method.cost == "single" else f" — {method.cost_text}"
+            expect(option).to_have_text(f"{method.title}{remark}")
+            expect(option).to_be_enabled()
+        else:
+            expect(option).to_have_text(re.compile(f"^{re.escape(method.title)} — "))
+            expect(option).to_be_disabled()
+            expect(option).to_have_attribute("title", reason)
+    proper = sc.unavailable(classifier, "normgrad_proper")
+    assert proper
+    page.get_by_test_id("about-button-left").click()
+    expect(page.get_by_test_id("about-left")).to_contain_text(proper)
+    assert proper in picker.evaluate("select => select.ariaDescription")
+
+
+def test_about_a_method_tells_formula_cost_and_source(app_url: str, page: Page) -> None:
+    page.goto(f"{app_url}/compare?photo=chelsea&left=normgrad")
+    viewer(page)
+    page.get_by_test_id("about-button-left").click()
+    sheet = page.get_by_test_id("about-left")
+    method = sc.METHODS["normgrad"]
+    for text in (method.title, method.summary, method.cost_text):
+        expect(sheet).to_contain_text(text)
+    assert sheet.locator("math").bounding_box()["width"] > 20
+    link = sheet.get_by_role("link", name=method.reference)
+    assert link.get_attribute("href") == method.url
+    assert link.get_attribute("rel") == "noopener"
+    page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+
+
+def test_a_method_without_maps_waits_in_its_panel_while_the_other_one_stays_alive(
+    app_url: str, page: Page
+) -> None:
+    page.goto(f"{app_url}/compare?photo=chelsea&right=normgrad")
+    viewer(page)
+    states = page.get_by_test_id("method-left").evaluate(
+        """async select => {
+          select.value = 'guided_backprop';
+          select.dispatchEvent(new Event('change', { bubbles: true }));
+          await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+          const root = select.getRootNode();
+          const stages = root.querySelectorAll('[data-testid=stage-left], [data-testid=stage-right]');
+          return [...stages].map(stage => stage.dataset.state);
+        }"""
+    )
+    assert states == ["waiting", "map"]
+    expect(page.get_by_test_id("stage-left")).to_have_attribute("data-state", "map")
+    expect(page.get_by_test_id("caption-left")).to_contain_text("Guided backprop · blocks.")

@@ -1,0 +1,186 @@
+"""Methods that take more than the shared pass, and the article on Grad-CAM, as a person meets them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+import saliency_core as sc
+from tests.browser_helpers import SAMPLES, assert_drawn, complaints, photo_file, upload, view, viewer
+
+MINUTES = 180_000  # milliseconds: many passes on a busy machine
+
+
+@pytest.fixture(scope="module")
+def classifier() -> sc.Classifier:
+    return sc.load_classifier()
+
+
+def explained(classifier: sc.Classifier, *methods: str) -> sc.Explanation:
+    return sc.explain(classifier, sc.open_image(SAMPLES / "chelsea.png"), methods=methods or None)
+
+
+def zoom_of(page: Page) -> str:
+    return page.get_by_test_id("normgrad-viewer").evaluate("e => e.style.getPropertyValue('--zoom')")
+
+
+def photos_decoded(page: Page) -> int:
+    return page.get_by_test_id("normgrad-viewer").evaluate("e => e.normgradViewer.stats().decoded.photo")
+
+
+@pytest.mark.parametrize("method", ["guided_backprop", "contrastive_excitation_backprop"])
+def test_a_link_with_a_method_of_one_extra_pass_opens_on_its_map(
+    app_url: str, page: Page, classifier: sc.Classifier, method: str
+) -> None:
+    page.goto(f"{app_url}/compare?left={method}&layer=blocks.3&photo=chelsea")
+    expect(page.get_by_test_id("map-left")).to_be_visible()
+    assert view(page)["left"] == method
+    explanation = explained(classifier, method)
+    assert_drawn(page, "left", explanation.resized(method, "blocks.3", size=(448, 448)))
+
+
+def test_many_passes_run_beside_the_page_and_end_in_the_map(
+    app_url: str, page: Page, classifier: sc.Classifier
+) -> None:
+    page.goto(f"{app_url}/compare?photo=chelsea&layer=blocks.3")
+    viewer(page)
+    page.get_by_test_id("zoom-in").click()
+    zoom = zoom_of(page)
+    page.get_by_test_id("method-left").select_option("occlusion")
+    card = page.get_by_test_id("progress")
+    expect(card).to_contain_text("Occlusion · Chelsea, tiger cat")
+    expect(page.get_by_role("progressbar", name=re.compile("Occlusion"))).to_be_visible()
+    expect(page.get_by_test_id("note-left")).to_contain_text("Computing")
+    page.get_by_test_id("method-right").select_option("layer_cam")
+    expect(page.get_by_test_id("caption-right")).to_contain_text("Layer-CAM")
+    assert_drawn(page, "right", explained(classifier).resized("layer_cam", "blocks.3", size=(448, 448)))
+    expect(card).to_have_count(0, timeout=MINUTES)
+    expect(page.get_by_test_id("caption-left")).to_contain_text("Occlusion · input · 224 × 224")
+    expect(page.get_by_test_id("map-left")).to_be_visible()
+    occlusion = explained(classifier, "occlusion").resized("occlusion", "input", size=(448, 448))
+    assert_drawn(page, "left", occlusion)
+    assert view(page)["right"] == "layer_cam"
+    assert (zoom_of(page), photos_decoded(page)) == (zoom, 1)
+    # Another visitor finds it done.
+    page.goto(f"{app_url}/compare?photo=chelsea&left=occlusion")
+    expect(page.get_by_test_id("map-left")).to_be_visible()
+    assert_drawn(page, "left", occlusion)
+
+
+def test_a_running_method_outlives_leaving_the_page_and_ends_when_cancelled(app_url: str, page: Page) -> None:
+    trouble = complaints(page)
+    page.goto(f"{app_url}/compare?photo=chelsea&left=gradient&right=rise")
+    card = page.get_by_test_id("progress")
+    expect(card).to_contain_text("RISE")
+    page.get_by_role("link", name="Why it fails").click()
+    expect(page.get_by_role("heading", name="Why Grad-CAM fails")).to_be_visible()
+    expect(card).to_contain_text("RISE")
+    page.get_by_role("link", name="Compare").click()
+    expect(page.get_by_role("heading", name="Compare")).to_be_visible()
+    expect(page.get_by_test_id("note-right")).to_contain_text("Computing")
+    page.get_by_test_id("class").nth(1).click()
+    expect(card).to_have_count(2)  # the one under way, and the same method for the other class
+    for left in (1, 0):
+        page.get_by_role("button", name="Cancel").first.click()
+        expect(card).to_have_count(left)
+    expect(page.get_by_test_id("caption-right")).to_contain_text("Grad-CAM")
+    expect(page.get_by_test_id("map-right")).to_be_visible()
+    page.wait_for_url(lambda url: "rise" not in url)
+    assert view(page)["left"] == "gradient"
+    assert trouble == []
+
+
+def test_a_fresh_server_asked_first_for_the_article_shows_it_in_its_frame(
+    start_app: Callable[..., str], page: Page
+) -> None:
+    trouble = complaints(page)
+    page.goto(f"{start_app()}/why")
+    expect(page.get_by_role("heading", name="Why Grad-CAM fails")).to_be_visible()
+    expect(page.get_by_role("heading", name="Model")).to_be_visible()
+    shown = view(page)
+    assert (shown["left"], shown["right"]) == ("grad_cam", "linear_approx")
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    expect(page.locator(".js-plotly-plot")).to_have_count(4)
+    expect(page).to_have_title(re.compile("Why Grad-CAM fails · NormGrad Studio"))
+    assert trouble == []
+
+
+def test_the_article_follows_the_depth_and_leaves_the_other_pages_methods_alone(
+    app_url: str, page: Page, classifier: sc.Classifier
+) -> None:
+    page.goto(f"{app_url}/compare?photo=chelsea&left=normgrad&right=gradient&layer=blocks.5")
+    viewer(page)
+    page.get_by_role("link", name="Why it fails").click()
+    tiles = page.get_by_test_id("tiles")
+    expect(tiles).to_contain_text("blocks.5")
+    page.get_by_test_id("depth").focus()
+    page.keyboard.press("End")
+    expect(tiles).to_contain_text(re.compile("100\\s%"))
+    expect(tiles).to_contain_text("bn2")
+    page.keyboard.press("ArrowLeft")
+    explanation = explained(classifier)
+    expect(tiles).to_contain_text(re.compile(rf"{100 * explanation.energy('blocks.6'):.0f}\s%"))
+    assert_drawn(page, "left", explanation.resized("grad_cam", "blocks.6", size=(448, 448)))
+    page.get_by_text("These figures as a table").first.click()
+    row = page.get_by_role("row", name=re.compile("blocks.6")).first
+    expect(row).to_contain_text(f"{100 * explanation.energy('blocks.6'):.2f}")
+    page.get_by_role("link", name="Compare").click()
+    expect(page.get_by_role("heading", name="Compare")).to_be_visible()
+    expect(page.get_by_test_id("caption-right")).to_contain_text("Gradient · blocks.6")
+    assert view(page)["left"] == "normgrad"
+
+
+def test_the_article_says_in_words_why_a_layer_has_no_value(app_url: str, page: Page) -> None:
+    page.goto(f"{app_url}/why?photo=coffee")
+    viewer(page)
+    expect(page.get_by_text("the global average pooling behind it")).to_be_visible()
+    expect(page.get_by_text("it has no value: the gradient is the same everywhere")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_article_fits_a_phone_in_the_colours_of_the_theme(
+    app_url: str, browser: Browser, theme: str
+) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=theme)
+    page = context.new_page()
+    page.goto(f"{app_url}/why")
+    viewer(page)
+    line = page.locator(".js-plotly-plot .scatterlayer .js-line").first
+    expect(line).to_be_attached()
+    color = line.evaluate("element => getComputedStyle(element).stroke")
+    width = page.evaluate("document.scrollingElement.scrollWidth")
+    links = page.locator(".st-key-phone-navigation a")
+    rows = {round(links.nth(place).bounding_box()["y"]) for place in range(links.count())}
+    context.close()
+    assert width == 390
+    assert len(rows) == 1
+    assert color == {"light": "rgb(194, 65, 12)", "dark": "rgb(255, 153, 102)"}[theme]
+
+
+def test_an_uploaded_photo_can_be_taken_out_again_by_keyboard(
+    app_url: str, page: Page, tmp_path: Path
+) -> None:
+    page.goto(f"{app_url}/compare?photo=camera")
+    expect(page.get_by_test_id("caption-left")).to_contain_text("tripod")
+    photos, remove = page.get_by_test_id("photo"), page.get_by_test_id("remove-photo")
+    samples = photos.count()
+    upload(page, photo_file(tmp_path / "one.png"))
+    expect(page.get_by_test_id("caption-left")).to_contain_text("espresso")
+    upload(page, photo_file(tmp_path / "two.png", source="camera.png"))
+    expect(page.get_by_test_id("caption-left")).to_contain_text("tripod")
+    expect(remove).to_have_count(2)
+    photos.last.focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(photos).to_have_count(samples + 1)
+    expect(page.get_by_test_id("caption-left")).to_contain_text("espresso")
+    photos.last.focus()
+    page.keyboard.press("Delete")
+    expect(photos).to_have_count(samples)
+    expect(remove).to_have_count(0)
+    page.wait_for_url(lambda url: "upload-" not in url)
+    expect(page.get_by_test_id("caption-left")).to_contain_text("cat")
