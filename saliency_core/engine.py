@@ -240,12 +240,12 @@ class Engine:
         classifier = self.classifier(model_name)
 
         def run(step: Step) -> Explanation:
-            def compute() -> Explanation:
-                return explain(
-                    classifier, image, index, methods=[method], fit=fit, step=step, gate=self._compute
-                )
-
-            return self.cache.get(key, compute)
+            # Kept, but not shared through the cache while it runs: nobody who waits is stopped with it.
+            found = explain(
+                classifier, image, index, methods=[method], fit=fit, step=step, gate=self._compute
+            )
+            self.cache.put(key, found)
+            return found
 
         return self._jobs.start(key, METHODS[method].passes, run)
 

@@ -213,6 +213,16 @@ def test_a_quick_explanation_gets_its_turn_while_a_job_runs(engine: sc.Engine) -
     assert job.result is None or job.result.target == 0
 
 
+def test_a_job_that_was_cancelled_can_be_started_again_at_once(engine: sc.Engine) -> None:
+    first = engine.start_job("tiny", photo(), "rise", target=0)
+    first.cancel()
+    again = engine.start_job("tiny", photo(), "rise", target=0)
+    assert again is not first
+    assert again.wait(60)
+    assert not again.cancelled
+    assert again.result.has("rise", "input")
+
+
 def test_a_meta_step_is_another_answer(engine: sc.Engine) -> None:
     plain = engine.explain("tiny", photo(), target=1)
     stepped = engine.explain("tiny", photo(), target=1, meta=sc.MetaStep(0.1))
