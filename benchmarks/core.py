@@ -1,55 +1,132 @@
-"""The core: the price of an explanation over the bare network, of a second request, and its memory."""
+"""The core: the price of an explanation over the bare network and beside its peers, and its memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
 import torch
+from captum.attr import LayerGradCam, LayerGradientXActivation
 from PIL import Image
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import Tensor, nn
 
 import saliency_core as sc
-from benchmarks.measure import Row, median_seconds, ratio
+from benchmarks.measure import Row, in_turn, median_seconds, ratio
+from saliency_core.classifier import shared_tree
 
 NETWORKS = ("tf_efficientnet_lite0", "resnet50", "vgg16")
-RATIO, CACHED_MS, MEGABYTES = 1.15, 5.0, 3.0
+LARGE_STAGES = ("vgg16",)
+"""Its first stage has the input's full resolution, so that its price for all methods is shown, not bound."""
+FIRST = ("normgrad", "normgrad_selective", "grad_cam", "linear_approx", "gradient", "gradient_sum")
+FIRST_RATIO, ALL_RATIO, CACHED_MS, MEGABYTES = 1.15, 1.25, 5.0, 3.0
 CLASS = 282
 
 
-def bare(network: torch.nn.Module, x: torch.Tensor) -> None:
+def bare(network: nn.Module, x: Tensor) -> None:
     """Forward, and the class logit's gradient back to the input: what any single map costs at least."""
     inputs = x.clone().requires_grad_()
     torch.autograd.grad(network(inputs)[0, CLASS], inputs)
 
 
 def rows(runs: int) -> Iterator[Row]:
-    """One explanation (all methods, all default layers) of each network, with random weights."""
+    """Explanations at all default layers of each network, with random weights."""
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     for name in NETWORKS:
         classifier = sc.load_classifier(name, random=0)
         # A second copy without taps, so that the baseline is the plain network.
         network = sc.MODELS[name].build().eval().requires_grad_(False).to(classifier.device)
         network.load_state_dict(classifier.module.state_dict())
-        inputs = x.to(classifier.device)
-        quotient, ours, theirs = ratio(
-            partial(sc.explain, classifier, inputs, CLASS), partial(bare, network, inputs), runs
-        )
-        explanation = sc.explain(classifier, x)
-        maps = len(explanation.methods) * len(explanation.layers)
+        inputs, bound = x.to(classifier.device), name not in LARGE_STAGES
         title = sc.MODELS[name].title
-        value = f"{quotient:.2f} ({1e3 * ours:.0f} ms / {1e3 * theirs:.0f} ms)"
-        yield Row(
-            f"{title}: explain, {maps} maps / bare forward + backward", value, f"≤ {RATIO}", quotient <= RATIO
+        yield price(title, "the six first methods", classifier, network, inputs, FIRST, runs, FIRST_RATIO)
+        limit = ALL_RATIO if bound else None
+        yield price(
+            title, "all cells and class activation maps", classifier, network, inputs, None, runs, limit
         )
-        size = explanation.nbytes / 1e6
-        yield Row(
-            f"{title}: memory of one cached explanation",
-            f"{size:.2f} MB",
-            f"≤ {MEGABYTES:g} MB",
-            size <= MEGABYTES,
+        yield from beside_peers(title, classifier, network, inputs, runs)
+        if not bound:
+            yield memory(title, "the six first methods", sc.explain(classifier, x, methods=FIRST), MEGABYTES)
+        yield memory(
+            title, "all single-pass methods", sc.explain(classifier, x), MEGABYTES if bound else None
         )
     yield second_request(runs)
+
+
+def price(
+    title: str,
+    which: str,
+    classifier: sc.Classifier,
+    network: nn.Module,
+    inputs: Tensor,
+    methods: tuple[str, ...] | None,
+    runs: int,
+    limit: float | None,
+) -> Row:
+    """What an explanation takes, as a multiple of the bare network's two passes."""
+    explain = partial(sc.explain, classifier, inputs, CLASS, methods=methods)
+    quotient, ours, theirs = ratio(explain, partial(bare, network, inputs), runs)
+    what = f"{title}: {which}, {count(explain())} maps / bare forward + backward"
+    value = f"{quotient:.2f} ({1e3 * ours:.0f} ms / {1e3 * theirs:.0f} ms)"
+    return Row(what, value) if limit is None else Row(what, value, f"≤ {limit}", quotient <= limit)
+
+
+def beside_peers(
+    title: str, classifier: sc.Classifier, network: nn.Module, inputs: Tensor, runs: int
+) -> Iterator[Row]:
+    """A map's price here and in two libraries, prepared beforehand and without gradients of the weights.
+
+    Once as they are mostly used, one Grad-CAM at the last stage, and once at their best, all stages from one
+    pass: Grad-CAM in pytorch-grad-cam, gradient × activation in Captum, whose Grad-CAM takes one layer only.
+    """
+    names = classifier.default_layers
+    explain = partial(sc.explain, classifier, inputs, CLASS)
+    maps = count(explain())
+    for what, layers in (("one Grad-CAM map", names[-1:]), ("all stages in one pass", names)):
+        peers = [pytorch_grad_cam(network, layers, inputs), captum(network, layers, inputs)]
+        medians, ratios = in_turn([explain, *peers], runs)
+        ours, *theirs = (
+            1e3 * median / many for median, many in zip(medians, (maps, *[len(layers)] * 2), strict=True)
+        )
+        times = [factor * maps / len(layers) for factor in ratios[1:]]
+        value = f"ours {ours:.2f} ms ({maps} maps in one pass)" + "".join(
+            f" — {peer} {each:.1f} ms (× {factor:.0f})"
+            for peer, each, factor in zip(("pytorch-grad-cam", "Captum"), theirs, times, strict=True)
+        )
+        yield Row(f"{title}: cost per map; the others: {what}", value)
+
+
+def pytorch_grad_cam(network: nn.Module, layers: tuple[str, ...], x: Tensor) -> Callable[[], object]:
+    """Grad-CAM at some layers."""
+    own = shared_tree(network)
+    cam = GradCAM(own, [own.get_submodule(layer) for layer in layers])
+    targets = [ClassifierOutputTarget(CLASS)]
+    return lambda: cam(x.clone().requires_grad_(), targets)
+
+
+def captum(network: nn.Module, layers: tuple[str, ...], x: Tensor) -> Callable[[], object]:
+    """Grad-CAM at one layer, or gradient × activation summed over the channels at several."""
+    own = shared_tree(network)
+    modules = [own.get_submodule(layer) for layer in layers]
+    if len(modules) == 1:
+        one = LayerGradCam(own, modules[0])
+        return lambda: one.attribute(x.clone().requires_grad_(), CLASS, relu_attributions=True)
+    several = LayerGradientXActivation(own, modules)
+    return lambda: [values.sum(dim=1) for values in several.attribute(x.clone().requires_grad_(), CLASS)]
+
+
+def memory(title: str, which: str, explanation: sc.Explanation, limit: float | None) -> Row:
+    """What an explanation holds in the cache."""
+    size = explanation.nbytes / 1e6
+    what, value = f"{title}: memory of one cached explanation, {which}", f"{size:.2f} MB"
+    return Row(what, value) if limit is None else Row(what, value, f"≤ {limit:g} MB", size <= limit)
+
+
+def count(explanation: sc.Explanation) -> int:
+    """How many maps there are."""
+    return len(explanation.methods) * len(explanation.layers)
 
 
 def second_request(runs: int) -> Row:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table."""
+    """One line of the table; without a bound it is only shown."""
 
     what: str
     value: str
-    bound: str
-    met: bool
+    bound: str = "–"
+    met: bool | None = None
+
+    @property
+    def mark(self) -> str:
+        """Whether the bound is met, for the last column."""
+        return "" if self.met is None else "✓" if self.met else "✗"
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -27,16 +32,27 @@ def seconds(call: Callable[[], object]) -> float:
 
 def median_seconds(call: Callable[[], object], runs: int) -> float:
     """Median over several calls, after one that is not counted."""
-    call()
-    return statistics.median(seconds(call) for _ in range(runs))
+    ((median,), _) = in_turn([call], runs)
+    return median
 
 
 def ratio(call: Callable[[], object], against: Callable[[], object], runs: int) -> tuple[float, float, float]:
-    """Median of the ratio, taken in turn so that a change of the machine's pace meets both; both medians."""
-    call(), against()
-    pairs = [(seconds(call), seconds(against)) for _ in range(runs)]
-    return (
-        statistics.median(one / other for one, other in pairs),
-        statistics.median(one for one, _ in pairs),
-        statistics.median(other for _, other in pairs),
-    )
+    """Median of the ratio of two calls, and both medians."""
+    (ours, theirs), ratios = in_turn([against, call], runs)
+    return ratios[1], theirs, ours
+
+
+def in_turn(calls: Sequence[Callable[[], object]], runs: int) -> tuple[list[float], list[float]]:
+    """Medians of several calls, and of each one's ratio to the first.
+
+    Taken in turn, after one round that is not counted, so that a change of the machine's pace meets all.
+    """
+    for call in calls:
+        call()
+    rounds = [[seconds(call) for call in calls] for _ in range(runs)]
+    medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
+    ratios = [
+        statistics.median(one / row[0] for one, row in zip(column, rounds, strict=True))
+        for column in zip(*rounds, strict=True)
+    ]
+    return medians, ratios

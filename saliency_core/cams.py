@@ -10,17 +10,18 @@ from torch import Tensor
 
 from saliency_core.capture import LayerCapture
 
-BLOCK = 6
-"""Vectors iterated at once; more of them separate the leading one sooner."""
-ITERATIONS = 60
-TOLERANCE = 1e-7
-DIRECT = 24
-"""Up to this size an exact eigendecomposition is as quick."""
+DIRECT = 128
+"""Up to this size an exact eigendecomposition is as quick as steps towards one vector."""
+CHECKS = (4, 6, 8, 11, 15, 20, 26, 34, 44, 56)
+"""Steps after which the leading vector may be good enough; where it converges, few are needed."""
+TOLERANCE = 1e-6
+SQUARABLE = 1e6
+"""Numbers between its inverse and itself have squares and sums of squares that float32 holds well."""
 
 
 def grad_cam(layer: LayerCapture) -> Tensor:
     r"""Grad-CAM, :math:`(\sum_c \bar g_c x_{c,u})^+`. Selvaraju et al. 2017."""
-    return (layer.terms.g_mean * layer.activation).sum(dim=1).relu()
+    return _weighted(layer.terms.g_mean, layer.activation)
 
 
 def grad_cam_plus_plus(layer: LayerCapture) -> Tensor:
@@ -32,9 +33,12 @@ def grad_cam_plus_plus(layer: LayerCapture) -> Tensor:
     Chattopadhay et al. 2018.
     """
     g_up = layer.terms.g_up
-    denominator = 2 + g_up * layer.activation.sum(dim=(2, 3), keepdim=True)
-    weights = torch.where(denominator == 0, 0, g_up / denominator).sum(dim=(2, 3), keepdim=True)
-    return (weights * layer.activation).sum(dim=1).relu()
+    denominator = (g_up * layer.terms.x_total).add_(2)
+    shares = g_up / denominator
+    weights = shares.sum(dim=(2, 3), keepdim=True)
+    if not torch.isfinite(weights).all():
+        weights = torch.where(denominator == 0, 0, shares).sum(dim=(2, 3), keepdim=True)
+    return _weighted(weights, layer.activation)
 
 
 def xgrad_cam(layer: LayerCapture) -> Tensor:
@@ -44,10 +48,10 @@ def xgrad_cam(layer: LayerCapture) -> Tensor:
 
     and 0 for a channel that sums to 0. Fu et al. 2020.
     """
-    total = layer.activation.sum(dim=(2, 3), keepdim=True)
+    total = layer.terms.x_total
     moment = layer.terms.product.sum(dim=(2, 3), keepdim=True)
     weights = torch.where(total == 0, 0, moment / total)
-    return (weights * layer.activation).sum(dim=1).relu()
+    return _weighted(weights, layer.activation)
 
 
 def layer_cam(layer: LayerCapture) -> Tensor:
@@ -85,6 +89,11 @@ def eigen_grad_cam(layer: LayerCapture) -> Tensor:
     return (sign * projected).relu().reshape(-1, *layer.activation.shape[2:])
 
 
+def _weighted(weights: Tensor, activation: Tensor) -> Tensor:
+    """The channels (N, C, H, W) weighted by (N, C, 1, 1), summed and cut off below zero: (N, H, W)."""
+    return (weights * activation).sum(dim=1).relu()
+
+
 def _project(values: Tensor) -> Tensor:
     """Each location's vector on the first singular direction, up to sign: (N, C, L) -> (N, L)."""
     return torch.stack([_project_one(matrix) for matrix in values])
@@ -92,33 +101,56 @@ def _project(values: Tensor) -> Tensor:
 
 def _project_one(matrix: Tensor) -> Tensor:
     """As above for one image, (C, L) -> (L,), through the smaller of the two Gram matrices."""
+    low, high = torch.aminmax(matrix)
+    scale = torch.maximum(-low, high)
+    if not torch.isfinite(scale):
+        return torch.full_like(matrix[0], torch.nan)
+    if scale > 0 and not 1 / SQUARABLE < scale < SQUARABLE:
+        return scale * _project_one(matrix / scale)
     channels, locations = matrix.shape
     if channels <= locations:
-        return _leading(matrix @ matrix.T) @ matrix
-    gram = matrix.T @ matrix
-    vector = _leading(gram)
-    # matrix.T @ v = sigma u, and sigma² is the eigenvalue.
-    return vector * (vector @ gram @ vector).clamp(min=0).sqrt()
+        return _leading(matrix)[0] @ matrix
+    vector, value = _leading(matrix.T.contiguous())
+    return vector * value.clamp(min=0).sqrt()  # matrix.T @ v = sigma u, and sigma² is the eigenvalue
 
 
-def _leading(gram: Tensor) -> Tensor:
-    """The eigenvector of the largest eigenvalue of a positive semidefinite matrix, by subspace iteration."""
-    scale = gram.diagonal().sum()
-    if scale == 0 or not torch.isfinite(scale):
-        return gram[0] * 0  # zeros, or NaN for what overflowed
-    if len(gram) <= DIRECT:
-        return _exact(gram)
+def _leading(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The leading eigenvector and eigenvalue of ``rows @ rows.T``, by Lanczos' steps with Ritz vectors.
+
+    Each step costs two products of the matrix and a vector; large Gram matrices are never built.
+    """
+    size = len(rows)
+    if size <= DIRECT:
+        return _exact(rows)
     generator = torch.Generator().manual_seed(0)
-    block = torch.randn(len(gram), BLOCK, generator=generator, dtype=torch.float64).to(gram)
-    for _ in range(ITERATIONS):
-        block = torch.linalg.qr(gram @ block).Q
-        values, turns = torch.linalg.eigh(block.T @ gram @ block)
-        vector: Tensor = block @ turns[:, -1]
-        if torch.linalg.vector_norm(gram @ vector - values[-1] * vector) <= TOLERANCE * scale:
-            return vector
-    return _exact(gram)  # no clear leading direction
+    noise = torch.randn(size, generator=generator, dtype=torch.float64).to(rows)
+    start = rows.sum(dim=1)
+    # Mostly the sum of the columns, which is near the answer for activations; the noise has a part of every
+    # direction, so that none is missed.
+    vector = _unit(_unit(start) + 0.01 * _unit(noise))
+    basis, images = rows.new_zeros(2, CHECKS[-1], size)
+    for step in range(CHECKS[-1]):
+        basis[step] = vector
+        images[step] = image = rows @ (vector @ rows)
+        known = basis[: step + 1]
+        if step + 1 in CHECKS:
+            values, turns = torch.linalg.eigh(known @ images[: step + 1].T)
+            found: Tensor = turns[:, -1] @ known
+            rest = turns[:, -1] @ images[: step + 1] - values[-1] * found
+            if torch.linalg.vector_norm(rest) <= TOLERANCE * values[-1]:
+                return found, values[-1]
+        for _ in range(2):  # twice, as the first time leaves some rounding behind
+            image = image - (known @ image) @ known
+        vector = _unit(image)
+    return _exact(rows)  # no clear leading direction
 
 
-def _exact(gram: Tensor) -> Tensor:
-    vectors: Tensor = torch.linalg.eigh(gram).eigenvectors
-    return vectors[:, -1]
+def _exact(rows: Tensor) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh(rows @ rows.T)
+    return vectors[:, -1], values[-1]
+
+
+def _unit(vector: Tensor) -> Tensor:
+    """The vector divided by its norm; zero stays zero."""
+    norm: Tensor = torch.linalg.vector_norm(vector)
+    return vector / norm.clamp(min=torch.finfo(vector.dtype).tiny)

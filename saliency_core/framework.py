@@ -26,7 +26,17 @@ import torch
 from torch import Tensor
 
 from saliency_core.registry import unknown
-from saliency_core.terms import Terms, box, highest, lowest, square_sum
+from saliency_core.terms import (
+    Terms,
+    box,
+    box_within,
+    channel_max,
+    highest,
+    highest_within,
+    lowest,
+    lowest_within,
+    square_sum,
+)
 
 Cell = Callable[[Terms], Tensor]
 EXTRACTS = ("bias", "scaling", "conv1x1", "conv3x3", "conv3x3_depthwise")
@@ -67,7 +77,7 @@ def _aggregate(share: Tensor, aggregate: str) -> Tensor:
     if aggregate == "sum":
         return share.sum(dim=1)
     if aggregate == "max":
-        return share.amax(dim=1)
+        return channel_max(share)
     return square_sum(share if aggregate == "norm" else share.relu()).sqrt()
 
 
@@ -88,24 +98,31 @@ def _product_of_norms(x_square: Tensor, g_square: Tensor) -> Tensor:
 
 def _conv1x1_filter_norm(t: Terms) -> Tensor:
     up = _product_of_norms(t.x_up_square, t.g_up_square)
+    if t.x_is_positive:
+        return up
     return torch.hypot(up, _product_of_norms(t.x_down_square, t.g_down_square))
 
 
 def _conv3x3_filter_norm(t: Terms) -> Tensor:
     up = _product_of_norms(box(t.x_up_square), t.g_up_square)
+    if t.x_is_positive:
+        return up
     return torch.hypot(up, _product_of_norms(box(t.x_down_square), t.g_down_square))
 
 
 def _depthwise_filter_norm(t: Terms) -> Tensor:
     if t.x_is_positive:
-        return (t.x_boxed_square * t.g_up.square()).sum(dim=1).sqrt()
-    up = box(t.x_up.square()) * t.g_up.square()
-    down = box(t.x_down.square()) * t.g_down.square()
-    return (up + down).sum(dim=1).sqrt()
+        return (t.x_boxed_square * t.g_up_squares).sum(dim=1).sqrt()
+    up = t.x_boxed_up_square * t.g_up_squares
+    return torch.addcmul(up, t.x_boxed_down_square, t.g_down_squares).sum(dim=1).sqrt()
 
 
 def _depthwise_max(t: Terms) -> Tensor:
-    return torch.maximum(highest(t.x) * t.g, lowest(t.x) * t.g).amax(dim=1)
+    if t.x_is_positive and bool((t.g_max >= 0).all()):
+        # Some share is >= 0 at every place, and those of channels with g < 0 are not.
+        return channel_max(highest_within(t.x_bordered) * t.g_up)
+    upwards = highest_within(t.x_bordered) * t.g_up
+    return channel_max(torch.addcmul(upwards, lowest_within(t.x_bordered), t.g_down, value=-1))
 
 
 CELLS: Mapping[tuple[str, str], Cell] = {
@@ -122,8 +139,8 @@ CELLS: Mapping[tuple[str, str], Cell] = {
     ("conv3x3", "norm"): lambda t: _product_of_norms(box(t.x_square), t.g_square),
     ("conv3x3", "filter_norm"): _conv3x3_filter_norm,
     ("conv3x3", "max"): lambda t: _largest_product(highest(t.x_max), lowest(t.x_min), t.g_max, t.g_min),
-    ("conv3x3_depthwise", "sum"): lambda t: (box(t.x) * t.g).sum(dim=1),
-    ("conv3x3_depthwise", "norm"): lambda t: (t.x_boxed_square * t.g.square()).sum(dim=1).sqrt(),
+    ("conv3x3_depthwise", "sum"): lambda t: (box_within(t.x_bordered) * t.g).sum(dim=1),
+    ("conv3x3_depthwise", "norm"): lambda t: (t.x_boxed_square * t.g_squares).sum(dim=1).sqrt(),
     ("conv3x3_depthwise", "filter_norm"): _depthwise_filter_norm,
     ("conv3x3_depthwise", "max"): _depthwise_max,
 }

@@ -20,6 +20,7 @@ from saliency_core.convolution import normgrad_proper
 from saliency_core.framework import AGGREGATES, CELLS, EXTRACTS
 from saliency_core.registry import Registry
 from saliency_core.rules import CONTRASTIVE, DECONVNET, EXCITATION, GUIDED, BackwardRule
+from saliency_core.terms import channel_max
 
 PAPER = "Rebuffi, Fong, Ji, Vedaldi: There and Back Again, CVPR 2020"
 PAPER_URL = "https://arxiv.org/abs/2004.02866"
@@ -122,7 +123,7 @@ def surviving_energy(layer: LayerCapture) -> Tensor:
 
 def gradient(layer: LayerCapture) -> Tensor:
     r"""The largest absolute signal over the channels, :math:`\max_c |g_{c,u}|`. Simonyan et al. 2014."""
-    return layer.gradient.abs().amax(dim=1)
+    return channel_max(layer.gradient.abs())
 
 
 def signal_sum(layer: LayerCapture) -> Tensor:
