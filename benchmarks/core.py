@@ -22,6 +22,7 @@ LARGE_STAGES = ("vgg16",)
 """Its first stage has the input's full resolution, so that its price for all methods is shown, not bound."""
 FIRST = ("normgrad", "normgrad_selective", "grad_cam", "linear_approx", "gradient", "gradient_sum")
 FIRST_RATIO, ALL_RATIO, CACHED_MS, MEGABYTES = 1.15, 1.25, 5.0, 3.0
+META_RATIO, TABLE_SECONDS = 3.0, 3.0
 CLASS = 282
 
 
@@ -52,7 +53,9 @@ def rows(runs: int) -> Iterator[Row]:
         yield memory(
             title, "all single-pass methods", sc.explain(classifier, x), MEGABYTES if bound else None
         )
+        yield after_a_step(title, classifier, network, inputs, runs)
     yield second_request(runs)
+    yield class_against_class(runs)
 
 
 def price(
@@ -127,6 +130,25 @@ def memory(title: str, which: str, explanation: sc.Explanation, limit: float | N
 def count(explanation: sc.Explanation) -> int:
     """How many maps there are."""
     return len(explanation.methods) * len(explanation.layers)
+
+
+def after_a_step(title: str, classifier: sc.Classifier, network: nn.Module, inputs: Tensor, runs: int) -> Row:
+    """What an explanation after a meta step takes, as a multiple of the bare network's two passes."""
+    explain = partial(sc.explain, classifier, inputs, CLASS, methods=FIRST, meta=sc.MetaStep())
+    quotient, ours, theirs = ratio(explain, partial(bare, network, inputs), runs)
+    what = f"{title}: explain after a meta step / bare forward + backward"
+    value = f"{quotient:.2f} ({1e3 * ours:.0f} ms / {1e3 * theirs:.0f} ms)"
+    return Row(what, value, f"≤ {META_RATIO:g}", quotient <= META_RATIO)
+
+
+def class_against_class(runs: int) -> Row:
+    """The rank correlation between two classes for every single-pass method at every default layer."""
+    classifier = sc.load_classifier(random=0)
+    x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    seconds = median_seconds(lambda: sc.class_sensitivity_table(classifier, x), max(runs // 3, 3))
+    cells = len(sc.class_sensitivity_table(classifier, x).cells)
+    what = f"EfficientNet-Lite0: class sensitivity, {cells} rank correlations"
+    return Row(what, f"{seconds:.2f} s", f"≤ {TABLE_SECONDS:g} s", seconds <= TABLE_SECONDS)
 
 
 def second_request(runs: int) -> Row:

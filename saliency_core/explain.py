@@ -273,10 +273,13 @@ def _prepared(classifier: Classifier, image: Image.Image | Tensor, fit: str) -> 
 
 
 def _maps_of(captured: Capture, names: list[str]) -> dict[tuple[str, str], Tensor]:
+    maps: dict[tuple[str, str], Tensor] = {}
     with torch.no_grad():
-        return {
-            (name, layer): METHODS[name](pair)[0] for layer, pair in captured.layers.items() for name in names
-        }
+        for layer, pair in captured.layers.items():
+            # A copy: the terms that its methods share go with it, and the next layer's take their memory.
+            own = replace(pair)
+            maps |= {(name, layer): METHODS[name](own)[0] for name in names}
+    return maps
 
 
 def _wants(names: Iterable[str], where: str) -> bool:

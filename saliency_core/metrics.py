@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from saliency_core.baselines import OPEN, Gate
 from saliency_core.classifier import Classifier
 from saliency_core.combine import FloatMap, is_constant, resize
 from saliency_core.explain import Explanation, explain_classes
+from saliency_core.images import open_image
 from saliency_core.meta import MetaStep
 from saliency_core.methods import METHODS
 
@@ -159,7 +162,7 @@ def compare_classes(first: Explanation, second: Explanation) -> SensitivityTable
 
 def class_sensitivity_over(
     classifier: Classifier,
-    images: Sequence[Image.Image | Tensor],
+    images: Sequence[Image.Image | Tensor] | str | os.PathLike[str],
     classes: Sequence[int | str] | None = None,
     *,
     methods: Iterable[str] | None = None,
@@ -173,19 +176,34 @@ def class_sensitivity_over(
 
     Keys are (method, layer); None where the correlation was undefined for every photo. Photos for which it
     was undefined are left out of a mean, whose ``count`` tells how many were used.
+
+    Args:
+        images: photos, or a folder whose files are all photos.
+        classes, methods, layers, meta, fit, gate: as for :func:`class_sensitivity_table`.
+        progress: called with (photos done, photos in all).
+
+    Raises:
+        ValueError: no photos, a file that is none (``ImageError``), or what the table refuses.
     """
+    photos = _files(images) if isinstance(images, str | os.PathLike) else images
     names = None if methods is None else tuple(methods)
     asked = None if layers is None else tuple(layers)
     tables = []
-    for index, image in enumerate(images, 1):
+    for index, photo in enumerate(photos, 1):
+        image = open_image(photo) if isinstance(photo, Path) else photo
         tables.append(
             class_sensitivity_table(
                 classifier, image, classes, methods=names, layers=asked, meta=meta, fit=fit, gate=gate
             )
         )
         if progress is not None:
-            progress(index, len(images))
+            progress(index, len(photos))
     return mean_sensitivity(tables)
+
+
+def _files(folder: str | os.PathLike[str]) -> list[Path]:
+    """The files of a folder by name, without hidden ones."""
+    return sorted(path for path in Path(folder).iterdir() if path.is_file() and path.name[0] != ".")
 
 
 def mean_sensitivity(tables: Sequence[SensitivityTable]) -> dict[tuple[str, str], MeanSensitivity | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ SAMPLES = ROOT / "assets" / "samples"
 def viewer(page: Page) -> Locator:
     """The viewer, once it shows an explanation."""
     found = page.get_by_test_id("normgrad-viewer")
-    caption = page.get_by_test_id("caption-left").or_(page.get_by_test_id("framework-caption"))
+    names = ("caption-first", "framework-caption")
+    caption = reduce(Locator.or_, map(page.get_by_test_id, names), page.get_by_test_id("caption-left"))
     expect(caption).to_contain_text("%")
     return found
 
@@ -37,10 +39,21 @@ def pixels(page: Page, name: str) -> np.ndarray:
     return np.asarray(image.convert("RGB")).astype(int)
 
 
-def assert_drawn(page: Page, name: str, values: np.ndarray) -> None:
-    """The map drawn equals the values within 2 of 255 levels; magma's table turns levels into colours."""
-    table = sc.render.COLORMAPS["magma"].table.astype(int)
-    unit = sc.render.scale(values, low=float(values.min()), high=float(values.max()))
+def assert_drawn(
+    page: Page,
+    name: str,
+    values: np.ndarray,
+    *,
+    colormap: str = "magma",
+    bounds: tuple[float, float] | None = None,
+) -> None:
+    """The map drawn equals the values within 2 of 255 levels, coloured from their least to their greatest.
+
+    `bounds` are the ends of the colours where they are not the values' own.
+    """
+    table = sc.render.COLORMAPS[colormap].table.astype(int)
+    low, high = bounds or (float(values.min()), float(values.max()))
+    unit = sc.render.scale(values, low=low, high=high)
     levels = np.floor(unit * 255 + 0.5).astype(int)
     drawn = pixels(page, name)
     distances = [np.abs(drawn - table[np.clip(levels + shift, 0, 255)]).max(axis=2) for shift in range(-2, 3)]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import stats
 
 import saliency_core as sc
@@ -126,6 +127,22 @@ def test_the_mean_over_photos_has_students_interval() -> None:
     assert (found.mean, found.low, found.high) == pytest.approx((np.mean(values), low, high))
     assert found.count == 4
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_folder_of_photos_counts_as_its_photos(tmp_path: Path) -> None:
+    clf = classifier(seeded(dtype=torch.float32))
+    random = np.random.default_rng(0)
+    photos = [Image.fromarray(random.integers(0, 256, (30, 40, 3), dtype=np.uint8)) for _ in range(3)]
+    for index, photo in enumerate(photos):
+        photo.save(tmp_path / f"{index}.png")
+    (tmp_path / ".hidden").write_text("no photo")
+    key = ("normgrad", "branch")
+    options = {"classes": [0, 1], "methods": ["normgrad"], "layers": ["branch"]}
+    found = sc.class_sensitivity_over(clf, tmp_path, **options)[key]
+    assert found == sc.class_sensitivity_over(clf, photos, **options)[key]
+    (tmp_path / "notes.txt").write_text("no photo")
+    with pytest.raises(sc.ImageError):
+        sc.class_sensitivity_over(clf, tmp_path, **options)
 
 
 def test_undefined_photos_are_left_out_of_the_mean_and_counted_out() -> None:

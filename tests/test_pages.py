@@ -92,6 +92,9 @@ CHOICES = [
             mixed=True,
         )
     ),
+    state.Choice(a=967, b=285, meta=sc.MetaStep()),
+    state.Choice(meta=sc.MetaStep(0.006, ascend=True)),
+    state.Choice(meta=sc.MetaStep(0.0)),
 ]
 
 
@@ -122,6 +125,12 @@ def test_an_address_reopens_the_view_it_was_written_for(choice: state.Choice) ->
         ("colormap", "rainbow"),
         ("scale", "both"),
         ("mixed", "yes"),
+        ("a", "1000"),
+        ("b", "cat"),
+        ("meta", "0.2"),
+        ("meta", "--0.01"),
+        ("meta", "nan"),
+        ("meta", "on"),
     ],
 )
 def test_an_unusable_value_in_an_address_counts_as_its_default(key: str, value: str) -> None:
@@ -305,10 +314,10 @@ def test_a_method_that_the_model_does_not_have_gives_way_with_the_reason(
         return "Defined for ReLU only." if name == "guided_backprop" else None
 
     monkeypatch.setattr(sc, "unavailable", unavailable)
-    stage._unavailable.cache_clear()
+    stage.unavailable_methods.cache_clear()
     app.query_params["left"] = "guided_backprop"
     app.run()
-    stage._unavailable.cache_clear()
+    stage.unavailable_methods.cache_clear()
     assert "Guided backprop is not shown. Defined for ReLU only." in texts(app)
     assert shown_session(app).methods == ("normgrad", "grad_cam")
 
@@ -486,3 +495,66 @@ def test_correlations_are_written_without_a_negative_zero() -> None:
 def test_pages_are_short() -> None:
     for path in (ROOT / "pages").glob("*.py"):
         assert len(Path(path).read_text().splitlines()) < 80, path.name
+
+
+def test_another_photo_begins_with_classes_of_its_own_and_keeps_the_step() -> None:
+    step = sc.MetaStep(0.006)
+    session = state.Session(state.Choice(target=3, a=967, b=285, meta=step))
+    session.choose_photo("coffee")
+    choice = session.choice
+    assert (choice.target, choice.a, choice.b, choice.meta) == (None, None, None, step)
+
+
+def test_a_class_of_the_sidebar_becomes_the_first_of_the_two() -> None:
+    session = state.Session(state.Choice(a=967, b=285))
+    session.choose_class(872)
+    assert (session.choice.target, session.choice.a, session.choice.b) == (872, None, 285)
+
+
+def test_the_browser_takes_over_a_step_from_the_sidebar_but_not_its_own() -> None:
+    session = state.Session(state.Choice())
+    revision = session.revision
+    session.choose_meta(sc.MetaStep())
+    assert session.revision == revision + 1
+    session.choose_meta(sc.MetaStep(0.04), told=False)
+    assert (session.revision, session.choice.meta) == (revision + 1, sc.MetaStep(0.04))
+
+
+@pytest.fixture(scope="module")
+def classifier() -> sc.Classifier:
+    return sc.load_classifier()
+
+
+@pytest.mark.parametrize("meta", [None, sc.MetaStep(0.006)])
+def test_the_page_of_classes_tells_the_numbers_of_the_core(
+    app: AppTest, classifier: sc.Classifier, meta: sc.MetaStep | None
+) -> None:
+    image = sc.open_image(ROOT / "assets" / "samples" / "cat-above-coffee.jpg")
+    table = sc.class_sensitivity_table(classifier, image, [967, 285], methods=["normgrad"], meta=meta)
+    app.query_params.update({"photo": "cat-above-coffee", "a": "967", "b": "285"})
+    if meta is not None:
+        app.query_params["meta"] = f"{meta.lr:g}"
+    app.switch_page(str(ROOT / "pages" / "classes.py"))
+    app.run()
+    assert not app.exception
+    written = "".join(
+        f"<td>{figures.rho(table.correlation('normgrad', layer))}</td>" for layer in table.layers
+    )
+    assert f'<tr><th scope="row">NormGrad</th>{written}</tr>' in texts(app)
+
+
+def test_a_method_of_many_passes_gives_way_to_a_meta_step(app: AppTest) -> None:
+    app.query_params.update({"left": "rise", "meta": "0.0025"})
+    app.run()
+    assert not app.exception
+    assert "RISE is not shown. It takes many passes" in texts(app)
+    assert shown_session(app).methods == ("normgrad", "grad_cam")
+
+
+def test_the_page_without_steps_explains_the_network_as_it_is(app: AppTest) -> None:
+    app.query_params["meta"] = "0.0025"
+    app.switch_page(str(ROOT / "pages" / "why.py"))
+    app.run()
+    assert shown_session(app).scene.meta is None
+    assert "Meta step" not in texts(app)
+    assert shown_session(app).choice.meta == sc.MetaStep()

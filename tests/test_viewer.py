@@ -182,6 +182,42 @@ def test_a_constant_map_travels_with_its_reason(
         assert maps["reasons"] == [sc.METHODS[name].empty] * 2
 
 
+def test_a_second_class_travels_with_its_maps_and_the_maps_after_each_step(
+    photo: viewer.DisplayPhoto, explanation: sc.Explanation
+) -> None:
+    changed = {place: plane + 1 for place, plane in explanation._maps.items()}
+    other = replace(explanation, target=2, label="cat", _maps=changed)
+    rungs = (viewer.Rung(0.0, explanation, other), viewer.Rung(0.0025, other, explanation))
+    contrast = viewer.Contrast(other, "normgrad", rungs, ascend=True)
+    sent = send(photo, explanation, mode="classes", contrast=contrast)
+    flat, told = sent["maps"]["v"].to_numpy(), sent["meta"]["contrast"]
+    assert (told["label"], told["ladder"]["method"], told["ladder"]["ascend"]) == ("cat", "normgrad", True)
+
+    def check(maps: dict, source: sc.Explanation, method: str) -> None:
+        for layer, offset in zip(source.layers, maps["offsets"], strict=True):
+            plane = source.map(method, layer.name)
+            np.testing.assert_array_equal(flat[offset : offset + plane.size], plane.ravel())
+
+    for method in explanation.methods:
+        check(told["maps"][method], other, method)
+    for rung, step in zip(rungs, told["ladder"]["steps"], strict=True):
+        assert step["lr"] == rung.size
+        check(step["maps"][0], rung.first, "normgrad")
+        check(step["maps"][1], rung.second, "normgrad")
+    assert send(photo, explanation)["meta"]["contrast"] is None
+    fewer = send(photo, explanation, mode="classes", contrast=viewer.Contrast(other, "normgrad"))
+    assert fewer["meta"]["contrast"]["ladder"] is None
+    assert fewer["meta"]["keys"]["maps"] != sent["meta"]["keys"]["maps"]
+
+
+def test_classes_of_different_photos_are_refused(
+    photo: viewer.DisplayPhoto, explanation: sc.Explanation
+) -> None:
+    other = replace(explanation, box=(0.0, 0.0, 1.0, 1.0))
+    with pytest.raises(ValueError, match="different photos"):
+        send(photo, explanation, mode="classes", contrast=viewer.Contrast(other, "normgrad"))
+
+
 def test_an_unknown_mode_is_refused(photo: viewer.DisplayPhoto, explanation: sc.Explanation) -> None:
     with pytest.raises(ValueError, match="mode is 'show'; expected one of 'compare', 'mix', 'framework'"):
         send(photo, explanation, mode="show")

@@ -1,28 +1,41 @@
 /** Compare: two methods at one layer. */
 
 import { SIZE, resize } from "./maths.js";
-import { layerSize } from "./format.js";
+import { element } from "./dom.js";
+import { layerSize, percent } from "./format.js";
 import { Strip } from "./strip.js";
+import { SIDES } from "./view.js";
+
+const FIGURE = "Energy kept";
 
 /** What the panels show and the controls below them. `viewer` gives payload, view, set() and settle(). */
 export class Compare {
   constructor(viewer) {
     this.viewer = viewer;
-    this.strip = new Strip({
+    const actions = {
       scrub: (layer) => viewer.set({ layer }),
       choose: (layer) => {
         viewer.set({ layer });
         viewer.settle();
       },
       settle: () => viewer.settle(),
-    });
+    };
+    const note = [
+      element("strong", { text: FIGURE }),
+      " is the share of the gradient’s energy that survives Grad-CAM’s averaging over places, ",
+      element("span", { class: "formula", text: "H·W·‖ḡ‖² / Σ‖gᵤ‖²" }),
+      ": at 100 % averaging loses nothing, near 0 % Grad-CAM throws nearly all of the gradient away.",
+    ];
+    this.strip = new Strip(actions, { sides: SIDES, label: "Depth: layer shown in both panels", figure: FIGURE, note });
     this.element = this.strip.element;
   }
 
   /** Brings the controls up to the payload and the view. */
   refresh() {
     const { payload, view } = this.viewer;
-    this.strip.setLayers(payload.meta.layers);
+    const { layers } = payload.meta;
+    const energy = (share) => ({ text: share === null ? "no gradient" : percent(share), share: share ?? 0 });
+    this.strip.setLayers(layers, layers.map((layer) => energy(layer.energy)));
     this.strip.setMethods([payload.method(view.left).title, payload.method(view.right).title]);
     this.strip.setLayer(view.layer);
   }

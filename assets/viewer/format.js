@@ -34,3 +34,14 @@ export function weightText(value) {
 export function layerSize(layer) {
   return `${layer.height} × ${layer.width}`;
 }
+
+/** A correlation with two decimals and a true minus; never a negative nothing. */
+export function rho(value) {
+  const text = value.toFixed(2);
+  return (text === "-0.00" ? "0.00" : text).replace("-", "−");
+}
+
+/** The size of a meta step: two significant digits, written out. */
+export function stepText(size) {
+  return String(Number(size.toPrecision(2)));
+}

@@ -101,7 +101,7 @@ export class Framework {
   /** Draws what the view asks for; unchanged parts cost nothing. */
   draw(table, diverging) {
     const { payload, view } = this.viewer;
-    const { layers, label, probability } = payload.meta;
+    const { layers, label, probability, state } = payload.meta;
     const layer = layers[this.depth.set(layers, view.layer)];
     this.element.style.setProperty("--layers", String(layers.length));
     this.source.set(view.mixed ? "mix" : "layer");
@@ -110,7 +110,7 @@ export class Framework {
     this.ofMix.hidden = !view.mixed;
     if (view.mixed) this.#drawWeights();
     const shown = view.mixed ? `${view.how} of ${this.#counted()}` : `${layer.channels} channels`;
-    setText(this.caption, `${shown} · ${label} ${percent(probability)}`);
+    setText(this.caption, [shown, `${label} ${percent(probability)}`, state].filter(Boolean).join(" · "));
     if (this.tabs.chosen === "table") this.matrix.draw(table, diverging);
     else this.catalogue.draw(table, diverging);
     this.#select(this.cell);

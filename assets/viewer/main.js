@@ -7,6 +7,7 @@ import { Toolbar } from "./toolbar.js";
 import { PENDING_EVENT, pendingOf } from "./pending.js";
 import { Pair } from "./pair.js";
 import { Framework } from "./framework.js";
+import { Classes } from "./classes.js";
 
 const REPORT_MILLISECONDS = 200;
 const SPEAK_MILLISECONDS = 600;
@@ -152,7 +153,8 @@ class Viewer {
 
   #setMode(mode) {
     this.mode = mode;
-    this.body = mode === "framework" ? new Framework(this) : new Pair(this, mode);
+    const bodies = { framework: Framework, classes: Classes };
+    this.body = new (bodies[mode] ?? Pair)(this, mode);
     this.root.dataset.mode = mode;
     this.toolbar.setBody(this.body);
     this.place.replaceChildren(this.body.element);

@@ -1,6 +1,6 @@
 /** What people are told of a method: its place in the pickers, and all about it on request. */
 
-import { element, iconButton } from "./dom.js";
+import { element, iconButton, select, setText } from "./dom.js";
 
 const INFO = '<circle cx="10" cy="10" r="7.2"/><path d="M10 9.2v4.3"/><path d="M10 6.4v.1"/>';
 const EDGE = 8;
@@ -28,6 +28,49 @@ export function formula(mathml, className) {
   const node = element("span", { class: className });
   node.innerHTML = mathml;
   return node;
+}
+
+/** The head of a panel whose method can be chosen: picker, all about the method, one sentence on it. */
+export class MethodHead {
+  /** `onmethod(name)` is called for a choice; `methods()` gives all methods by name. */
+  constructor(side, label, onmethod, methods) {
+    this.options = "";
+    this.method = null;
+    this.about = new About(side, () => ({ method: this.method, methods: methods() }));
+    this.sheet = this.about.sheet;
+    this.select = select(
+      { class: "method", "data-testid": `method-${side}`, "aria-label": label, onchange: () => onmethod(this.select.value) },
+      [],
+    );
+    this.title = element("span", { class: "method method-title", "aria-hidden": "true" });
+    this.summary = element("p", { class: "summary" });
+    this.element = element(
+      "header",
+      {},
+      element("div", { class: "method-wrap" }, this.title, this.select),
+      this.about.button,
+      this.summary,
+    );
+  }
+
+  /** Fills the method list; rebuilt only when the methods, or what is possible of them, differ. */
+  setMethods(methods) {
+    const options = methodOptions(methods);
+    const identity = JSON.stringify(options);
+    if (identity === this.options) return;
+    this.options = identity;
+    this.select.replaceChildren(...select({}, options).children);
+    this.select.ariaDescription = obstacles(methods)
+      .map(({ titles, reason }) => `Not available: ${titles}. ${reason}`)
+      .join(" ");
+  }
+
+  setMethod(method) {
+    this.method = method;
+    this.select.value = method.name;
+    setText(this.title, method.title);
+    setText(this.summary, method.summary);
+  }
 }
 
 /** The button beside a method's title, and the sheet it opens. `current()` gives {method, methods}. */

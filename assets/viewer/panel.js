@@ -1,10 +1,9 @@
-/** One panel: method, photo with its map, caption, colour bar. */
+/** One panel: its head, photo with its map, caption, colour bar. */
 
 import { SIZE, extent } from "./maths.js";
 import { paint, position, cssColor, LEVELS } from "./colors.js";
 import { number } from "./format.js";
-import { element, select, setText } from "./dom.js";
-import { About, methodOptions, obstacles } from "./methods.js";
+import { element, setText } from "./dom.js";
 import { cover } from "./stage.js";
 
 /** The cursor that all maps share. */
@@ -12,29 +11,14 @@ export const CROSSHAIR =
   '<svg viewBox="-12 -12 24 24" width="24" height="24"><g fill="none" stroke-linecap="round">' +
   '<path class="halo" d="M-10 0H-4M4 0H10M0-10V-4M0 4V10"/><path class="line" d="M-10 0H-4M4 0H10M0-10V-4M0 4V10"/></g></svg>';
 
-/** The part of a page on which one map is drawn. What the map is comes from outside, as `show(...)`. */
+/** The part of a page on which one map is drawn. `head` is what stands above it: {element, sheet or null}. */
 export class Panel {
-  constructor(side, onmethod, methods) {
+  constructor(side, head) {
     this.values = new Float32Array(SIZE * SIZE);
     this.extent = { low: 0, high: 0 };
     this.scale = this.extent;
     this.table = null;
     this.note = null;
-    this.options = "";
-    this.method = null;
-    this.about = new About(side, () => ({ method: this.method, methods: methods() }));
-
-    this.select = select(
-      {
-        class: "method",
-        "data-testid": `method-${side}`,
-        "aria-label": `Method on the ${side}`,
-        onchange: () => onmethod(this.select.value),
-      },
-      [],
-    );
-    this.title = element("span", { class: "method method-title", "aria-hidden": "true" });
-    this.summary = element("p", { class: "summary" });
     this.photo = element("img", { class: "photo", alt: "", draggable: "false", decoding: "async" });
     this.veil = element("div", { class: "veil" });
     this.photoFrame = element("div", { class: "photo-frame" }, this.photo, this.veil);
@@ -73,31 +57,12 @@ export class Panel {
     this.element = element(
       "section",
       { class: "panel", "aria-label": `${side} map` },
-      element("header", {}, element("div", { class: "method-wrap" }, this.title, this.select), this.about.button, this.summary),
+      head.element,
       this.stage,
       this.caption,
       this.legend,
-      this.about.sheet,
+      head.sheet,
     );
-  }
-
-  /** Fills the method list; rebuilt only when the methods, or what is possible of them, differ. */
-  setMethods(methods) {
-    const options = methodOptions(methods);
-    const identity = JSON.stringify(options);
-    if (identity === this.options) return;
-    this.options = identity;
-    this.select.replaceChildren(...select({}, options).children);
-    this.select.ariaDescription = obstacles(methods)
-      .map(({ titles, reason }) => `Not available: ${titles}. ${reason}`)
-      .join(" ");
-  }
-
-  setMethod(method) {
-    this.method = method;
-    this.select.value = method.name;
-    setText(this.title, method.title);
-    setText(this.summary, method.summary);
   }
 
   /** Lays photo and map on the stage. */
@@ -150,12 +115,14 @@ export class Panel {
     setText(this.high, number(scale.high));
   }
 
-  /** The words around the map. `signed`: the method's values below 0 mean something. */
-  describe(caption, signed) {
+  /** The words around the map. `signed`: the method's values below 0 mean something; `meanings`: of both ends. */
+  describe(caption, signed, meanings = null) {
     setText(this.caption, caption);
     const { low, high } = this.scale ?? { low: 0, high: 0 };
-    setText(this.lowMeaning, low < 0 ? "negative" : "low share");
-    setText(this.highMeaning, high <= 0 ? "less negative" : signed || low < 0 ? "positive" : "high share");
+    const highest = high <= 0 ? "less negative" : signed || low < 0 ? "positive" : "high share";
+    const [lowMeaning, highMeaning] = meanings ?? [low < 0 ? "negative" : "low share", highest];
+    setText(this.lowMeaning, lowMeaning);
+    setText(this.highMeaning, highMeaning);
     const state = this.note?.text ?? (this.extent ? `from ${number(this.extent.low)} to ${number(this.extent.high)}` : "");
     this.canvas.setAttribute("aria-label", `${caption}; ${state}`);
     this.stage.setAttribute("aria-label", `${caption}. Arrow keys move the cursor, plus and minus zoom, 0 shows everything.`);

@@ -26,7 +26,12 @@ export class Payload {
     this.methods = new Map(
       meta.methods.map((method) => [
         method.name,
-        { ...method, maps: meta.maps[method.name] ?? null, unavailable: meta.unavailable[method.name] ?? null },
+        {
+          ...method,
+          maps: meta.maps[method.name] ?? null,
+          others: meta.contrast?.maps[method.name] ?? null,
+          unavailable: meta.unavailable[method.name] ?? null,
+        },
       ]),
     );
     if (changed.photo) this.#takePhoto(data.photo.getChildAt(0).get(0));
@@ -41,7 +46,11 @@ export class Payload {
    */
   map(methodName, layerIndex) {
     const { maps } = this.method(methodName);
-    if (maps === null) return null;
+    return maps && this.at(maps, layerIndex);
+  }
+
+  /** The same for one record of where a method's maps are. */
+  at(maps, layerIndex) {
     const layer = this.meta.layers[layerIndex];
     const at = maps.input ?? { ...layer, offset: maps.offsets[layerIndex], reason: maps.reasons[layerIndex] };
     const { offset, height, width, reason } = at;

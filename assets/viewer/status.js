@@ -1,7 +1,7 @@
-/** A component without a face: hands news of pending methods to the viewer with the same key. */
+/** A component without a face: hands news to the viewer with the same key. */
 
-import { setPending } from "./pending.js";
+import { setNews } from "./pending.js";
 
 export default function status({ data }) {
-  setPending(data.key, data.pending);
+  setNews(data.key, data.pending, data.figures ?? null);
 }

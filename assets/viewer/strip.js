@@ -1,18 +1,23 @@
-/** Depth: the scrubber, and below it every layer × both methods with the energy that survives averaging. */
+/** Depth: the scrubber, and below it every layer × two maps, with a figure of the layer. */
 
 import { DepthSlider } from "./depth.js";
 import { element, setText } from "./dom.js";
-import { layerSize, percent } from "./format.js";
+import { layerSize } from "./format.js";
 import { THUMBNAIL } from "./thumbnail.js";
-import { SIDES } from "./view.js";
 
-/** `actions` has scrub(layer name), choose(layer name) and settle(): while dragging, on a click, on release. */
+/**
+ * `actions` has scrub(layer name), choose(layer name) and settle(): while dragging, on a click, on release.
+ * `sides` names the two rows of maps, `label` says what the slider moves, `figure` what the last row tells, and
+ * `note` is what there is to say about that.
+ */
 export class Strip {
-  constructor(actions) {
+  constructor(actions, { sides, label, figure, note }) {
     this.actions = actions;
+    this.sides = sides;
+    this.figure = figure;
     this.layers = [];
     this.cells = [];
-    this.slider = new DepthSlider("Depth: layer shown in both panels", actions);
+    this.slider = new DepthSlider(label, actions);
     this.scroller = element("div", { class: "strip-scroll", tabindex: "-1" });
     this.element = element(
       "section",
@@ -25,35 +30,28 @@ export class Strip {
         this.slider.output,
       ),
       this.scroller,
-      element(
-        "p",
-        { class: "energy-text" },
-        element("strong", { text: "Energy kept" }),
-        " is the share of the gradient’s energy that survives Grad-CAM’s averaging over places, ",
-        element("span", { class: "formula", text: "H·W·‖ḡ‖² / Σ‖gᵤ‖²" }),
-        ": at 100 % averaging loses nothing, near 0 % Grad-CAM throws nearly all of the gradient away.",
-      ),
+      element("p", { class: "energy-text" }, ...note),
     );
   }
 
-  /** Rebuilds the columns when the layers differ; new numbers are written into the same cells. */
-  setLayers(layers) {
+  /** Rebuilds the columns when the layers differ; new figures {text, share} are written into the same cells. */
+  setLayers(layers, figures) {
     const identity = JSON.stringify(layers.map((layer) => [layer.name, layer.height, layer.width]));
     this.layers = layers;
     if (identity !== this.identity) this.#build();
     this.identity = identity;
     layers.forEach((layer, i) => {
-      const { meter, fill, share } = this.cells[i];
-      const text = layer.energy === null ? "no gradient" : percent(layer.energy);
-      setText(share, text);
-      fill.style.transform = `scaleX(${layer.energy ?? 0})`;
-      meter.setAttribute("aria-label", `Energy kept at ${layer.name}: ${text}`);
+      const { meter, fill, share: place } = this.cells[i];
+      const { text, share } = figures[i];
+      setText(place, text);
+      fill.style.transform = `scaleX(${share})`;
+      meter.setAttribute("aria-label", `${this.figure} at ${layer.name}: ${text}`);
     });
   }
 
   /** Writes the rows' names. */
   setMethods(titles) {
-    SIDES.forEach((side, row) => {
+    this.sides.forEach((side, row) => {
       setText(this.labels[row], titles[row]);
       this.cells.forEach((cell, i) => cell.buttons[row].setAttribute("aria-label", `Show ${this.layers[i].name} (${titles[row]})`));
     });
@@ -73,16 +71,16 @@ export class Strip {
 
   /** Calls draw(canvas, layer index, side) for every thumbnail. */
   drawThumbnails(draw) {
-    this.cells.forEach((cell, i) => SIDES.forEach((side, row) => draw(cell.canvases[row], i, side)));
+    this.cells.forEach((cell, i) => this.sides.forEach((side, row) => draw(cell.canvases[row], i, side)));
   }
 
   #build() {
     this.element.style.setProperty("--layers", String(this.layers.length));
-    this.labels = SIDES.map(() => element("span", { class: "row-label" }));
+    this.labels = this.sides.map(() => element("span", { class: "row-label" }));
     this.cells = this.layers.map((layer) => {
-      const canvases = SIDES.map(() => element("canvas", { width: THUMBNAIL, height: THUMBNAIL, "aria-hidden": "true" }));
+      const canvases = this.sides.map(() => element("canvas", { width: THUMBNAIL, height: THUMBNAIL, "aria-hidden": "true" }));
       const onclick = () => this.actions.choose(layer.name);
-      const buttons = SIDES.map((side, row) =>
+      const buttons = this.sides.map((side, row) =>
         element(
           "button",
           { type: "button", class: "thumb", "data-testid": `thumb-${side}-${layer.name}`, onclick },
@@ -110,7 +108,7 @@ export class Strip {
         ...this.cells.map((cell) => cell.buttons[0]),
         this.labels[1],
         ...this.cells.map((cell) => cell.buttons[1]),
-        element("span", { class: "row-label", text: "Energy kept" }),
+        element("span", { class: "row-label", text: this.figure }),
         ...this.cells.map((cell) => cell.meter),
       ),
     );

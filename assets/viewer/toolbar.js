@@ -84,11 +84,12 @@ export class Toolbar {
     );
   }
 
-  /** Offers what a mode's body can do: its own `lead` comes first; scale and zoom are those of two panels. */
-  setBody({ lead, zoomActions }) {
+  /** Offers what a mode's body can do: its own `lead` comes first; zoom is for panels, scale where it is free. */
+  setBody({ lead, zoomActions, fixedScale }) {
     this.lead.replaceChildren(...(lead ? [lead] : []));
     this.lead.hidden = !lead;
-    this.scaleField.hidden = this.zoom.hidden = !zoomActions;
+    this.zoom.hidden = !zoomActions;
+    this.scaleField.hidden = !zoomActions || fixedScale === true;
   }
 
   setColormaps(colormaps) {

@@ -34,5 +34,6 @@ export function completeView(wish, meta) {
     colormap: choice(wish.colormap, meta.colormaps.map((colormap) => colormap.name), meta.defaults.colormap),
     scale: choice(wish.scale, SCALES, SCALES[0]),
     mixed: wish.mixed === true,
+    epsilon: Number.isFinite(wish.epsilon) && wish.epsilon >= 0 ? wish.epsilon : 0,
   };
 }

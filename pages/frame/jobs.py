@@ -84,12 +84,13 @@ class ExtraPass:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is explained: a photo as a model sees it, and the class."""
+    """What is explained: a photo as a model sees it, the class, and the meta step before it."""
 
     model: str
     photo: str
     fit: str
     target: int
+    meta: sc.MetaStep | None = None
 
 
 @dataclass

@@ -12,7 +12,8 @@ PRODUCT = "NormGrad Studio"
 class PageEntry:
     """One page: `slug` is its address and its file's name, `lead` says what to do there.
 
-    `tab` is its name in the navigation where the `title` is too long for that.
+    `tab` is its name in the navigation where the `title` is too long for that; `steps` tells whether its maps
+    can be taken after a meta step.
     """
 
     slug: str
@@ -20,6 +21,7 @@ class PageEntry:
     icon: str
     lead: str
     tab: str = ""
+    steps: bool = True
 
     @property
     def path(self) -> Path:
@@ -52,6 +54,19 @@ PAGES = (
         icon=":material/trending_down:",
         lead="Averaging the gradient throws most of it away before the last layer: see it on your photo.",
         tab="Why it fails",
+        steps=False,
+    ),
+    PageEntry(
+        slug="classes",
+        title="Class sensitivity",
+        icon=":material/call_split:",
+        lead="Ask for two classes: a map that stays the same explains the photo, not the class.",
+        tab="Classes",
     ),
 )
 HOME = PAGES[0]
+
+
+def entry_of(path: str) -> PageEntry:
+    """The page at an address's path; the first one for any other."""
+    return next((entry for entry in PAGES if entry.slug == path), HOME)

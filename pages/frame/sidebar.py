@@ -11,7 +11,8 @@ from streamlit.delta_generator import DeltaGenerator
 import saliency_core as sc
 from pages.frame import photos, theme, widgets
 from pages.frame.engine import shared_engine
-from pages.frame.state import Session
+from pages.frame.state import STEPS, Session
+from saliency_core.meta import LEARNING_RATE
 
 QUICK_PICKS = 5
 MEGABYTE = 1_000_000
@@ -50,8 +51,8 @@ class ClassPlace:
             _classes(self.session, explanation)
 
 
-def draw(session: Session) -> ClassPlace:
-    """Draw the sidebar and return the place of the classes, which are known later."""
+def draw(session: Session, *, steps: bool) -> ClassPlace:
+    """Draw the sidebar and return the place of the classes, known later; `steps`: a meta step is possible."""
     with st.sidebar:
         _photo(session)
         _model(session)
@@ -61,6 +62,8 @@ def draw(session: Session) -> ClassPlace:
         if session.scene is None:
             skeleton.html(theme.LIST_SKELETON)
         _fit(session)
+        if steps:
+            _meta(session)
     return ClassPlace(session, container, skeleton)
 
 
@@ -191,14 +194,14 @@ def _failure(session: Session, sentence: str) -> None:
 
 
 @cache
-def _labels(model: str) -> tuple[str, ...]:
+def class_labels(model: str) -> tuple[str, ...]:
     """The model's labels, told apart by their index where two classes have the same name."""
     labels = tuple(shared_engine().classifier(model).labels)
     times = Counter(labels)
     return tuple(f"{label} ({index})" if times[label] > 1 else label for index, label in enumerate(labels))
 
 
-def _percent(probability: float) -> str:
+def percent(probability: float) -> str:
     if probability < 0.001:
         return "< 0.1 %"
     return f"{100 * probability:.1f} %" if probability < 0.0995 else f"{100 * probability:.0f} %"
@@ -211,7 +214,7 @@ def _choose_class(session: Session) -> None:
 
 def _classes(session: Session, explanation: sc.Explanation) -> None:
     """The most likely classes as quick picks, and all of them in a searchable list."""
-    labels = _labels(session.choice.model)
+    labels = class_labels(session.choice.model)
     widgets.class_list(_picks(explanation, labels), explanation.target, on_choose=session.choose_class)
     # What is chosen here appears in the list above, so the box is ready for the next search.
     st.session_state["class"] = None
@@ -238,7 +241,7 @@ def _picks(explanation: sc.Explanation, labels: tuple[str, ...]) -> list[dict[st
             "index": index,
             "label": labels[index],
             "probability": round(float(probabilities[index]), 4),
-            "percent": _percent(float(probabilities[index])),
+            "percent": percent(float(probabilities[index])),
         }
         for index in picks
     ]
@@ -266,3 +269,56 @@ def _fit(session: Session) -> None:
         width="stretch",
     )
     theme.hint(sc.FITS[session.choice.fit].summary)
+
+
+# -- meta step -----------------------------------------------------------------------------------------------
+
+
+def step_title(size: float) -> str:
+    """A step's size as people read it, the authors' own marked."""
+    return f"{size:.2g}{' (authors)' if size == LEARNING_RATE else ''}"
+
+
+def _switch_meta(session: Session) -> None:
+    session.choose_meta(sc.MetaStep() if st.session_state["meta"] else None)
+
+
+def _choose_meta(session: Session) -> None:
+    session.choose_meta(
+        sc.MetaStep(st.session_state["meta-size"], ascend=st.session_state["meta-way"] == "ascend")
+    )
+
+
+def _meta(session: Session) -> None:
+    """One step of learning before the explanation: on or off, its size and its direction."""
+    theme.section("Meta step")
+    meta = session.choice.meta
+    st.session_state["meta"] = meta is not None
+    st.toggle("Explain after one step of learning", key="meta", on_change=_switch_meta, args=(session,))
+    if meta is None:
+        theme.hint(
+            "The network learns this photo’s class once, then explains: maps come closer to the class."
+        )
+        return
+    st.session_state["meta-size"] = meta.lr
+    st.session_state["meta-way"] = "ascend" if meta.ascend else "descend"
+    st.select_slider(
+        "Size ε of the step",
+        sorted({*STEPS, meta.lr}),
+        format_func=step_title,
+        key="meta-size",
+        on_change=_choose_meta,
+        args=(session,),
+    )
+    st.segmented_control(
+        "Direction",
+        ("descend", "ascend"),
+        format_func={"descend": "Learn the class", "ascend": "Harm the class"}.__getitem__,
+        required=True,
+        key="meta-way",
+        label_visibility="collapsed",
+        on_change=_choose_meta,
+        args=(session,),
+        width="stretch",
+    )
+    theme.hint("The step is taken on a copy: every explanation starts from the same network.")

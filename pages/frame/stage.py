@@ -22,6 +22,8 @@ from pages.frame.state import (
 )
 from pages.frame.viewer import DEFAULT_METHODS, viewer
 
+AFTER_STEP = "It takes many passes, which are not made after a meta step: switch the step off to see it."
+
 
 @st.fragment
 def show(
@@ -37,8 +39,8 @@ def show(
     if scene is None:
         return
     current.use_pair(pair)
-    unavailable = _unavailable(scene.model.name)
-    _avoid(current, unavailable)
+    unavailable = unavailable_methods(scene.model.name, scene.meta is not None)
+    avoid(current, unavailable)
     # Always there, so that cards which come and go leave the viewer where it is.
     above = st.container()
     explanation, pending = _explanation(current, scene, mode)
@@ -51,7 +53,7 @@ def show(
 
     def noted() -> None:
         # Before the script runs: a run that the next click cuts short must not lose what was reported.
-        _note(current, st.session_state[key].get("view"), layers)
+        note(current, st.session_state[key].get("view"), layers)
 
     reported = viewer(
         mode=mode,
@@ -64,15 +66,16 @@ def show(
         key=key,
         pending=pending,
         unavailable=unavailable,
+        state=step_words(scene.meta),
     )
-    _note(current, reported, layers)
+    note(current, reported, layers)
     write_address(current)
     _open(current, reported, layers)
     if below is not None:
         below(current, scene)
 
 
-def _note(current: Session, reported: Any, layers: tuple[str, ...]) -> None:
+def note(current: Session, reported: Any, layers: tuple[str, ...]) -> None:
     """Take over what the browser shows, unless it reports from before the last change made here."""
     if isinstance(reported, Mapping) and reported.get("rev") == current.revision:
         current.see_view(view_from_browser(reported, layers))
@@ -96,14 +99,23 @@ def _open(current: Session, reported: Any, layers: tuple[str, ...]) -> None:
 
 
 @cache
-def _unavailable(model: str) -> Mapping[str, str]:
-    """Why the model has no such map, for every method of which that is so."""
+def unavailable_methods(model: str, stepped: bool = False) -> Mapping[str, str]:
+    """Why the model has no such map (`stepped`: after a meta step), for every method of which that is so."""
     classifier = shared_engine().classifier(model)
-    reasons = ((name, sc.unavailable(classifier, name)) for name in sc.METHODS)
-    return MappingProxyType({name: reason for name, reason in reasons if reason is not None})
+    reasons = {name: sc.unavailable(classifier, name) for name in sc.METHODS}
+    if stepped:
+        reasons |= {name: AFTER_STEP for name, method in sc.METHODS.items() if method.cost == "passes"}
+    return MappingProxyType({name: reason for name, reason in reasons.items() if reason is not None})
 
 
-def _avoid(current: Session, unavailable: Mapping[str, str]) -> None:
+def step_words(meta: sc.MetaStep | None) -> str:
+    """What a caption says of the meta step."""
+    if meta is None:
+        return ""
+    return f"after a meta step{' that ascends,' if meta.ascend else ''} ε = {meta.lr:.2g}"
+
+
+def avoid(current: Session, unavailable: Mapping[str, str]) -> None:
     """Put other methods in the place of those that this model does not have, with a word."""
     while unfit := next((name for name in current.methods if name in unavailable), None):
         current.replace_method(unfit, f"{sc.METHODS[unfit].title} is not shown. {unavailable[unfit]}")
@@ -139,5 +151,7 @@ def _starter(scene: Scene, method: str) -> Callable[[], Work]:
     how: dict[str, Any] = {"target": base.target, "fit": scene.fit, "digest": scene.photo.digest}
     if sc.METHODS[method].cost == "passes":
         return partial(engine.start_job, scene.model.name, scene.image, method, **how)
-    compute = partial(engine.explain, scene.model.name, scene.image, methods=(method,), **how)
+    compute = partial(
+        engine.explain, scene.model.name, scene.image, methods=(method,), meta=scene.meta, **how
+    )
     return partial(ExtraPass, compute)

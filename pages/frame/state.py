@@ -26,6 +26,9 @@ DEFAULT_FIT = next(iter(sc.FITS))
 MOST_UPLOADS = 12
 MOST_UPLOAD_BYTES = 160 * 2**20
 MOST_WEIGHTS = 64
+STEPS = (0.0, 0.0003, 0.001, 0.0025, 0.006, 0.015, 0.04, 0.1)
+"""The sizes of a meta step that are offered, about equally far apart on a log scale; 0 is no change."""
+MOST_STEP = 0.1  # the largest meta step: forty times the authors'
 
 DEFAULT_VIEW: Mapping[str, object] = {
     "left": DEFAULT_METHODS[0],
@@ -62,12 +65,19 @@ class View:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is explained (`target` None: the most likely class) and how it is shown."""
+    """What is explained (`target` None: the most likely class) and how it is shown.
+
+    `a` and `b` are two classes to compare (None: the one explained, and the least likely one); `meta` is a
+    step of learning before every explanation.
+    """
 
     model: str = DEFAULT_MODEL
     photo: str = field(default_factory=photos.default_sample)
     target: int | None = None
     fit: str = DEFAULT_FIT
+    a: int | None = None
+    b: int | None = None
+    meta: sc.MetaStep | None = None
     view: View = View()
 
 
@@ -105,6 +115,12 @@ def _flag(text: str) -> bool | None:
     return {"1": True, "0": False}.get(text)
 
 
+def _meta(text: str) -> sc.MetaStep | None:
+    """A step's size, negative for one that ascends."""
+    size = _number(text.removeprefix("-"), highest=MOST_STEP)
+    return None if size is None else sc.MetaStep(size, ascend=text.startswith("-"))
+
+
 def _photo(text: str) -> str | None:
     return text if text in photos.sample_files() or _UPLOAD.fullmatch(text) else None
 
@@ -114,6 +130,9 @@ _FRAME_READERS: dict[str, Callable[[str], Any]] = {
     "photo": _photo,
     "class": _index,
     "fit": _one_of(sc.FITS),
+    "a": _index,
+    "b": _index,
+    "meta": _meta,
 }
 _VIEW_READERS: dict[str, Callable[[str], Any]] = {
     "left": _one_of(sc.METHODS),
@@ -138,6 +157,9 @@ def from_address(query: Mapping[str, str]) -> Choice:
         photo=frame.get("photo") or default.photo,
         target=frame.get("class"),
         fit=frame.get("fit") or default.fit,
+        a=frame.get("a"),
+        b=frame.get("b"),
+        meta=frame.get("meta"),
         view=View(**view),
     )
 
@@ -154,6 +176,11 @@ def to_address(choice: Choice) -> dict[str, str]:
         query["class"] = str(choice.target)
     if choice.fit != DEFAULT_FIT:
         query["fit"] = choice.fit
+    for key, index in (("a", choice.a), ("b", choice.b)):
+        if index is not None:
+            query[key] = str(index)
+    if choice.meta is not None:
+        query["meta"] = f"{'-' if choice.meta.ascend else ''}{choice.meta.lr:g}"
     for key in _VIEW_READERS:
         value = getattr(choice.view, key)
         if value is not None and value != DEFAULT_VIEW.get(key):
@@ -229,11 +256,12 @@ class Scene:
     image: Image.Image
     fit: str
     explanation: sc.Explanation
+    meta: sc.MetaStep | None = None
 
     @property
     def subject(self) -> Subject:
         """What is explained."""
-        return Subject(self.model.name, self.photo.digest, self.fit, self.explanation.target)
+        return Subject(self.model.name, self.photo.digest, self.fit, self.explanation.target, self.meta)
 
 
 @dataclass
@@ -293,12 +321,22 @@ class Session:
     def choose_photo(self, key: str) -> None:
         """Look at another photo, and there at its most likely class."""
         if key != self.choice.photo:
-            self._change(photo=key, target=None)
+            self._change(photo=key, target=None, a=None, b=None)
         self.notices.clear()
 
     def choose_class(self, target: int | None) -> None:
-        """Explain the class with this index; None: the most likely one."""
-        self._change(target=target)
+        """Explain the class with this index; None: the most likely one. It is the first of two to compare."""
+        self._change(target=target, a=None)
+
+    def choose_classes(self, first: int | None, second: int | None) -> None:
+        """Compare these two classes."""
+        self._change(a=first, b=second)
+
+    def choose_meta(self, meta: sc.MetaStep | None, *, told: bool = True) -> None:
+        """Explain after this step; `told`: the browser does not know it yet."""
+        if meta != self.choice.meta:
+            self._change(meta=meta)
+            self.revision += told
 
     def choose_fit(self, fit: str) -> None:
         """Fit the photo to the network's input in this way."""
@@ -407,7 +445,7 @@ class Session:
             len(self.uploads) > MOST_UPLOADS or self._held() > MOST_UPLOAD_BYTES
         ):
             gone.append(self.uploads.pop(0).name)
-        self._change(photo=upload.key, target=None)
+        self._change(photo=upload.key, target=None, a=None, b=None)
         if gone:
             self.notices.append(f"To make room, the oldest photos left the strip: {', '.join(gone)}.")
 

@@ -9,6 +9,7 @@ import saliency_core as sc
 from pages.frame import sidebar, theme
 from pages.frame.engine import shared_engine
 from pages.frame.photos import Photo
+from pages.frame.registry import entry_of
 from pages.frame.state import Choice, Scene, follow_history, session, write_address
 from pages.frame.viewer import DisplayPhoto
 
@@ -24,9 +25,10 @@ def run(path: str, draw_page: Callable[[], None], place: DeltaGenerator) -> None
         follow_history(current)
         current.enter(path)
         name, photo = current.photo()
-        with sidebar.draw(current) as classes:
+        steps = entry_of(path).steps
+        with sidebar.draw(current, steps=steps) as classes:
             write_address(current)
-            current.scene = _explain(current.choice, name, photo)
+            current.scene = _explain(current.choice, name, photo, current.choice.meta if steps else None)
             classes.fill(current.scene.explanation)
         draw_page()
     except _TELLING as error:
@@ -40,9 +42,9 @@ def run(path: str, draw_page: Callable[[], None], place: DeltaGenerator) -> None
     place.empty()
 
 
-def _explain(choice: Choice, name: str, photo: Photo) -> Scene:
+def _explain(choice: Choice, name: str, photo: Photo, meta: sc.MetaStep | None) -> Scene:
     explanation = shared_engine().explain(
-        choice.model, photo.image, target=choice.target, fit=choice.fit, digest=photo.digest
+        choice.model, photo.image, target=choice.target, fit=choice.fit, digest=photo.digest, meta=meta
     )
     shown = DisplayPhoto(
         digest=photo.digest,
@@ -52,4 +54,4 @@ def _explain(choice: Choice, name: str, photo: Photo) -> Scene:
         original_size=photo.image.size,
         name=name,
     )
-    return Scene(sc.MODELS[choice.model], shown, photo.image, choice.fit, explanation)
+    return Scene(sc.MODELS[choice.model], shown, photo.image, choice.fit, explanation, meta)

@@ -18,12 +18,14 @@ from streamlit.components.v2.types import ComponentRenderer
 
 import saliency_core as sc
 from pages.frame import catalogue
+from pages.frame.figures import Figure
 from saliency_core.layers import INPUT
+from saliency_core.meta import LEARNING_RATE
 
 SOURCES = Path(__file__).resolve().parents[2] / "assets" / "viewer"
 ENTRY = "main.js"
 STATUS_ENTRY = "status.js"
-MODES = ("compare", "mix", "framework")
+MODES = ("compare", "mix", "framework", "classes")
 DEFAULT_METHODS = ("normgrad", "grad_cam")
 DEFAULT_OPACITY = 0.6
 DEFAULT_DEPTH = 0.6
@@ -53,6 +55,38 @@ class DisplayPhoto:
     name: str
 
 
+@dataclass(frozen=True)
+class Rung:
+    """Both classes' explanations after a meta step of one size, each after the step for its own class."""
+
+    size: float
+    first: sc.Explanation
+    second: sc.Explanation
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What the mode "classes" shows beside the explanation of the first class.
+
+    `rungs` are the meta steps to slide over, in rising size, none for the network as it is; of them only the
+    maps of `method` travel. `complete`: no more are coming.
+    """
+
+    other: sc.Explanation
+    method: str
+    rungs: tuple[Rung, ...] = ()
+    ascend: bool = False
+    complete: bool = True
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Rank correlations layer by layer: of methods without a step, and after each rung of the ladder."""
+
+    plain: Mapping[str, Sequence[Figure]]
+    ladder: Sequence[Sequence[Figure]] = ()
+
+
 def viewer(
     *,
     mode: str,
@@ -65,12 +99,16 @@ def viewer(
     key: str,
     pending: Mapping[str, str] = MappingProxyType({}),
     unavailable: Mapping[str, str] = MappingProxyType({}),
+    state: str = "",
+    contrast: Contrast | None = None,
+    figures: Callable[[], Figures] | None = None,
 ) -> dict[str, Any] | None:
     """Show an explanation on its photo and let the browser do the rest.
 
     Args:
-        mode: "compare" (two methods at one layer), "mix" (two methods, their layers mixed) or "framework"
-            (every cell of the table, and every named method at every layer).
+        mode: "compare" (two methods at one layer), "mix" (two methods, their layers mixed), "framework"
+            (every cell of the table, and every named method at every layer) or "classes" (one method for
+            two classes, and the difference).
         explanation: its maps are sent once; of the framework's cells only those that the mode shows.
         photo: what the maps lie on.
         model: for its title and its published layer weights.
@@ -86,30 +124,46 @@ def viewer(
         pending: method -> what is happening, for methods without maps: shown in the map's place. It may
             change as often as it likes, the maps do not travel again.
         unavailable: method -> why it does not exist for this network, one sentence.
+        state: what every caption says of the network at its end, "" for nothing.
+        contrast: the second class; needed in the mode "classes".
+        figures: gives the correlations of the mode "classes", called when the maps are on their way; like
+            `pending`, they travel apart from the maps.
 
     Returns:
         The newest view that the browser reported, complete, with the revision it belongs to as `rev`, and as
         `open` what a person wants to see on the page Compare ({"left": method, "layer": name, "n": number, of
         which a later wish has a higher one}); None before the first report.
     """
-    result = _component()(
+    data = payload(
+        mode=mode,
+        explanation=explanation,
+        photo=photo,
+        model=model,
+        view=_view_of(key, revision, view),
+        revision=revision,
+        methods=_sent_methods(mode, explanation, view),
+        unavailable=unavailable,
+        state=state,
+        contrast=contrast,
         key=key,
-        data=payload(
-            mode=mode,
-            explanation=explanation,
-            photo=photo,
-            model=model,
-            view=_view_of(key, revision, view),
-            revision=revision,
-            methods=_sent_methods(mode, explanation, view),
-            unavailable=unavailable,
-            key=key,
-        ),
-        on_view_change=on_change or _ignore,
     )
-    _status()(key=f"{key}-status", data={"key": key, "pending": dict(pending)})
+    result = _component()(key=key, data=data, on_view_change=on_change or _ignore)
+    news: dict[str, Any] = {"key": key, "pending": dict(pending)}
+    if figures is not None:
+        news["figures"] = {"maps": data["meta"]["keys"]["maps"], **_written(figures())}
+    _status()(key=f"{key}-status", data=news)
     reported = result.get("view")
     return dict(reported) if reported else None
+
+
+def _written(figures: Figures) -> dict[str, Any]:
+    def line(found: Sequence[Figure]) -> list[dict[str, Any]]:
+        return [{"value": each.value, "reason": each.reason} for each in found]
+
+    return {
+        "plain": {method: line(found) for method, found in figures.plain.items()},
+        "ladder": [line(found) for found in figures.ladder] or None,
+    }
 
 
 def _view_of(key: str, revision: int, view: Mapping[str, object]) -> dict[str, object]:
@@ -143,6 +197,8 @@ def payload(
     revision: int,
     methods: Sequence[str] | None = None,
     unavailable: Mapping[str, str] = MappingProxyType({}),
+    state: str = "",
+    contrast: Contrast | None = None,
     key: str = "",
 ) -> dict[str, Any]:
     """What the browser gets: one JSON `meta`, and Arrow tables `maps`, `luts` and `photo`.
@@ -150,15 +206,16 @@ def payload(
     `maps` is one float32 column with the raw maps of the explanation's `methods` (None: all it has) at
     every layer, row by row, at the offsets in `meta["maps"]`; `luts` one uint8 column with the colour maps'
     tables (256 x RGB each); `photo` one binary value, the JPEG. `meta["methods"]` tells of every method that
-    exists, `meta["unavailable"]` why some do not for this network. Equal arguments give equal bytes, and the
+    exists, `meta["unavailable"]` why some do not for this network; `meta["contrast"]` has the offsets of the
+    second class and of the meta steps. Equal arguments give equal bytes, and the
     tables are built once per photo, explanation and methods.
 
     Raises:
-        ValueError: a mode that does not exist.
+        ValueError: a mode that does not exist, or two classes with different layers or photos.
     """
     if mode not in MODES:
         raise ValueError(f"mode is {mode!r}; expected one of {', '.join(map(repr, MODES))}")
-    content = _contents.get(photo, explanation, model, tuple(methods or explanation.methods))
+    content = _contents.get(photo, explanation, model, tuple(methods or explanation.methods), contrast)
     meta = {
         **content.meta,
         "key": key,
@@ -167,6 +224,7 @@ def payload(
         "revision": revision,
         "methods": catalogue.methods(),
         "unavailable": dict(unavailable),
+        "state": state,
         "table": catalogue.table() if mode == "framework" else None,
     }
     return {"meta": meta, "maps": content.maps, "luts": _lookup_tables(), "photo": content.photo}
@@ -185,26 +243,42 @@ class _Contents:
     """The newest contents, so that a rerun builds nothing.
 
     A key names maps by their `id`: explanations that were joined of the same ones are then the same. Each
-    entry holds its explanation, hence its maps, so that such an `id` cannot come to belong to another map.
+    entry holds its explanations, hence their maps, so that such an `id` cannot come to belong to another map.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._entries: OrderedDict[tuple[object, ...], tuple[sc.Explanation, _Content]] = OrderedDict()
+        self._entries: OrderedDict[tuple[object, ...], tuple[list[sc.Explanation], _Content]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(
-        self, photo: DisplayPhoto, explanation: sc.Explanation, model: sc.ModelSpec, methods: tuple[str, ...]
+        self,
+        photo: DisplayPhoto,
+        explanation: sc.Explanation,
+        model: sc.ModelSpec,
+        methods: tuple[str, ...],
+        contrast: Contrast | None,
     ) -> _Content:
-        maps = tuple(id(values) for name in methods for values in _maps_of(explanation, name).values())
-        key = (photo.digest, model.name, explanation.target, explanation.label, methods, maps)
+        shown = [(explanation, methods)]
+        steps: tuple[object, ...] = ()
+        if contrast is not None:
+            shown.append((contrast.other, methods))
+            for rung in contrast.rungs:
+                shown += [(rung.first, (contrast.method,)), (rung.second, (contrast.method,))]
+            sizes = tuple(rung.size for rung in contrast.rungs)
+            steps = (contrast.method, sizes, contrast.ascend, contrast.complete)
+        maps = tuple(
+            id(values) for each, names in shown for name in names for values in _maps_of(each, name).values()
+        )
+        classes = tuple((each.target, each.label) for each, _ in shown)
+        key = (photo.digest, model.name, classes, methods, steps, maps)
         with self._lock:
             if key in self._entries:
                 self._entries.move_to_end(key)
                 return self._entries[key][1]
-        content = _content(photo, explanation, model, methods)
+        content = _content(photo, explanation, model, methods, contrast)
         with self._lock:
-            self._entries[key] = (explanation, content)
+            self._entries[key] = ([each for each, _ in shown], content)
             while len(self._entries) > self._most:
                 self._entries.popitem(last=False)
         return content
@@ -219,11 +293,16 @@ def _maps_of(explanation: sc.Explanation, method: str) -> dict[str, np.ndarray]:
 
 
 def _content(
-    photo: DisplayPhoto, explanation: sc.Explanation, model: sc.ModelSpec, methods: tuple[str, ...]
+    photo: DisplayPhoto,
+    explanation: sc.Explanation,
+    model: sc.ModelSpec,
+    methods: tuple[str, ...],
+    contrast: Contrast | None,
 ) -> _Content:
     layers = explanation.layers
     shelf = _Shelf()
     maps = {name: _method_maps(explanation, sc.METHODS[name], shelf) for name in methods}
+    against = None if contrast is None else _contrast(explanation, contrast, methods, shelf)
     values = np.concatenate(shelf.planes)
     meta: dict[str, object] = {
         "photo": {
@@ -247,6 +326,7 @@ def _content(
             for layer in layers
         ],
         "maps": maps,
+        "contrast": against,
         "presets": _presets(model, [layer.name for layer in layers]),
         "colormaps": [
             {"name": entry.name, "title": entry.title, "kind": entry.kind}
@@ -260,6 +340,33 @@ def _content(
         maps=pa.table({"v": values}),
         photo=pa.table({"b": pa.array([photo.jpeg], pa.binary())}),
     )
+
+
+def _contrast(
+    explanation: sc.Explanation, contrast: Contrast, methods: tuple[str, ...], shelf: "_Shelf"
+) -> dict[str, object]:
+    """The second class in the terms of the first, and the meta steps of both."""
+    other, method = contrast.other, sc.METHODS[contrast.method]
+    if (other.layers, other.box) != (explanation.layers, explanation.box):
+        raise ValueError("the two classes were explained at different layers or on different photos")
+    steps = [
+        {"lr": rung.size, "maps": [_method_maps(each, method, shelf) for each in (rung.first, rung.second)]}
+        for rung in contrast.rungs
+    ]
+    return {
+        "label": other.label,
+        "probability": float(other.probabilities[other.target]),
+        "maps": {name: _method_maps(other, sc.METHODS[name], shelf) for name in methods},
+        "ladder": {
+            "method": contrast.method,
+            "ascend": contrast.ascend,
+            "complete": contrast.complete,
+            "authors": LEARNING_RATE,
+            "steps": steps,
+        }
+        if steps
+        else None,
+    }
 
 
 class _Shelf:

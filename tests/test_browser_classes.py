@@ -1,0 +1,269 @@
+"""Class against class and the meta step in a real browser: maps, difference, correlations, steps, grid."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+import saliency_core as sc
+from tests.browser_helpers import (
+    SAMPLES,
+    assert_drawn,
+    complaints,
+    drag,
+    photo_file,
+    pixels,
+    sent_messages,
+    upload,
+    view,
+    viewer,
+)
+
+ESPRESSO, CAT = 967, 285
+LINK = f"photo=cat-above-coffee&a={ESPRESSO}&b={CAT}"
+SIZE = (448, 448)
+
+
+@pytest.fixture(scope="module")
+def classifier() -> sc.Classifier:
+    return sc.load_classifier()
+
+
+@pytest.fixture(scope="module")
+def table(classifier: sc.Classifier) -> object:
+    return sc.class_sensitivity_table(
+        classifier, sc.open_image(SAMPLES / "cat-above-coffee.jpg"), [ESPRESSO, CAT]
+    )
+
+
+def explained(classifier: sc.Classifier, target: int, meta: sc.MetaStep | None) -> sc.Explanation:
+    return sc.explain(classifier, sc.open_image(SAMPLES / "cat-above-coffee.jpg"), target, meta=meta)
+
+
+def written(value: float) -> str:
+    return f"ρ = {value:.2f}".replace("-", "−")
+
+
+def click_point(page: Page, point: Locator) -> None:
+    """Click where a chart's point lies; the chart's own layer above it takes the click."""
+    chart = page.locator(".st-key-class-grid")
+    expect(chart).to_have_count(1)  # for a moment the old chart stays beside the new one
+    chart.scroll_into_view_if_needed()
+    box = point.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+
+def assert_classes_drawn(page: Page, first: np.ndarray, second: np.ndarray) -> None:
+    assert_drawn(page, "first", first)
+    assert_drawn(page, "second", second)
+    assert_drawn(page, "difference", first - second, colormap="coolwarm", bounds=(-1, 1))
+
+
+def test_a_fresh_server_asked_first_for_the_classes_shows_them_in_its_frame(
+    start_app: Callable[..., str], page: Page
+) -> None:
+    trouble = complaints(page)
+    page.goto(f"{start_app()}/classes")
+    expect(page.get_by_role("heading", name="Class sensitivity")).to_be_visible()
+    expect(page.get_by_role("heading", name="Model")).to_be_visible()
+    viewer(page)
+    expect(page.get_by_test_id("rho")).to_contain_text("=")
+    expect(page.get_by_text("Page not found")).to_have_count(0)
+    assert trouble == []
+
+
+@pytest.mark.parametrize(("method", "layer"), [("normgrad", "blocks.3"), ("linear_approx", "bn2")])
+def test_both_maps_and_their_difference_are_drawn_as_defined(
+    app_url: str, page: Page, classifier: sc.Classifier, method: str, layer: str
+) -> None:
+    page.goto(f"{app_url}/classes?{LINK}&left={method}&layer={layer}")
+    viewer(page)
+    first, second = (
+        explained(classifier, target, None).resized(method, layer, size=SIZE) for target in (ESPRESSO, CAT)
+    )
+    assert_classes_drawn(page, first, second)
+    expect(page.get_by_test_id("caption-first")).to_contain_text("espresso")
+    expect(page.get_by_test_id("caption-second")).to_contain_text("Egyptian cat")
+    expect(page.get_by_test_id("colorbar-difference")).to_contain_text("more for B")
+
+
+def test_scrubbing_moves_maps_and_correlation_and_sends_nothing(
+    app_url: str, page: Page, table: object
+) -> None:
+    sent = sent_messages(page)
+    page.goto(f"{app_url}/classes?{LINK}&layer=blocks.1")
+    viewer(page)
+    rho = page.get_by_test_id("rho")
+    expect(rho).to_have_text(written(table.correlation("normgrad", "blocks.1")))
+    page.wait_for_load_state("networkidle")
+    expect(page.get_by_role("heading", name="Meta-saliency")).to_be_visible()
+    before, first = len(sent), pixels(page, "first")
+    drag(page, page.get_by_test_id("depth"), 1, release=False)
+    expect(page.get_by_test_id("depth-name")).to_contain_text("bn2")
+    expect(rho).to_have_text(written(table.correlation("normgrad", "bn2")))
+    expect(page.get_by_test_id("rho-words")).to_have_text("the same map for both classes")
+    assert (pixels(page, "first") != first).any()
+    assert len(sent) == before
+    page.mouse.up()
+    page.wait_for_url(re.compile("layer=bn2"))
+
+
+def test_pointing_reads_all_three_maps(app_url: str, page: Page, classifier: sc.Classifier) -> None:
+    page.goto(f"{app_url}/classes?{LINK}&layer=blocks.4")
+    viewer(page)
+    page.get_by_test_id("stage-difference").hover()
+    values = page.get_by_test_id("readout").locator("b").all_inner_texts()
+    first, second, difference = (float(value.replace("−", "-")) for value in values)
+    assert difference == pytest.approx(first - second, abs=2e-3)
+
+
+def test_an_undefined_correlation_says_why(app_url: str, page: Page) -> None:
+    page.goto(f"{app_url}/classes?{LINK}&left=gradient&layer=bn2")
+    viewer(page)
+    expect(page.get_by_test_id("rho")).to_have_text("ρ undefined")
+    expect(page.get_by_test_id("rho-words")).to_contain_text("is constant")
+
+
+def test_classes_chosen_on_the_page_come_into_the_address_and_stay(app_url: str, page: Page) -> None:
+    page.goto(f"{app_url}/classes?photo=cat-above-coffee")
+    viewer(page)
+    page.locator(".st-key-class-pairs").get_by_text("Egyptian cat and espresso").click()
+    expect(page.get_by_test_id("caption-first")).to_contain_text("Egyptian cat")
+    expect(page.get_by_test_id("caption-second")).to_contain_text("espresso")
+    page.wait_for_url(re.compile(f"a={CAT}&b={ESPRESSO}"))
+    page.get_by_role("combobox", name="Class B").fill("tripod")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("caption-second")).to_contain_text("tripod")
+    page.wait_for_url(re.compile("b=872"))
+    page.get_by_role("link", name="Compare").click()
+    expect(page.get_by_test_id("caption-left")).to_be_visible()
+    page.get_by_role("link", name="Classes").click()
+    expect(page.get_by_test_id("caption-second")).to_contain_text("tripod")
+    page.reload()
+    expect(page.get_by_test_id("caption-second")).to_contain_text("tripod")
+
+
+def test_a_cell_of_the_heat_map_shows_its_method_and_layer(app_url: str, page: Page, table: object) -> None:
+    page.goto(f"{app_url}/classes?{LINK}&layer=blocks.1")
+    viewer(page)
+    points = page.locator(".st-key-class-grid .scatterlayer .point")
+    layers = [layer.name for layer in table.explanations[0].layers]
+    expect(points.first).to_be_attached()
+    row = page.locator(".st-key-class-grid .yaxislayer-above text").all_text_contents().index("Grad-CAM")
+    point = points.nth(row * len(layers) + layers.index("blocks.5"))
+    click_point(page, point)
+    expect(page.get_by_test_id("caption-first")).to_contain_text("Grad-CAM · blocks.5")
+    expect(page.get_by_test_id("rho")).to_have_text(written(table.correlation("grad_cam", "blocks.5")))
+    assert view(page)["left"] == "grad_cam"
+    page.get_by_test_id("thumb-first-blocks.2").click()
+    expect(page.get_by_test_id("caption-first")).to_contain_text("blocks.2")
+    page.wait_for_function(
+        "column => Math.round(document.querySelector('.st-key-class-grid .js-plotly-plot')"
+        "?.layout?.shapes?.[0].x1) === column",
+        arg=layers.index("blocks.2"),
+    )
+    click_point(page, point)  # the same once more
+    expect(page.get_by_test_id("caption-first")).to_contain_text("Grad-CAM · blocks.5")
+
+
+def test_a_meta_step_takes_the_sameness_from_normgrad_at_the_last_layer(
+    app_url: str, page: Page, classifier: sc.Classifier
+) -> None:
+    page.goto(f"{app_url}/classes?{LINK}&layer=bn2")
+    viewer(page)
+    rho = page.get_by_test_id("rho")
+    expect(rho).to_have_text("ρ = 1.00")
+    expect(page.get_by_test_id("steps")).to_be_hidden()
+    page.locator(".st-key-class-meta label").click()
+    page.wait_for_url(re.compile("meta=0.0025"))
+    expect(page.get_by_test_id("steps")).to_be_visible()
+    expect(page.get_by_test_id("epsilon-note")).to_contain_text("Computed at the sizes marked")
+    slider = page.get_by_test_id("epsilon")
+    drag(page, slider, 6 / 7)
+    page.wait_for_url(re.compile("meta=0.04"))
+    image = sc.open_image(SAMPLES / "cat-above-coffee.jpg")
+    for size, key in ((0.04, None), (0.015, "ArrowLeft")):
+        if key:
+            slider.focus()
+            page.keyboard.press(key)
+        expected = sc.class_sensitivity(
+            classifier, image, "normgrad", "bn2", [ESPRESSO, CAT], meta=sc.MetaStep(size)
+        )
+        expect(page.get_by_test_id("epsilon-name")).to_have_text(f"ε = {size}")
+        expect(rho).to_have_text(written(expected.correlation))
+        assert expected.correlation < 0.9
+    first, second = (
+        explained(classifier, target, sc.MetaStep(0.015)).resized("normgrad", "bn2", size=SIZE)
+        for target in (ESPRESSO, CAT)
+    )
+    assert_classes_drawn(page, first, second)
+    page.get_by_role("radio", name="A: before − after").check()
+    expect(page.get_by_test_id("colorbar-difference")).to_contain_text("more before")
+    before = explained(classifier, ESPRESSO, None).resized("normgrad", "bn2", size=SIZE)
+    assert_drawn(page, "difference", before - first, colormap="coolwarm", bounds=(-1, 1))
+
+
+def test_a_link_with_classes_and_step_reopens_the_view(
+    app_url: str, page: Page, classifier: sc.Classifier
+) -> None:
+    page.goto(f"{app_url}/classes?{LINK}&meta=-0.006&layer=blocks.5")
+    expect(page.get_by_test_id("epsilon-name")).to_have_text("ε = 0.006")
+    expect(page.get_by_test_id("epsilon-note")).to_contain_text("harm it")
+    first, second = (
+        explained(classifier, target, sc.MetaStep(0.006, ascend=True)).resized(
+            "normgrad", "blocks.5", size=SIZE
+        )
+        for target in (ESPRESSO, CAT)
+    )
+    assert_classes_drawn(page, first, second)
+    assert "meta=-0.006" in page.url
+
+
+def test_the_step_is_a_switch_on_compare(app_url: str, page: Page, classifier: sc.Classifier) -> None:
+    page.goto(f"{app_url}/compare?photo=chelsea&layer=blocks.5")
+    viewer(page)
+    plain = pixels(page, "left")
+    page.locator(".st-key-meta label").click()
+    expect(page.get_by_test_id("caption-left")).to_contain_text("after a meta step ε = 0.0025")
+    page.wait_for_url(re.compile("meta=0.0025"))
+    image = sc.open_image(SAMPLES / "chelsea.png")
+    stepped = sc.explain(classifier, image, meta=sc.MetaStep())
+    for side, method in (("left", "normgrad"), ("right", "grad_cam")):
+        assert_drawn(page, side, stepped.resized(method, "blocks.5", size=SIZE))
+    assert (pixels(page, "left") != plain).any()
+    rise = page.get_by_test_id("method-left").locator("option[value=rise]")
+    expect(rise).to_be_disabled()
+    expect(rise).to_have_attribute("title", re.compile("meta step"))
+
+
+def test_two_uploaded_photos_have_a_mean_with_its_interval(app_url: str, page: Page, tmp_path: Path) -> None:
+    page.goto(f"{app_url}/classes")
+    viewer(page)
+    expect(page.get_by_role("heading", name="Over your photos")).to_have_count(0)
+    upload(page, photo_file(tmp_path / "one.png"), photo_file(tmp_path / "two.png", source="chelsea.png"))
+    page.get_by_role("button", name="Over my 2 photos").click()
+    summary = page.get_by_text("Mean and 95 % interval over 2 photos")
+    expect(summary).to_be_visible()
+    summary.click()
+    expect(page.get_by_role("row", name=re.compile("^NormGrad "))).to_contain_text(
+        [re.compile(r"1\.00 \[1\.00, 1\.00\]")]
+    )
+
+
+def test_a_phone_shows_the_classes_within_its_width(app_url: str, browser: Browser) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{app_url}/classes?{LINK}&meta=0.0025")
+    viewer(page)
+    expect(page.get_by_test_id("map-difference")).to_be_visible()
+    expect(page.locator(".st-key-class-change .point").first).to_be_attached()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    wider = page.locator("[data-testid=stMain]").evaluate("e => e.scrollWidth - e.clientWidth")
+    assert wider <= 0
+    context.close()
