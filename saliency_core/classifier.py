@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
@@ -54,6 +55,8 @@ class Classifier:
         self.module = shared_tree(module).eval()
         self.taps = Taps(self.module)
         self.modules = dict(self.module.named_modules())
+        # Trees that variants of the network were made on, to be used again (see saliency_core.meta).
+        self.spares: deque[nn.Module] = deque(maxlen=2)
         self.preprocess = preprocess or Preprocess()
         parameter = next(chain(self.module.parameters(), self.module.buffers()), torch.empty(0))
         self.device, self.dtype = parameter.device, parameter.dtype

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,8 +20,7 @@ from saliency_core.classifier import Classifier
 from saliency_core.combine import FloatMap, is_constant, normalise, resize
 from saliency_core.errors import NonFiniteError, UnavailableError
 from saliency_core.layers import INPUT, Layer, choose_layers
-from saliency_core.meta import MetaStep
-from saliency_core.meta import step as after_step
+from saliency_core.meta import MetaStep, stepped
 from saliency_core.methods import METHODS, surviving_energy, unavailable
 from saliency_core.preprocess import Box
 from saliency_core.registry import unknown
@@ -152,19 +152,20 @@ def explain(
         raise UnavailableError(f"{METHODS[slow[0]].title} is not available after a meta step; choose another")
     start = time.perf_counter()
     batch, box = _prepared(classifier, image, fit)
-    stepped = None
-    if meta is not None:
-        with gate:
+    with contextlib.ExitStack() as stack:
+        after = None
+        if meta is not None:
             index = None if target is None else classifier.class_index(target)
-            stepped = after_step(classifier, batch, index, meta)
-        target = int(stepped.targets[0])
-    network = None if stepped is None else stepped.network
-    with gate:
-        first = capture(
-            classifier, batch, target, layers, convolutions=_wants(names, "convolution"), network=network
-        )
-    ask = _Ask(classifier, batch, box, layers, names, step, gate, network)
-    return ask.answer(first, first.logits if stepped is None else stepped.logits, start)
+            with gate:
+                after = stack.enter_context(stepped(classifier, batch, index, meta))
+            target = int(after.targets[0])
+        network = None if after is None else after.network
+        with gate:
+            first = capture(
+                classifier, batch, target, layers, convolutions=_wants(names, "convolution"), network=network
+            )
+        ask = _Ask(classifier, batch, box, layers, names, step, gate, network)
+        return ask.answer(first, first.logits if after is None else after.logits, start)
 
 
 def explain_classes(

@@ -9,7 +9,9 @@ Source: Rebuffi, Fong, Ji, Vedaldi, CVPR 2020; the authors use :math:`\varepsilo
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -54,7 +56,23 @@ class Stepped:
     """The class stepped for, per image."""
 
 
-def step(classifier: Classifier, batch: Tensor, target: int | None, meta: MetaStep) -> Stepped:
+@contextlib.contextmanager
+def stepped(classifier: Classifier, batch: Tensor, target: int | None, meta: MetaStep) -> Iterator[Stepped]:
+    """As :func:`step`, on a tree that is lent for the block and used again later: copying one takes time."""
+    try:
+        tree = classifier.spares.pop()
+    except IndexError:
+        tree = _tree(classifier)
+    try:
+        yield step(classifier, batch, target, meta, tree)
+    finally:
+        _share(classifier, tree)
+        classifier.spares.append(tree)
+
+
+def step(
+    classifier: Classifier, batch: Tensor, target: int | None, meta: MetaStep, tree: nn.Module | None = None
+) -> Stepped:
     """The network after the step, as a module tree of its own; the classifier's is not touched.
 
     The tree has its own parameters and shares everything else. (``torch.func.functional_call`` would swap
@@ -63,14 +81,15 @@ def step(classifier: Classifier, batch: Tensor, target: int | None, meta: MetaSt
     Args:
         batch: (N, 3, H, W), prepared; the loss is their mean.
         target: class index; each image's most likely class if None.
+        tree: a tree of an earlier step to use again.
 
     Raises:
-        NonFiniteError: the class scores or the gradient of the loss contain NaN or infinity.
+        NonFiniteError: the class scores contain NaN or infinity.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        # Aliases of the shared tensors, so that their gradients can be asked for without touching them.
-        aliases = {old: nn.Parameter(old.detach()) for old in classifier.module.parameters()}
-        network = shared_tree(classifier.module, aliases)
+        network = tree or _tree(classifier)
+        _share(classifier, network)
+        parameters = list(network.requires_grad_(True).parameters())
         logits = network(classifier.to_device(batch).clone())
         targets = logits.argmax(dim=1) if target is None else torch.full_like(logits[:, 0], target).long()
         loss = F.cross_entropy(logits, targets)
@@ -79,14 +98,21 @@ def step(classifier: Classifier, batch: Tensor, target: int | None, meta: MetaSt
                 "the network's class scores contain NaN or infinity for this image, so no step can be taken; "
                 "check its weights and the input"
             )
-        gradients = torch.autograd.grad(loss, list(aliases.values()), allow_unused=True)
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         rate = meta.lr if meta.ascend else -meta.lr
-        for parameter, gradient in zip(aliases.values(), gradients, strict=True):
-            if gradient is None:
-                continue
-            if not torch.isfinite(gradient).all():
-                raise NonFiniteError(
-                    "the gradient of the meta step contains NaN or infinity; check the weights"
-                )
-            parameter.data = torch.add(parameter.data, gradient, alpha=rate)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                parameter.data = torch.add(parameter.data, gradient, alpha=rate)
     return Stepped(network.requires_grad_(False), logits.detach(), targets)
+
+
+def _tree(classifier: Classifier) -> nn.Module:
+    """A tree whose parameters are its own objects, for now with the classifier's values."""
+    own = {old: nn.Parameter(old.detach()) for old in classifier.module.parameters()}
+    return shared_tree(classifier.module, own)
+
+
+def _share(classifier: Classifier, tree: nn.Module) -> None:
+    """Let the tree's parameters see the classifier's values again."""
+    for old, own in zip(classifier.module.parameters(), tree.parameters(), strict=True):
+        own.data = old.detach()

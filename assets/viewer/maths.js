@@ -104,6 +104,16 @@ export function mixSum(maps, parts, out) {
 /** Weighted geometric mean Π m^γ = exp(Σ γ log m), from the maps' logarithms; 0⁰ = 1. */
 export function mixProduct(logarithms, parts, out) {
   accumulate(logarithms, parts, out);
-  for (let i = 0; i < out.length; i++) out[i] = Math.exp(out[i]);
+  for (let i = 0; i < out.length; i++) {
+    const power = out[i] * Math.LOG2E; // at most 0, but for rounding
+    const whole = power < -SMALLEST_POWER ? -SMALLEST_POWER : (power - 0.5) | 0;
+    const f = power - whole; // within ±1/2, where five terms of 2^f leave a relative error of 3e-6
+    const terms = 0.05550410866 + f * (0.00961812911 + f * 0.00133335581);
+    out[i] = power < -SMALLEST_POWER ? 0 : (1 + f * (0.69314718056 + f * (0.24022650696 + f * terms))) * POWERS[-whole];
+  }
   return out;
 }
+
+/** 2^-k; Math.exp alone would take a third of a frame. */
+const SMALLEST_POWER = 126;
+const POWERS = Float64Array.from({ length: SMALLEST_POWER + 1 }, (_, k) => 2 ** -k);
