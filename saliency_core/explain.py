@@ -95,7 +95,8 @@ class Explanation:
 
         Raises ``ValueError`` when the two explain something else.
         """
-        if (self.target, self.layers, self.box) != (other.target, other.layers, other.box):
+        same_photo = np.allclose(self.probabilities, other.probabilities, atol=1e-4)
+        if not same_photo or (self.target, self.layers, self.box) != (other.target, other.layers, other.box):
             raise ValueError(
                 "these explanations are of different photos, classes or layers and cannot be joined"
             )

@@ -61,7 +61,7 @@ def survey(network: nn.Module, taps: Taps, example: Tensor) -> Survey:
     layers, refused = [], {}
     for name, shape in shapes.items():
         if calls[name] > 1:
-            refused[name] = f"runs {calls[name]} times in one pass, so its map is not defined"
+            refused[name] = f"it runs {calls[name]} times in one pass, so its map is not defined"
         elif len(shape) != 4:
             refused[name] = f"its output has shape {shape}; a map needs (N, C, H, W)"
         elif shape[2] * shape[3] == 1:
@@ -70,14 +70,18 @@ def survey(network: nn.Module, taps: Taps, example: Tensor) -> Survey:
             layers.append(Layer(name, *shape[1:]))
     for name, _ in network.named_modules():
         if name and name not in shapes:
-            refused[name] = "does not run in a forward pass"
+            refused[name] = "it does not run in a forward pass"
     return Survey(tuple(layers), logits.shape[1], refused, frozenset(log.names))
 
 
 def default_stages(layers: Sequence[Layer]) -> tuple[str, ...]:
-    """The last layer at each resolution, input to output: the stages of most networks."""
+    """The last layer at each resolution, input to output: the stages of most networks.
+
+    The dry pass has a square input, so outputs that are not square (such as those of layers that work with
+    the channels last) are left out unless there are no others.
+    """
     last: dict[tuple[int, int], str] = {}
-    for layer in layers:
+    for layer in [layer for layer in layers if layer.height == layer.width] or layers:
         resolution = (layer.height, layer.width)
         last.pop(resolution, None)
         last[resolution] = layer.name
@@ -90,7 +94,7 @@ def choose_layers(found: Survey, names: Iterable[str] | str) -> tuple[str, ...]:
     known = (INPUT, *(layer.name for layer in found.layers))
     for name in wanted:
         if name in found.refused:
-            raise LayerError(f"no map at layer {name!r}: it {found.refused[name].removeprefix('it ')}")
+            raise LayerError(f"no map at layer {name!r}: {found.refused[name]}")
         if name not in known:
             raise LayerError(unknown("layer", name, known))
     if not wanted:
