@@ -37,11 +37,12 @@ def rows(runs: int) -> Iterator[Row]:
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     for name in NETWORKS:
         classifier = sc.load_classifier(name, random=0)
-        # A second copy without taps, so that the baseline is the plain network.
+        # A second copy without taps and in the ordinary layout, so that the baseline is the plain network.
         network = sc.MODELS[name].build().eval().requires_grad_(False).to(classifier.device)
         network.load_state_dict(classifier.module.state_dict())
         inputs, bound = x.to(classifier.device), name not in LARGE_STAGES
         title = sc.MODELS[name].title
+        yield layouts(title, classifier, network, inputs, runs)
         yield price(title, "the six first methods", classifier, network, inputs, FIRST, runs, FIRST_RATIO)
         limit = ALL_RATIO if bound else None
         yield price(
@@ -56,6 +57,13 @@ def rows(runs: int) -> Iterator[Row]:
         yield after_a_step(title, classifier, network, inputs, runs)
     yield second_request(runs)
     yield class_against_class(runs)
+
+
+def layouts(title: str, classifier: sc.Classifier, network: nn.Module, inputs: Tensor, runs: int) -> Row:
+    """What the layout alone changes: the explanations run in the classifier's, the baseline in the ordinary one."""
+    ours, theirs = shared_tree(classifier.module), partial(bare, network, inputs)
+    quotient, *_ = ratio(partial(bare, ours, classifier.to_device(inputs)), theirs, runs)
+    return Row(f"{title}: bare forward + backward, channels last / plain layout", f"{quotient:.2f}")
 
 
 def price(

@@ -5,18 +5,22 @@ Notation as in :mod:`saliency_core.methods`; :math:`\bar g_c` is the spatial mea
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from saliency_core.capture import LayerCapture
 
-DIRECT = 128
-"""Up to this size an exact eigendecomposition is as quick as steps towards one vector."""
+TINY, DIRECT = 32, 128
+"""Gram matrices up to these sizes are decomposed, or their powers taken; larger ones are never built."""
+FOURTH_POWERS = 6
+"""Enough for eigenvalues that differ by a five hundredth."""
 CHECKS = (4, 6, 8, 11, 15, 20, 26, 34, 44, 56)
 """Steps after which the leading vector may be good enough; where it converges, few are needed."""
 TOLERANCE = 1e-6
-SQUARABLE = 1e6
-"""Numbers between its inverse and itself have squares and sums of squares that float32 holds well."""
+SQUARES = 1e12
+"""Sums of squares between its inverse and itself are such that float32 holds their parts well."""
 
 
 def grad_cam(layer: LayerCapture) -> Tensor:
@@ -36,7 +40,7 @@ def grad_cam_plus_plus(layer: LayerCapture) -> Tensor:
     denominator = (g_up * layer.terms.x_total).add_(2)
     shares = g_up / denominator
     weights = shares.sum(dim=(2, 3), keepdim=True)
-    if not torch.isfinite(weights).all():
+    if not math.isfinite(weights.sum()):
         weights = torch.where(denominator == 0, 0, shares).sum(dim=(2, 3), keepdim=True)
     return _weighted(weights, layer.activation)
 
@@ -61,7 +65,7 @@ def layer_cam(layer: LayerCapture) -> Tensor:
 
 def hires_cam(layer: LayerCapture) -> Tensor:
     r"""HiResCAM, :math:`(\sum_c g_{c,u} x_{c,u})^+`: Grad-CAM without the averaging. Draelos, Carin 2020."""
-    return layer.terms.product.sum(dim=1).relu()
+    return layer.terms.product_sum.relu()
 
 
 def eigen_cam(layer: LayerCapture) -> Tensor:
@@ -70,9 +74,7 @@ def eigen_cam(layer: LayerCapture) -> Tensor:
     ``v`` maximises :math:`\sum_u (x_u^\top v)^2` over unit vectors; its sign is the one with
     :math:`\sum_u x_u^\top v \ge 0`. It does not depend on the class. Muhammad, Yeasin 2020.
     """
-    projected = _project(layer.activation.flatten(2))  # (N, H·W)
-    sign = torch.where(projected.sum(dim=1, keepdim=True) < 0, -1.0, 1.0)
-    return (sign * projected).relu().reshape(-1, *layer.activation.shape[2:])
+    return _positive(layer.activation, torch.ones_like(layer.activation[:, 0]))
 
 
 def eigen_grad_cam(layer: LayerCapture) -> Tensor:
@@ -81,12 +83,11 @@ def eigen_grad_cam(layer: LayerCapture) -> Tensor:
     As Eigen-CAM, for :math:`x_u \odot g_u` minus its mean over the locations; the sign is the one that agrees
     with :math:`\sum_c x_{c,u} g_{c,u}`. Gildenblat et al., pytorch-grad-cam.
     """
-    shares = layer.terms.product.flatten(2)  # (N, C, H·W)
-    centred = shares - shares.mean(dim=2, keepdim=True)
-    projected = _project(centred)
-    agreement = (projected * centred.sum(dim=1)).sum(dim=1, keepdim=True)
-    sign = torch.where(agreement < 0, -1.0, 1.0)
-    return (sign * projected).relu().reshape(-1, *layer.activation.shape[2:])
+    shares = layer.terms.product
+    centred = shares - shares.mean(dim=(2, 3), keepdim=True)
+    return _positive(
+        centred, layer.terms.product_sum - layer.terms.product_sum.mean(dim=(1, 2), keepdim=True)
+    )
 
 
 def _weighted(weights: Tensor, activation: Tensor) -> Tensor:
@@ -94,34 +95,40 @@ def _weighted(weights: Tensor, activation: Tensor) -> Tensor:
     return (weights * activation).sum(dim=1).relu()
 
 
-def _project(values: Tensor) -> Tensor:
-    """Each location's vector on the first singular direction, up to sign: (N, C, L) -> (N, L)."""
-    return torch.stack([_project_one(matrix) for matrix in values])
+def _positive(values: Tensor, along: Tensor) -> Tensor:
+    """The positive part of each place's vector on the first singular direction: (N, C, H, W) -> (N, H, W).
+
+    Of the two signs the one whose result agrees with ``along``, (N, H, W).
+    """
+    return torch.stack(
+        [_projected(matrix, way) for matrix, way in zip(values.flatten(2), along.flatten(1), strict=True)]
+    ).reshape(along.shape)
 
 
-def _project_one(matrix: Tensor) -> Tensor:
-    """As above for one image, (C, L) -> (L,), through the smaller of the two Gram matrices."""
-    low, high = torch.aminmax(matrix)
-    scale = torch.maximum(-low, high)
-    if not torch.isfinite(scale):
-        return torch.full_like(matrix[0], torch.nan)
-    if scale > 0 and not 1 / SQUARABLE < scale < SQUARABLE:
-        return scale * _project_one(matrix / scale)
+def _projected(matrix: Tensor, along: Tensor) -> Tensor:
+    """As above for one image, (C, L) and (L,) -> (L,), through the smaller of the two Gram matrices."""
     channels, locations = matrix.shape
-    if channels <= locations:
-        return _leading(matrix)[0] @ matrix
-    vector, value = _leading(matrix.T.contiguous())
-    return vector * value.clamp(min=0).sqrt()  # matrix.T @ v = sigma u, and sigma² is the eigenvalue
+    found = _leading(matrix if channels <= locations else matrix.T)
+    if found is None:
+        scale = matrix.abs().amax()
+        if 0 < scale < torch.inf:
+            return scale * _projected(matrix / scale, along / scale)
+        return scale * matrix[0]
+    vector, value = found
+    # In the other case matrix.T @ v = sigma u, and sigma² is the eigenvalue.
+    places = vector @ matrix if channels <= locations else vector * value.sqrt()
+    return torch.relu(places if float(places @ along) >= 0 else -places)
 
 
-def _leading(rows: Tensor) -> tuple[Tensor, Tensor]:
+def _leading(rows: Tensor) -> tuple[Tensor, Tensor] | None:
     """The leading eigenvector and eigenvalue of ``rows @ rows.T``, by Lanczos' steps with Ritz vectors.
 
-    Each step costs two products of the matrix and a vector; large Gram matrices are never built.
+    Each step costs two products of the matrix and a vector; large Gram matrices are never built. None where
+    the values are too large or too small for their squares, zero or not finite.
     """
     size = len(rows)
     if size <= DIRECT:
-        return _exact(rows)
+        return _exact(rows) if size <= TINY else _by_powers(rows)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(size, generator=generator, dtype=torch.float64).to(rows)
     start = rows.sum(dim=1)
@@ -132,6 +139,8 @@ def _leading(rows: Tensor) -> tuple[Tensor, Tensor]:
     for step in range(CHECKS[-1]):
         basis[step] = vector
         images[step] = image = rows @ (vector @ rows)
+        if step == 0 and not _squarable(torch.linalg.vector_norm(image)):
+            return None
         known = basis[: step + 1]
         if step + 1 in CHECKS:
             values, turns = torch.linalg.eigh(known @ images[: step + 1].T)
@@ -145,9 +154,39 @@ def _leading(rows: Tensor) -> tuple[Tensor, Tensor]:
     return _exact(rows)  # no clear leading direction
 
 
-def _exact(rows: Tensor) -> tuple[Tensor, Tensor]:
-    values, vectors = torch.linalg.eigh(rows @ rows.T)
+def _by_powers(rows: Tensor) -> tuple[Tensor, Tensor] | None:
+    """As ``_leading``, by powers of the Gram matrix until nothing but the leading direction is left.
+
+    Divided by its trace a power has eigenvalues that sum to 1. When the sum of their fourth powers is near 1
+    too, one of them is near 1, the others near 0, and their fourth powers are nothing.
+    """
+    gram = rows @ rows.T
+    trace = float(gram.trace())
+    if not 1 / SQUARES < trace < SQUARES:
+        return None
+    power, rest = gram / trace, torch.finfo(gram.dtype).eps ** 0.25
+    for _ in range(FOURTH_POWERS):
+        square = power @ power
+        fourth = square @ square
+        purity = float(fourth.trace())
+        power = fourth / purity
+        if purity > 1 - rest:
+            row = power[power.diagonal().argmax()]
+            vector = row / torch.linalg.vector_norm(row)
+            return vector, gram @ vector @ vector
+    return _exact(rows)  # no clear leading direction
+
+
+def _exact(rows: Tensor) -> tuple[Tensor, Tensor] | None:
+    gram = rows @ rows.T
+    if not _squarable(gram.trace()):
+        return None
+    values, vectors = torch.linalg.eigh(gram)
     return vectors[:, -1], values[-1]
+
+
+def _squarable(value: Tensor) -> bool:
+    return 1 / SQUARES < float(value) < SQUARES
 
 
 def _unit(vector: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from saliency_core.errors import TargetError
-from saliency_core.layers import Layer, choose_layers, default_stages, survey
+from saliency_core.layers import INPUT, Layer, choose_layers, default_stages, survey
+from saliency_core.memory import keep_freed_blocks
 from saliency_core.preprocess import Box, Preprocess
 from saliency_core.registry import unknown
 from saliency_core.taps import Taps
@@ -52,25 +53,35 @@ class Classifier:
     ) -> None:
         if not isinstance(module, nn.Module):
             raise TypeError(f"module is a {type(module).__name__}; expected a torch.nn.Module")
+        keep_freed_blocks()
         self.module = shared_tree(module).eval()
-        self.taps = Taps(self.module)
         self.modules = dict(self.module.named_modules())
         # Trees that variants of the network were made on, to be used again (see saliency_core.meta).
         self.spares: deque[nn.Module] = deque(maxlen=2)
         self.preprocess = preprocess or Preprocess()
         parameter = next(chain(self.module.parameters(), self.module.buffers()), torch.empty(0))
         self.device, self.dtype = parameter.device, parameter.dtype
+        self.memory_format = _memory_format(self.module)
         side = self.preprocess.size
         example = torch.zeros(1, 3, side, side, device=self.device, dtype=self.dtype)
-        self.survey = survey(self.module, self.taps, example)
+        # A tap costs each call a little: every module is tapped on a second tree only.
+        self.taps, self._tapped = Taps(), shared_tree(self.module)
+        self.taps.attach(self._tapped, filter(None, self.modules))
+        self.survey = survey(self._tapped, self.taps, example)
         self.labels = _labels(labels, self.survey.outputs)
         named = default_stages(self.survey.layers) if default_layers is None else default_layers
         self.default_layers = choose_layers(self.survey, named)
+        self.taps.attach(self.module, set(self.default_layers) - {INPUT})
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Every spatial layer, input to output."""
         return self.survey.layers
+
+    def tapped(self, names: Iterable[str] | None = None) -> nn.Module:
+        """The network with taps on these layers, or on all modules."""
+        known = names is not None and {INPUT, *self.default_layers}.issuperset(names)
+        return self.module if known else self._tapped
 
     def prepare(self, image: Image.Image, fit: str = "crop") -> tuple[Tensor, Box]:
         """The input tensor (1, 3, H, W) on the CPU, and the box (left, top, right, bottom) it shows."""
@@ -94,12 +105,12 @@ class Classifier:
         return index
 
     def to_device(self, batch: Tensor) -> Tensor:
-        """The batch on the network's device and in its dtype, detached from any graph."""
+        """The batch on the network's device, in its dtype and layout, detached from any graph."""
         if not isinstance(batch, Tensor):
             raise TypeError(f"batch is a {type(batch).__name__}; expected a tensor of shape (N, 3, H, W)")
         if batch.ndim != 4 or batch.shape[1] != 3 or 0 in batch.shape:
             raise ValueError(f"batch has shape {tuple(batch.shape)}; expected (N, 3, H, W)")
-        return batch.detach().to(self.device, self.dtype)
+        return batch.detach().to(self.device, self.dtype, memory_format=self.memory_format)
 
 
 def shared_tree(module: nn.Module, instead: Mapping[nn.Parameter, nn.Parameter] | None = None) -> nn.Module:
@@ -110,6 +121,15 @@ def shared_tree(module: nn.Module, instead: Mapping[nn.Parameter, nn.Parameter] 
     known: dict[int, Tensor] = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
     known |= {id(old): new for old, new in (instead or {}).items()}
     return copy.deepcopy(module, known)
+
+
+def _memory_format(module: nn.Module) -> torch.memory_format:
+    """The layout that the network's kernels have; ambiguous ones (1 × 1) count as the ordinary one."""
+    kernels = [parameter for parameter in module.parameters() if parameter.ndim == 4]
+    laid = [kernel for kernel in kernels if not kernel.is_contiguous()]
+    if laid and all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in laid):
+        return torch.channels_last
+    return torch.contiguous_format
 
 
 def _labels(labels: Sequence[str] | None, outputs: int) -> tuple[str, ...]:

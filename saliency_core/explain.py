@@ -227,31 +227,33 @@ class _Ask:
     def answer(self, first: Capture, logits: Tensor, start: float) -> Explanation:
         index, classifier = int(first.targets[0]), self.classifier
         with self.gate:
-            maps = _maps_of(first, [name for name in self.names if METHODS[name].cost == "single"])
+            stacks = _stacks(first, [name for name in self.names if METHODS[name].cost == "single"])
+            energies = torch.cat([stack.energy for stack in stacks if stack.energy is not None])
         for rule in dict.fromkeys(METHODS[name].rule for name in self.names if METHODS[name].rule):
             with self.gate:
                 second = capture(classifier, self.batch, index, self.layers, rule=rule, network=self.network)
-                maps |= _maps_of(second, [name for name in self.names if METHODS[name].rule is rule])
+                stacks += _stacks(second, [name for name in self.names if METHODS[name].rule is rule])
         for name in (name for name in self.names if METHODS[name].cost == "passes"):
-            maps[name, INPUT] = BASELINES[name].compute(
-                classifier, self.batch, index, step=self.step, gate=self.gate
-            )
-        with torch.no_grad():
-            energies = torch.cat([surviving_energy(pair) for pair in first.layers.values()])
-            arrays = _to_host([logits[0].detach().softmax(0), energies, *maps.values()])
-        planes = dict(zip(maps, arrays[2:], strict=True))
-        _check_finite(planes)
+            slow = BASELINES[name].compute(classifier, self.batch, index, step=self.step, gate=self.gate)
+            stacks.append(_Stack(INPUT, [name], slow[None]))
+        probabilities, shares, *arrays = _to_host(
+            [logits[0].detach().softmax(0), energies, *(stack.maps for stack in stacks)]
+        )
+        planes: dict[tuple[str, str], FloatMap] = {}
+        for stack, array in zip(stacks, arrays, strict=True):
+            _check_finite(stack, array)
+            planes |= {(name, stack.layer): array[row] for row, name in enumerate(stack.names)}
         return Explanation(
             target=index,
             label=classifier.labels[index],
-            probabilities=arrays[0],
+            probabilities=probabilities,
             layers=tuple(Layer(name, *pair.activation.shape[1:]) for name, pair in first.layers.items()),
             methods=self.names,
             box=self.box,
             size=(int(self.batch.shape[2]), int(self.batch.shape[3])),
             seconds=time.perf_counter() - start,
             _maps=planes,
-            _energy=dict(zip(first.layers, arrays[1].tolist(), strict=True)),
+            _energy=dict(zip(first.layers, shares.tolist(), strict=True)),
         )
 
 
@@ -261,7 +263,11 @@ def _question(
     """Methods and layers, checked."""
     names = _methods(methods)
     chosen = classifier.default_layers if layers is None else choose_layers(classifier.survey, layers)
-    _check_available(classifier, names, chosen)
+    # Of the default layers a method takes those at which it is defined; named ones it must all take.
+    for name in names:
+        for layer in (None,) if layers is None else chosen:
+            if (reason := unavailable(classifier, name, layer)) is not None:
+                raise UnavailableError(f"{METHODS[name].title} is not available: {reason}")
     return names, chosen
 
 
@@ -274,26 +280,32 @@ def _prepared(classifier: Classifier, image: Image.Image | Tensor, fit: str) -> 
     return image, (0.0, 0.0, float(image.shape[3]), float(image.shape[2]))
 
 
-def _maps_of(captured: Capture, names: list[str]) -> dict[tuple[str, str], Tensor]:
-    maps: dict[tuple[str, str], Tensor] = {}
-    with torch.no_grad():
+@dataclass(frozen=True)
+class _Stack:
+    """Several methods' maps at one layer, and the share of the pass's energy that survives averaging."""
+
+    layer: str
+    names: list[str]
+    maps: Tensor
+    """(methods, H, W)."""
+    energy: Tensor | None = None
+    """(1,); None for what took many passes."""
+
+
+def _stacks(captured: Capture, names: list[str]) -> list[_Stack]:
+    stacks: list[_Stack] = []
+    with torch.inference_mode():
         for layer, pair in captured.layers.items():
             # A copy: the terms that its methods share go with it, and the next layer's take their memory.
             own = replace(pair)
-            maps |= {(name, layer): METHODS[name](own)[0] for name in names}
-    return maps
+            defined = [name for name in names if own.convolution or METHODS[name].where != "convolution"]
+            maps = [METHODS[name](own) for name in defined] or [own.gradient[:0, 0]]
+            stacks.append(_Stack(layer, defined, torch.cat(maps), surviving_energy(own)))
+    return stacks
 
 
 def _wants(names: Iterable[str], where: str) -> bool:
     return any(METHODS[name].where == where for name in names)
-
-
-def _check_available(classifier: Classifier, names: Iterable[str], layers: Iterable[str]) -> None:
-    for name in names:
-        for layer in layers:
-            reason = unavailable(classifier, name, layer)
-            if reason is not None:
-                raise UnavailableError(f"{METHODS[name].title} is not available: {reason}")
 
 
 def _methods(methods: Iterable[str] | None) -> tuple[str, ...]:
@@ -318,10 +330,11 @@ def _to_host(tensors: list[Tensor]) -> list[NDArray[np.float32]]:
     ]
 
 
-def _check_finite(planes: Mapping[tuple[str, str], FloatMap]) -> None:
-    for (method, layer), values in planes.items():
-        if not np.isfinite(values).all():
-            raise NonFiniteError(
-                f"{METHODS[method].title} at layer {layer!r} contains NaN or infinity: the network's "
-                "activations or gradients overflow there; check its weights and the input"
-            )
+def _check_finite(stack: _Stack, maps: NDArray[np.float32]) -> None:
+    if np.isfinite(maps).all():
+        return
+    bad = next(name for name, values in zip(stack.names, maps, strict=True) if not np.isfinite(values).all())
+    raise NonFiniteError(
+        f"{METHODS[bad].title} at layer {stack.layer!r} contains NaN or infinity: the network's "
+        "activations or gradients overflow there; check its weights and the input"
+    )

@@ -28,13 +28,11 @@ from torch import Tensor
 from saliency_core.registry import unknown
 from saliency_core.terms import (
     Terms,
+    bordered,
     box,
-    box_within,
     channel_max,
     highest,
-    highest_within,
     lowest,
-    lowest_within,
     square_sum,
 )
 
@@ -72,42 +70,25 @@ def framework(activation: Tensor, gradient: Tensor, *, extract: str, aggregate: 
     return CELLS[extract, aggregate](Terms(activation, gradient))
 
 
-def _aggregate(share: Tensor, aggregate: str) -> Tensor:
-    """Aggregate a share that is small enough to exist: (N, C, H, W) -> (N, H, W)."""
-    if aggregate == "sum":
-        return share.sum(dim=1)
-    if aggregate == "max":
-        return channel_max(share)
-    return square_sum(share if aggregate == "norm" else share.relu()).sqrt()
-
-
-def _scaling(aggregate: str) -> Cell:
-    return lambda t: _aggregate(t.product, aggregate)
-
-
 def _largest_product(x_high: Tensor, x_low: Tensor, g_high: Tensor, g_low: Tensor) -> Tensor:
     """Largest product of a value in [x_low, x_high] and one in [g_low, g_high]."""
     high = torch.maximum(x_high * g_high, x_high * g_low)
     return torch.maximum(high, torch.maximum(x_low * g_high, x_low * g_low))
 
 
-def _product_of_norms(x_square: Tensor, g_square: Tensor) -> Tensor:
-    """The roots before the product: small gradients must not underflow."""
-    return x_square.sqrt() * g_square.sqrt()
-
-
 def _conv1x1_filter_norm(t: Terms) -> Tensor:
-    up = _product_of_norms(t.x_up_square, t.g_up_square)
-    if t.x_is_positive:
-        return up
-    return torch.hypot(up, _product_of_norms(t.x_down_square, t.g_down_square))
+    up = t.x_up_square.sqrt() * t.g_up_norm
+    return up if t.x_is_positive else torch.hypot(up, t.x_down_square.sqrt() * t.g_down_norm)
 
 
 def _conv3x3_filter_norm(t: Terms) -> Tensor:
-    up = _product_of_norms(box(t.x_up_square), t.g_up_square)
-    if t.x_is_positive:
-        return up
-    return torch.hypot(up, _product_of_norms(box(t.x_down_square), t.g_down_square))
+    up = box(t.x_up_square).sqrt() * t.g_up_norm
+    return up if t.x_is_positive else torch.hypot(up, box(t.x_down_square).sqrt() * t.g_down_norm)
+
+
+def _conv3x3_max(t: Terms) -> Tensor:
+    high, low = highest(bordered(t.x_max)), lowest(bordered(t.x_min))
+    return _largest_product(high, low, t.g_max, t.g_min)
 
 
 def _depthwise_filter_norm(t: Terms) -> Tensor:
@@ -118,28 +99,32 @@ def _depthwise_filter_norm(t: Terms) -> Tensor:
 
 
 def _depthwise_max(t: Terms) -> Tensor:
-    if t.x_is_positive and bool((t.g_max >= 0).all()):
+    border = bordered(t.x)
+    upwards = highest(border) * t.g_up
+    if t.x_is_positive and float(t.g_max.min()) >= 0:
         # Some share is >= 0 at every place, and those of channels with g < 0 are not.
-        return channel_max(highest_within(t.x_bordered) * t.g_up)
-    upwards = highest_within(t.x_bordered) * t.g_up
-    return channel_max(torch.addcmul(upwards, lowest_within(t.x_bordered), t.g_down, value=-1))
+        return channel_max(upwards)
+    return channel_max(torch.addcmul(upwards, lowest(border), t.g_down, value=-1))
 
 
 CELLS: Mapping[tuple[str, str], Cell] = {
     ("bias", "sum"): lambda t: t.g_sum,
-    ("bias", "norm"): lambda t: t.g_square.sqrt(),
-    ("bias", "filter_norm"): lambda t: t.g_up_square.sqrt(),
+    ("bias", "norm"): lambda t: t.g_norm,
+    ("bias", "filter_norm"): lambda t: t.g_up_norm,
     ("bias", "max"): lambda t: t.g_max,
-    **{("scaling", aggregate): _scaling(aggregate) for aggregate in AGGREGATES},
+    ("scaling", "sum"): lambda t: t.product_sum,
+    ("scaling", "norm"): lambda t: square_sum(t.product).sqrt(),
+    ("scaling", "filter_norm"): lambda t: square_sum(t.product.relu()).sqrt(),
+    ("scaling", "max"): lambda t: channel_max(t.product),
     ("conv1x1", "sum"): lambda t: t.x_sum * t.g_sum,
-    ("conv1x1", "norm"): lambda t: _product_of_norms(t.x_square, t.g_square),
+    ("conv1x1", "norm"): lambda t: t.x_norm * t.g_norm,
     ("conv1x1", "filter_norm"): _conv1x1_filter_norm,
     ("conv1x1", "max"): lambda t: _largest_product(t.x_max, t.x_min, t.g_max, t.g_min),
     ("conv3x3", "sum"): lambda t: box(t.x_sum) * t.g_sum,
-    ("conv3x3", "norm"): lambda t: _product_of_norms(box(t.x_square), t.g_square),
+    ("conv3x3", "norm"): lambda t: box(t.x_square).sqrt() * t.g_norm,
     ("conv3x3", "filter_norm"): _conv3x3_filter_norm,
-    ("conv3x3", "max"): lambda t: _largest_product(highest(t.x_max), lowest(t.x_min), t.g_max, t.g_min),
-    ("conv3x3_depthwise", "sum"): lambda t: (box_within(t.x_bordered) * t.g).sum(dim=1),
+    ("conv3x3", "max"): _conv3x3_max,
+    ("conv3x3_depthwise", "sum"): lambda t: (box(t.x) * t.g).sum(dim=1),
     ("conv3x3_depthwise", "norm"): lambda t: (t.x_boxed_square * t.g_squares).sum(dim=1).sqrt(),
     ("conv3x3_depthwise", "filter_norm"): _depthwise_filter_norm,
     ("conv3x3_depthwise", "max"): _depthwise_max,

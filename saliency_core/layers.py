@@ -43,6 +43,8 @@ class Survey:
 def survey(network: nn.Module, taps: Taps, example: Tensor) -> Survey:
     """Run the network once without gradients and note every spatial layer, input to output.
 
+    The example is square, so outputs that are not are no maps; those with the channels last are such.
+
     Raises ``ValueError`` when the network cannot process the example or does not return (1, classes).
     """
     shapes: dict[str, tuple[int, ...]] = {}
@@ -66,6 +68,8 @@ def survey(network: nn.Module, taps: Taps, example: Tensor) -> Survey:
             refused[name] = f"its output has shape {shape}; a map needs (N, C, H, W)"
         elif shape[2] * shape[3] == 1:
             refused[name] = "its output has a single location (1 × 1), so there is no map to see"
+        elif shape[2] != shape[3]:
+            refused[name] = f"its output has shape {shape}, which is not square as the input: no (N, C, H, W)"
         else:
             layers.append(Layer(name, *shape[1:]))
     for name, _ in network.named_modules():
@@ -75,13 +79,9 @@ def survey(network: nn.Module, taps: Taps, example: Tensor) -> Survey:
 
 
 def default_stages(layers: Sequence[Layer]) -> tuple[str, ...]:
-    """The last layer at each resolution, input to output: the stages of most networks.
-
-    The dry pass has a square input, so outputs that are not square (such as those of layers that work with
-    the channels last) are left out unless there are no others.
-    """
+    """The last layer at each resolution, input to output: the stages of most networks."""
     last: dict[tuple[int, int], str] = {}
-    for layer in [layer for layer in layers if layer.height == layer.width] or layers:
+    for layer in layers:
         resolution = (layer.height, layer.width)
         last.pop(resolution, None)
         last[resolution] = layer.name

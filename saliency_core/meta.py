@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +22,8 @@ from torch import Tensor, nn
 
 from saliency_core.classifier import Classifier, shared_tree
 from saliency_core.errors import NonFiniteError
+from saliency_core.functions import Function, Replacing
+from saliency_core.memory import large_empty
 
 LEARNING_RATE = 2.5e-3
 """The authors' step."""
@@ -90,7 +94,9 @@ def step(
         network = tree or _tree(classifier)
         _share(classifier, network)
         parameters = list(network.requires_grad_(True).parameters())
-        logits = network(classifier.to_device(batch).clone())
+        products = _Products()
+        with products.noting() if _has_large_products(network) else contextlib.nullcontext():
+            logits = network(classifier.to_device(batch).clone())
         targets = logits.argmax(dim=1) if target is None else torch.full_like(logits[:, 0], target).long()
         loss = F.cross_entropy(logits, targets)
         if not torch.isfinite(loss):
@@ -100,16 +106,82 @@ def step(
             )
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         rate = meta.lr if meta.ascend else -meta.lr
+        owned = Counter(gradient.data_ptr() for gradient in gradients if gradient is not None)
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            if gradient is not None:
+            if gradient is None:
+                continue
+            if owned[gradient.data_ptr()] == 1 and gradient.stride() == parameter.stride():
+                parameter.data = gradient.mul_(rate).add_(parameter.data)  # in the gradient's own memory
+            else:
                 parameter.data = torch.add(parameter.data, gradient, alpha=rate)
+        products.step(rate)
     return Stepped(network.requires_grad_(False), logits.detach(), targets)
+
+
+LARGE = 1 << 23
+"""Matrices with as many entries are stepped without their gradient: allocating it takes as long as a pass."""
+
+
+def _has_large_products(network: nn.Module) -> bool:
+    return any(
+        isinstance(module, nn.Linear) and module.weight.numel() >= LARGE for module in network.modules()
+    )
+
+
+class _Products:
+    """Large fully connected layers' parts of the gradient, as the factors of an outer product per image.
+
+    Where such a matrix is used in another way too, that part comes as an ordinary gradient; the step is
+    linear in both.
+    """
+
+    def __init__(self) -> None:
+        self._factors: list[tuple[nn.Parameter, Tensor, Tensor]] = []
+
+    def noting(self) -> Replacing:
+        """A block in which calls of ``linear`` leave their factors here when the gradient comes back."""
+
+        def linear(func: Function, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+            if not isinstance(weight, nn.Parameter) or weight.numel() < LARGE or inputs.ndim != 2:
+                return func(inputs, weight, bias)  # type: ignore[no-any-return]
+            return _Linear.apply(inputs, weight, bias, self._factors)  # type: ignore[no-any-return]
+
+        return Replacing({"linear": linear})
+
+    def step(self, rate: float) -> None:
+        """Add ``rate`` times these parts to the matrices."""
+        for parameter, signals, inputs in self._factors:
+            for signal, values in zip(signals.detach(), inputs.detach(), strict=True):
+                room = large_empty(parameter)
+                parameter.data = torch.addr(parameter.data, signal, values, alpha=rate, out=room)
+
+
+class _Linear(torch.autograd.Function):
+    """``F.linear`` that notes the factors of its weight's gradient instead of multiplying them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        inputs: Tensor,
+        weight: nn.Parameter,
+        bias: Tensor | None,
+        factors: list[tuple[nn.Parameter, Tensor, Tensor]],
+    ) -> Tensor:
+        ctx.save_for_backward(inputs, weight)
+        ctx.parameter, ctx.factors = weight, factors
+        return F.linear(inputs, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, signal: Tensor) -> tuple[Tensor, None, Tensor, None]:
+        inputs, weight = ctx.saved_tensors
+        ctx.factors.append((ctx.parameter, signal, inputs))
+        return signal @ weight, None, signal.sum(dim=0), None
 
 
 def _tree(classifier: Classifier) -> nn.Module:
     """A tree whose parameters are its own objects, for now with the classifier's values."""
     own = {old: nn.Parameter(old.detach()) for old in classifier.module.parameters()}
-    return shared_tree(classifier.module, own)
+    return shared_tree(classifier.tapped(), own)
 
 
 def _share(classifier: Classifier, tree: nn.Module) -> None:

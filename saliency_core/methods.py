@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from saliency_core import cams
@@ -20,7 +21,6 @@ from saliency_core.convolution import normgrad_proper
 from saliency_core.framework import AGGREGATES, CELLS, EXTRACTS
 from saliency_core.registry import Registry
 from saliency_core.rules import CONTRASTIVE, DECONVNET, EXCITATION, GUIDED, BackwardRule
-from saliency_core.terms import channel_max
 
 PAPER = "Rebuffi, Fong, Ji, Vedaldi: There and Back Again, CVPR 2020"
 PAPER_URL = "https://arxiv.org/abs/2004.02866"
@@ -116,14 +116,14 @@ def surviving_energy(layer: LayerCapture) -> Tensor:
     places disagree and averaging cancels them. NaN where the gradient is zero everywhere. (N, C, H, W)
     -> (N,).
     """
-    total = layer.gradient.square().mean(dim=(2, 3)).sum(dim=1)
+    total = layer.terms.g_square.mean(dim=(1, 2))
     mean = layer.terms.g_mean.square().sum(dim=(1, 2, 3))
     return mean / total
 
 
 def gradient(layer: LayerCapture) -> Tensor:
     r"""The largest absolute signal over the channels, :math:`\max_c |g_{c,u}|`. Simonyan et al. 2014."""
-    return channel_max(layer.gradient.abs())
+    return torch.maximum(layer.terms.g_max, -layer.terms.g_min)
 
 
 def signal_sum(layer: LayerCapture) -> Tensor:

@@ -105,6 +105,9 @@ def build_classifier(
             torch.manual_seed(random)
             network = spec.build()
     network.requires_grad_(False).to(chosen)
+    if chosen.type == "cpu":
+        # The same weights, laid out as convolutions on the CPU take them: up to a fifth quicker.
+        network.to(memory_format=torch.channels_last)
     return Classifier(
         network, preprocess=spec.preprocess, labels=spec.labels(), default_layers=spec.default_layers
     )

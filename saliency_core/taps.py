@@ -1,4 +1,4 @@
-"""The only place with hooks: one forward hook on every module, silent unless a recording is active.
+"""The only place with hooks: one forward hook per tapped module, silent unless a recording is active.
 
 The hooks are attached once. They write into the recording that is active in the current context
 (:mod:`contextvars`), so threads that share one network never see each other's tensors, and nothing
@@ -8,7 +8,7 @@ has to be removed afterwards, also when a call raised.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 
 from torch import Tensor, nn
@@ -18,17 +18,19 @@ Visit = Callable[[str, object], Tensor | None]
 
 
 class Taps:
-    """Taps on every named module of a network.
+    """Taps on the modules of a network, and of others with the same names.
 
     ``visit`` is called in the order in which the modules finish, within the ``with`` block and the
     context that opened it only.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self) -> None:
         self._visit: ContextVar[Visit | None] = ContextVar("visit", default=None)
-        for name, module in network.named_modules():
-            if name:
-                module.register_forward_hook(self._hook(name))
+
+    def attach(self, network: nn.Module, names: Iterable[str]) -> None:
+        """Tap the modules with these names."""
+        for name in names:
+            network.get_submodule(name).register_forward_hook(self._hook(name))
 
     def _hook(self, name: str) -> Callable[[nn.Module, object, object], Tensor | None]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor | None:

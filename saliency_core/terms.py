@@ -22,38 +22,28 @@ def square_sum(values: Tensor) -> Tensor:
 
 def channel_max(values: Tensor) -> Tensor:
     """Maximum over the channels, (N, C, H, W) -> (N, H, W)."""
+    return _over_channels(values, torch.amax)
+
+
+def channel_min(values: Tensor) -> Tensor:
+    """Minimum over the channels, (N, C, H, W) -> (N, H, W)."""
+    return _over_channels(values, torch.amin)
+
+
+def _over_channels(values: Tensor, extreme: Callable[..., Tensor]) -> Tensor:
     count, channels, height, width = values.shape
-    if channels % FOLD == 0 and height * width < FEW_PLACES:
+    if channels % FOLD == 0 and height * width < FEW_PLACES and values.is_contiguous():
         # In two steps, the first over long rows: several times quicker on the CPU where planes are small.
-        values = values.reshape(count, FOLD, channels // FOLD, height, width).amax(dim=1)
-    return values.amax(dim=1)
-
-
-def padded(values: Tensor) -> Tensor:
-    """A border of zeros around (N, C, H, W) or (N, H, W)."""
-    return F.pad(values, (1, 1, 1, 1))
+        values = extreme(values.reshape(count, FOLD, channels // FOLD, height, width), dim=1)
+    return extreme(values, dim=1)
 
 
 def box(values: Tensor) -> Tensor:
     """Sum over the 3 × 3 neighbourhood with zero padding, on (N, C, H, W) or (N, H, W)."""
-    return box_within(padded(values))
-
-
-def highest(values: Tensor) -> Tensor:
-    """Maximum over the zero-padded 3 × 3 neighbourhood, where the zeros count."""
-    return highest_within(padded(values))
-
-
-def lowest(values: Tensor) -> Tensor:
-    """Minimum over the zero-padded 3 × 3 neighbourhood, where the zeros count."""
-    return lowest_within(padded(values))
-
-
-def box_within(border: Tensor) -> Tensor:
-    """As ``box``, of values that have their border already."""
-    if border.ndim == 3 and border[0].numel() <= FEW_PLACES:
-        return F.avg_pool2d(border, 3, stride=1, divisor_override=1)
-    # Rows, then columns: on the CPU ten times quicker than a pooling of anything but a few small planes.
+    laid_out = values.ndim == 3 or values.is_contiguous(memory_format=torch.channels_last)
+    if laid_out and _few_places(values):
+        return F.avg_pool2d(values, 3, stride=1, padding=1, divisor_override=1)
+    border = bordered(values)
     rows = border[..., :-2, :] + border[..., 1:-1, :]
     rows += border[..., 2:, :]
     total = rows[..., :-2] + rows[..., 1:-1]
@@ -61,21 +51,35 @@ def box_within(border: Tensor) -> Tensor:
     return total
 
 
-def highest_within(border: Tensor) -> Tensor:
-    """As ``highest``, of values that have their border already."""
-    if border.ndim == 3 and border[0].numel() <= FEW_PLACES:
+def bordered(values: Tensor) -> Tensor:
+    """A border of zeros around (N, C, H, W) or (N, H, W)."""
+    return F.pad(values, (1, 1, 1, 1))
+
+
+def highest(border: Tensor) -> Tensor:
+    """Maximum over the 3 × 3 neighbourhood of values with their border, where the border counts."""
+    if border.ndim == 3 and _few_places(border):
         return F.max_pool2d(border, 3, stride=1)
     return _extreme(border, torch.maximum)
 
 
-def lowest_within(border: Tensor) -> Tensor:
-    """As ``lowest``, of values that have their border already."""
+def lowest(border: Tensor) -> Tensor:
+    """Minimum over the 3 × 3 neighbourhood of values with their border, where the border counts."""
+    if border.ndim == 3 and _few_places(border):
+        return F.max_pool2d(border.neg(), 3, stride=1).neg_()
     return _extreme(border, torch.minimum)
 
 
-def _extreme(border: Tensor, further: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    rows = further(further(border[..., :-2, :], border[..., 1:-1, :]), border[..., 2:, :])
-    return further(further(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:])
+def _extreme(border: Tensor, further: Callable[..., Tensor]) -> Tensor:
+    rows = further(border[..., :-2, :], border[..., 1:-1, :])
+    further(rows, border[..., 2:, :], out=rows)
+    most = further(rows[..., :-2], rows[..., 1:-1])
+    return further(most, rows[..., 2:], out=most)
+
+
+def _few_places(values: Tensor) -> bool:
+    """Whether the CPU pools such planes quicker than it joins shifted ones, which it mostly does not."""
+    return values.shape[-2] * values.shape[-1] <= FEW_PLACES
 
 
 @dataclass(frozen=True)
@@ -91,15 +95,11 @@ class Terms:
     @cached_property
     def x_is_positive(self) -> bool:
         """Whether no activation is negative, as behind a ReLU: its negative parts need no work."""
-        return bool((self.x_min >= 0).all())
+        return float(self.x_min.min()) >= 0
 
     @cached_property
     def x_up(self) -> Tensor:
         return self.x if self.x_is_positive else self.x.relu()
-
-    @cached_property
-    def x_down(self) -> Tensor:
-        return self.x_up - self.x
 
     @cached_property
     def g_up(self) -> Tensor:
@@ -113,6 +113,10 @@ class Terms:
     def product(self) -> Tensor:
         """The product x ⊙ g, (N, C, H, W)."""
         return self.x * self.g
+
+    @cached_property
+    def product_sum(self) -> Tensor:
+        return self.product.sum(dim=1)
 
     @cached_property
     def x_sum(self) -> Tensor:
@@ -138,7 +142,7 @@ class Terms:
 
     @cached_property
     def g_down_squares(self) -> Tensor:
-        return self.g_down.square()
+        return self.g_squares - self.g_up_squares
 
     @cached_property
     def x_up_squares(self) -> Tensor:
@@ -146,7 +150,7 @@ class Terms:
 
     @cached_property
     def x_down_squares(self) -> Tensor:
-        return self.x_down.square()
+        return self.x_squares - self.x_up_squares  # exact: one of the two is zero
 
     @cached_property
     def x_square(self) -> Tensor:
@@ -165,12 +169,21 @@ class Terms:
         return torch.zeros_like(self.x_square) if self.x_is_positive else self.x_down_squares.sum(dim=1)
 
     @cached_property
-    def g_up_square(self) -> Tensor:
-        return self.g_up_squares.sum(dim=1)
+    def x_norm(self) -> Tensor:
+        """Euclidean norm over the channels, (N, H, W), as the following ones."""
+        return self.x_square.sqrt()
 
     @cached_property
-    def g_down_square(self) -> Tensor:
-        return self.g_down_squares.sum(dim=1)
+    def g_norm(self) -> Tensor:
+        return self.g_square.sqrt()
+
+    @cached_property
+    def g_up_norm(self) -> Tensor:
+        return self.g_up_squares.sum(dim=1).sqrt()
+
+    @cached_property
+    def g_down_norm(self) -> Tensor:
+        return self.g_down_squares.sum(dim=1).sqrt()
 
     @cached_property
     def x_max(self) -> Tensor:
@@ -178,7 +191,7 @@ class Terms:
 
     @cached_property
     def x_min(self) -> Tensor:
-        return -channel_max(-self.x)
+        return channel_min(self.x)
 
     @cached_property
     def g_max(self) -> Tensor:
@@ -186,7 +199,7 @@ class Terms:
 
     @cached_property
     def g_min(self) -> Tensor:
-        return -channel_max(-self.g)
+        return channel_min(self.g)
 
     @cached_property
     def g_mean(self) -> Tensor:
@@ -197,11 +210,6 @@ class Terms:
     def x_total(self) -> Tensor:
         """Spatial sum of the activation, (N, C, 1, 1)."""
         return self.x.sum(dim=(2, 3), keepdim=True)
-
-    @cached_property
-    def x_bordered(self) -> Tensor:
-        """The activation with a border of zeros, (N, C, H + 2, W + 2)."""
-        return padded(self.x)
 
     @cached_property
     def x_boxed_square(self) -> Tensor:

@@ -13,6 +13,7 @@ ORDER = [
     "errors",
     "registry",
     "devices",
+    "memory",
     "images",
     "preprocess",
     "functions",

@@ -87,14 +87,14 @@ def test_nothing_is_left_on_the_network_after_an_exception(layers: list[str]) ->
 
     network = Failing().double()
     clf = classifier(network)
-    before = state_of(clf.module)
-    clf.module.fail = layers == ["bn"]
+    before = state_of(clf.tapped(layers))
+    Failing.fail = layers == ["bn"]
     with pytest.raises(
         (RuntimeError, sc.LayerError), match="failed half-way|nothing comes back to layer 'unused'"
     ):
         sc.capture(clf, batch(), 0, layers)
-    clf.module.fail = False
-    assert_same_state(before, state_of(clf.module))
+    Failing.fail = False
+    assert_same_state(before, state_of(clf.tapped(layers)))
     with torch.no_grad():
         assert not clf.module(batch()).requires_grad
     assert sc.capture(clf, batch(), 0, ["bn"]).layers["bn"].activation.shape == (1, 8, 12, 12)

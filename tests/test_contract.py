@@ -141,18 +141,20 @@ def test_a_method_gives_its_map_at_every_default_layer_or_a_reason(subject: Subj
             np.testing.assert_array_equal(first.map(name, layer.name), again.map(name, layer.name))
     elif reason is None:
         layers = [each for each in subject.clf.default_layers if not sc.unavailable(subject.clf, name, each)]
-        found = sc.explain(subject.clf, subject.x[:1], TARGETS[0], layers, [name])
+        found = sc.explain(subject.clf, subject.x[:1], TARGETS[0], None, [name])
         assert [layer.name for layer in found.layers_of(name)] == layers
         assert_map(found, name)
     else:
         assert_sentence(reason)
-        why = sc.unavailable(subject.clf, name, subject.clf.default_layers[0])
+        last = subject.clf.default_layers[-1]
+        why = sc.unavailable(subject.clf, name, last)
         assert why is not None
         assert_sentence(why)
-        with pytest.raises(sc.UnavailableError) as error:
-            sc.explain(subject.clf, subject.x[:1], TARGETS[0], None, [name])
-        assert why in str(error.value)
-        assert sc.METHODS[name].title in str(error.value)
+        for layers, sentence in ((None, reason), ([last], why)):
+            with pytest.raises(sc.UnavailableError) as error:
+                sc.explain(subject.clf, subject.x[:1], TARGETS[0], layers, [name])
+            assert sentence in str(error.value)
+            assert sc.METHODS[name].title in str(error.value)
 
 
 def test_a_batch_captures_what_its_images_do(subject: Subject) -> None:
@@ -284,6 +286,13 @@ def test_a_dead_class_gives_a_map_of_zeros(name: str) -> None:
     if name not in ("eigen_cam", "rise"):  # the one knows no class, the other asks for its probability
         assert (found.map(name, layer.name) == 0).all()
         assert found.constant(name, layer.name)
+
+
+def test_layers_with_the_channels_last_are_refused_in_a_sentence() -> None:
+    clf = sc.Classifier(torchvision.models.convnext_tiny())
+    inside = next(name for name, module in clf.modules.items() if isinstance(module, nn.GELU))
+    with pytest.raises(sc.LayerError, match=r"which is not square as the input"):
+        sc.capture(clf, torch.zeros(1, 3, 224, 224), 0, [inside])
 
 
 @pytest.mark.parametrize("name", list(sc.METHODS))

@@ -59,3 +59,10 @@ def test_a_layer_that_is_no_convolution_says_so_and_names_one() -> None:
     assert sc.explain(clf, batch(), 0, ["conv"], ["normgrad_proper"]).map(
         "normgrad_proper", "conv"
     ).shape == (12, 12)
+
+
+def test_of_the_default_layers_those_that_are_convolutions_have_a_map() -> None:
+    clf = classifier(default_layers=["conv", "bn", "down", "act"])
+    explanation = sc.explain(clf, batch(), 0, methods=["normgrad_proper", "normgrad"])
+    assert [layer.name for layer in explanation.layers_of("normgrad_proper")] == ["conv", "down"]
+    assert len(explanation.layers_of("normgrad")) == 4

@@ -1,0 +1,33 @@
+"""Hints to the operating system, which hands out memory slowly; where it knows none of them nothing changes.
+
+Fresh memory comes page by page, each with a fault and a cleaning: for large tensors that takes as long as
+the arithmetic on them.
+"""
+
+from __future__ import annotations
+
+import mmap
+
+import torch
+from torch import Tensor
+
+KEPT_BYTES = 31 << 20
+"""Below 32 MB, up to which the GNU C library raises its limits by itself."""
+
+
+def keep_freed_blocks() -> None:
+    """Make the C library keep freed blocks for the next pass instead of giving them back each time.
+
+    The GNU library does so for blocks as large as the largest that it has mapped and seen freed, up to 32 MB;
+    this shows it one, which is never touched.
+    """
+    torch.empty(KEPT_BYTES, dtype=torch.uint8)
+
+
+def large_empty(like: Tensor) -> Tensor:
+    """As ``torch.empty_like``, in huge pages where there are such: for hundreds of megabytes on the CPU."""
+    if like.device.type != "cpu" or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return torch.empty_like(like)
+    pages = mmap.mmap(-1, like.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pages.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(pages, dtype=like.dtype).view(like.shape)
