@@ -60,7 +60,7 @@ def rows(runs: int) -> Iterator[Row]:
 
 
 def layouts(title: str, classifier: sc.Classifier, network: nn.Module, inputs: Tensor, runs: int) -> Row:
-    """What the layout alone changes: the explanations run in the classifier's, the baseline in the ordinary one."""
+    """What the layout alone changes: the classifier has its own, the baseline the ordinary one."""
     ours, theirs = shared_tree(classifier.module), partial(bare, network, inputs)
     quotient, *_ = ratio(partial(bare, ours, classifier.to_device(inputs)), theirs, runs)
     return Row(f"{title}: bare forward + backward, channels last / plain layout", f"{quotient:.2f}")
