@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,8 +73,9 @@ class SensitivityTable:
     """What the table was made of, one per class."""
 
     def correlation(self, method: str, layer: str) -> float | None:
-        """The entry of a method and layer; None where it is undefined."""
-        return self.cells[method, layer].correlation
+        """The entry of a method and layer; None where it is undefined, or where the method has no map."""
+        cell = self.cells.get((method, layer))
+        return None if cell is None else cell.correlation
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def class_sensitivity(
     table = class_sensitivity_table(
         classifier, image, classes, methods=[method], layers=layers, meta=meta, fit=fit
     )
-    return table.cells[method, table.layers[-1]]
+    return list(table.cells.values())[-1]
 
 
 def class_sensitivity_table(
@@ -153,7 +155,10 @@ def compare_classes(first: Explanation, second: Explanation) -> SensitivityTable
     layers = tuple(layer.name for layer in first.layers)
     methods = tuple(name for name in first.methods if METHODS[name].where != "input")
     cells = {
-        (method, layer): _compare(first, second, method, layer) for method in methods for layer in layers
+        (method, layer): _compare(first, second, method, layer)
+        for method in methods
+        for layer in layers
+        if first.has(method, layer)
     }
     return SensitivityTable(
         (first.target, second.target), (first.label, second.label), methods, layers, cells, (first, second)
@@ -255,4 +260,6 @@ def _ranks(values: FloatMap) -> NDArray[np.float64]:
 def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Pearson's correlation of two arrays that are not constant."""
     a, b = first - first.mean(), second - second.mean()
-    return float(np.clip(a @ b / np.sqrt((a @ a) * (b @ b)), -1, 1))
+    # Not a @ b: NumPy's BLAS has threads of its own, which wait in a loop and take the cores from PyTorch's.
+    products = float((a * b).sum()), float((a * a).sum()), float((b * b).sum())
+    return float(np.clip(products[0] / math.sqrt(products[1] * products[2]), -1, 1))
