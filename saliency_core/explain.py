@@ -188,7 +188,8 @@ def explain_classes(
         classes: indices or labels; the most and the least likely class if None.
         image, layers, methods, fit, meta, gate: as for :func:`explain`, which also lists the errors.
     """
-    names, layers = _question(classifier, methods, layers)
+    asked = layers if layers is None or isinstance(layers, str) else tuple(layers)
+    names, layers = _question(classifier, methods, asked)
     start = time.perf_counter()
     batch, box = _prepared(classifier, image, fit)
     chosen = None if classes is None else [classifier.class_index(target) for target in classes]
@@ -198,7 +199,7 @@ def explain_classes(
         if chosen is None:
             with gate, torch.no_grad():
                 chosen = _extremes(classifier.module(classifier.to_device(batch))[0])
-        found = (explain(classifier, batch, target, layers, names, meta=meta, gate=gate) for target in chosen)
+        found = (explain(classifier, batch, target, asked, names, meta=meta, gate=gate) for target in chosen)
         return tuple(replace(explanation, box=box) for explanation in found)
     with gate:
         captures = capture_classes(classifier, batch, lambda logits: chosen or _extremes(logits), layers)

@@ -211,14 +211,28 @@ def _files(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted(path for path in Path(folder).iterdir() if path.is_file() and path.name[0] != ".")
 
 
-def mean_sensitivity(tables: Sequence[SensitivityTable]) -> dict[tuple[str, str], MeanSensitivity | None]:
-    """The mean over tables of several photos, per (method, layer); raises ``ValueError`` for none."""
+def mean_sensitivity(
+    tables: Sequence[SensitivityTable], before: Sequence[SensitivityTable] | None = None
+) -> dict[tuple[str, str], MeanSensitivity | None]:
+    """The mean over tables of several photos, per (method, layer).
+
+    With ``before``, tables of the same photos in the same order, the mean of the change: of each photo's
+    correlation minus the one before.
+
+    Raises ``ValueError`` for no tables, or a different number before.
+    """
     if not tables:
         raise ValueError("no photos were given; expected at least one")
-    return {
-        key: _mean([found for table in tables if (found := table.correlation(*key)) is not None])
-        for key in tables[0].cells
-    }
+    if before is not None and len(before) != len(tables):
+        raise ValueError(f"there are {len(tables)} tables and {len(before)} before; expected as many")
+
+    def found(key: tuple[str, str]) -> list[float]:
+        after = [table.correlation(*key) for table in tables]
+        first = [0.0] * len(tables) if before is None else [table.correlation(*key) for table in before]
+        pairs = zip(after, first, strict=True)
+        return [new - old for new, old in pairs if new is not None and old is not None]
+
+    return {key: _mean(found(key)) for key in tables[0].cells}
 
 
 def _mean(values: list[float]) -> MeanSensitivity | None:

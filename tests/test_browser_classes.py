@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -49,14 +50,37 @@ def written(value: float) -> str:
     return f"ρ = {value:.2f}".replace("-", "−")
 
 
-def click_point(page: Page, point: Locator) -> None:
-    """Click where a chart's point lies; the chart's own layer above it takes the click."""
-    chart = page.locator(".st-key-class-grid")
+def cell_of(page: Page, name: str, title: str, column: int, columns: int = 8) -> Locator:
+    """The point of a chart that stands for a method, by its short title, and a layer."""
+    chart = page.locator(f".st-key-{name}")
+    expect(chart.locator(".scatterlayer .point").first).to_be_attached()
+    row = chart.locator(".yaxislayer-above text").all_text_contents().index(title)
+    return chart.locator(".scatterlayer .point").nth(row * columns + column)
+
+
+def point_at(page: Page, point: Locator, name: str = "class-grid", *, click: bool = False) -> None:
+    """Put the mouse where a chart's point lies; the chart's own layer above it takes what it does."""
+    chart = page.locator(f".st-key-{name}")
     expect(chart).to_have_count(1)  # for a moment the old chart stays beside the new one
-    chart.scroll_into_view_if_needed()
+    chart.evaluate("chart => chart.scrollIntoView({ block: 'center' })")  # clear of the bar above the page
     box = point.bounding_box()
     assert box is not None
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    place = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(place[0] - 4, place[1])
+    page.mouse.move(*place)
+    if click:
+        page.mouse.click(*place)
+
+
+def assert_pointed(page: Page, name: str, point: Locator, text: re.Pattern[str]) -> None:
+    """Pointing at a chart's point tells this; a chart that is drawn anew forgets the mouse until it moves."""
+    told = page.locator(f".st-key-{name} .hoverlayer")
+    for _ in range(5):
+        point_at(page, point, name)
+        with contextlib.suppress(AssertionError):
+            expect(told).to_contain_text(text, timeout=2000)
+            return
+    expect(told).to_contain_text(text)
 
 
 def assert_classes_drawn(page: Page, first: np.ndarray, second: np.ndarray) -> None:
@@ -152,12 +176,9 @@ def test_classes_chosen_on_the_page_come_into_the_address_and_stay(app_url: str,
 def test_a_cell_of_the_heat_map_shows_its_method_and_layer(app_url: str, page: Page, table: object) -> None:
     page.goto(f"{app_url}/classes?{LINK}&layer=blocks.1")
     viewer(page)
-    points = page.locator(".st-key-class-grid .scatterlayer .point")
     layers = [layer.name for layer in table.explanations[0].layers]
-    expect(points.first).to_be_attached()
-    row = page.locator(".st-key-class-grid .yaxislayer-above text").all_text_contents().index("Grad-CAM")
-    point = points.nth(row * len(layers) + layers.index("blocks.5"))
-    click_point(page, point)
+    point = cell_of(page, "class-grid", "Grad-CAM", layers.index("blocks.5"))
+    point_at(page, point, click=True)
     expect(page.get_by_test_id("caption-first")).to_contain_text("Grad-CAM · blocks.5")
     expect(page.get_by_test_id("rho")).to_have_text(written(table.correlation("grad_cam", "blocks.5")))
     assert view(page)["left"] == "grad_cam"
@@ -168,7 +189,7 @@ def test_a_cell_of_the_heat_map_shows_its_method_and_layer(app_url: str, page: P
         "?.layout?.shapes?.[0].x1) === column",
         arg=layers.index("blocks.2"),
     )
-    click_point(page, point)  # the same once more
+    point_at(page, point, click=True)  # the same once more
     expect(page.get_by_test_id("caption-first")).to_contain_text("Grad-CAM · blocks.5")
 
 
@@ -240,6 +261,91 @@ def test_the_step_is_a_switch_on_compare(app_url: str, page: Page, classifier: s
     rise = page.get_by_test_id("method-left").locator("option[value=rise]")
     expect(rise).to_be_disabled()
     expect(rise).to_have_attribute("title", re.compile("meta step"))
+
+
+@pytest.mark.parametrize(("path", "caption"), [("mix", "caption-left"), ("framework", "framework-caption")])
+def test_the_step_is_told_by_the_captions_of_the_other_pages(
+    app_url: str, page: Page, path: str, caption: str
+) -> None:
+    page.goto(f"{app_url}/{path}?photo=chelsea")
+    viewer(page)
+    expect(page.get_by_test_id(caption)).not_to_contain_text("meta step")
+    page.locator(".st-key-meta label").click()
+    expect(page.get_by_test_id(caption)).to_contain_text("after a meta step ε = 0.0025")
+    page.get_by_text("Harm the class").click()
+    expect(page.get_by_test_id(caption)).to_contain_text("after a meta step that ascends, ε = 0.0025")
+    page.wait_for_url(re.compile("meta=-0.0025"))
+
+
+def test_a_cell_of_the_change_shows_its_method_and_layer(
+    app_url: str, page: Page, classifier: sc.Classifier
+) -> None:
+    page.goto(f"{app_url}/classes?{LINK}&layer=blocks.1&meta=0.0025")
+    viewer(page)
+    expect(page.get_by_test_id("epsilon-note")).to_contain_text("Computed at the sizes marked")
+    layers = classifier.default_layers
+    cell = cell_of(page, "class-change", "HiResCAM", layers.index("blocks.6"))
+    point_at(page, cell, "class-change", click=True)
+    expect(page.get_by_test_id("caption-first")).to_contain_text("HiResCAM · blocks.6")
+    image = sc.open_image(SAMPLES / "cat-above-coffee.jpg")
+    before, after = (
+        sc.class_sensitivity(classifier, image, "hires_cam", "blocks.6", [ESPRESSO, CAT], meta=meta)
+        for meta in (None, sc.MetaStep())
+    )
+    expect(page.get_by_test_id("rho")).to_have_text(written(after.correlation))
+    cells = page.locator(".st-key-class-change .hm .heatmap-label, .st-key-class-change .heatmap-label")
+    change = f"{after.correlation - before.correlation:+.2f}".replace("-", "−")
+    expect(cells.filter(has_text=change).first).to_be_attached()
+
+
+def test_the_methods_with_a_pass_of_their_own_join_the_grid_when_asked(
+    app_url: str, page: Page, classifier: sc.Classifier
+) -> None:
+    page.goto(f"{app_url}/classes?{LINK}&layer=blocks.5")
+    viewer(page)
+    page.get_by_text("Also modified backpropagation").click()
+    chart = page.locator(".st-key-class-grid")
+    expect(chart.locator(".yaxislayer-above text").filter(has_text="Deconvnet")).to_be_attached()
+    point_at(page, cell_of(page, "class-grid", "Guided backprop", 5), click=True)
+    image = sc.open_image(SAMPLES / "cat-above-coffee.jpg")
+    found = sc.class_sensitivity(classifier, image, "guided_backprop", "blocks.5", [ESPRESSO, CAT])
+    expect(page.get_by_test_id("caption-first")).to_contain_text("Guided backprop · blocks.5")
+    expect(page.get_by_test_id("rho")).to_have_text(written(found.correlation))
+
+
+def test_the_sizes_of_the_step_can_be_cancelled_and_asked_for_again(app_url: str, page: Page) -> None:
+    other = page.context.new_page()  # a method of many passes, with which the sizes take turns
+    other.goto(f"{app_url}/compare?photo=rocket&left=rise")
+    card = other.get_by_test_id("progress")
+    expect(card).to_contain_text("RISE")
+    page.goto(f"{app_url}/classes?photo=camera&meta=0.0025")
+    cancel = page.locator(".st-key-cancel-ladder button")
+    cancel.click()
+    expect(page.get_by_text("The other sizes of the step were not computed.")).to_be_visible()
+    expect(cancel).to_have_count(0)
+    expect(page.get_by_test_id("epsilon-note")).not_to_contain_text("Computed at the sizes marked")
+    other.get_by_role("button", name="Cancel").click()
+    expect(card).to_have_count(0)
+    page.get_by_role("button", name="Compute them").click()
+    expect(page.get_by_test_id("epsilon-note")).to_contain_text("Computed at the sizes marked")
+    expect(page.get_by_text("The other sizes of the step were not computed.")).to_have_count(0)
+
+
+def test_the_photo_set_can_be_cancelled_and_is_told_by_both_heat_maps(
+    app_url: str, page: Page, tmp_path: Path
+) -> None:
+    page.goto(f"{app_url}/classes?meta=0.0025")
+    viewer(page)
+    sources = ("chelsea.png", "coffee.png", "rocket.jpg")
+    upload(page, *(photo_file(tmp_path / source, source=source) for source in sources))
+    start = page.get_by_role("button", name="Over my 3 photos")
+    start.click()
+    page.locator(".st-key-cancel-set button").click()
+    expect(start).to_be_visible()
+    start.click()
+    expect(page.get_by_text("Mean and 95 % interval over 3 photos")).to_be_visible()
+    for name, value in (("class-grid", r"Over your 3 photos: −?\d"), ("class-change", r"photos: [+−]\d")):
+        assert_pointed(page, name, cell_of(page, name, "NormGrad", 7), re.compile(value))
 
 
 def test_two_uploaded_photos_have_a_mean_with_its_interval(app_url: str, page: Page, tmp_path: Path) -> None:

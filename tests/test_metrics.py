@@ -1,6 +1,7 @@
 """Class sensitivity on cases worked out by hand, on the stored numbers, and on a photo with known parts."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,28 @@ def test_a_folder_of_photos_counts_as_its_photos(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no photo")
     with pytest.raises(sc.ImageError):
         sc.class_sensitivity_over(clf, tmp_path, **options)
+
+
+def test_the_mean_change_is_that_of_each_photos_own_change() -> None:
+    clf, key = classifier(), ("normgrad", "branch")
+    ask = partial(sc.class_sensitivity_table, clf, classes=[0, 1], methods=["normgrad"], layers=["branch"])
+    photos = [batch(seed=seed) for seed in range(3)]
+    before = [ask(photo) for photo in photos]
+    after = [ask(photo, meta=sc.MetaStep(0.05)) for photo in photos]
+    changes = [new.correlation(*key) - old.correlation(*key) for new, old in zip(after, before, strict=True)]
+    found = sc.mean_sensitivity(after, before=before)[key]
+    low, high = stats.t.interval(0.95, 2, np.mean(changes), stats.sem(changes))
+    assert (found.mean, found.low, found.high) == pytest.approx((np.mean(changes), low, high))
+    with pytest.raises(ValueError, match="3 tables and 2 before"):
+        sc.mean_sensitivity(after, before=before[:2])
+
+
+def test_a_method_that_some_layers_lack_is_compared_at_the_others() -> None:
+    clf = classifier(default_layers=["conv", "bn", "down", "act"])
+    table = sc.class_sensitivity_table(clf, batch(), [0, 1], methods=["normgrad_proper", "normgrad"])
+    assert [layer for method, layer in table.cells if method == "normgrad_proper"] == ["conv", "down"]
+    assert table.correlation("normgrad_proper", "act") is None
+    assert sc.class_sensitivity(clf, batch(), "normgrad_proper", classes=[0, 1]).layer == "down"
 
 
 def test_undefined_photos_are_left_out_of_the_mean_and_counted_out() -> None:

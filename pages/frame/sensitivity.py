@@ -1,7 +1,7 @@
 """The page on class sensitivity: two classes, their maps, how alike they are, what a step changes."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import combinations
@@ -14,6 +14,7 @@ import saliency_core as sc
 from pages.frame import charts, class_charts, photos, stage, theme
 from pages.frame.cards import time_left
 from pages.frame.catalogue import is_plain_cell
+from pages.frame.class_charts import signed
 from pages.frame.engine import shared_engine
 from pages.frame.figures import Figure, rho
 from pages.frame.jobs import Subject
@@ -24,7 +25,7 @@ from saliency_core.baselines import Step
 from saliency_core.engine import SharedCache
 from saliency_core.jobs import Job, JobPool
 from saliency_core.meta import LEARNING_RATE
-from saliency_core.metrics import MeanSensitivity
+from saliency_core.metrics import MeanSensitivity, SensitivityTable
 
 MODE = "classes"
 KEPT_LINES = 4096
@@ -35,6 +36,7 @@ NAMED = tuple(
     for name, method in sc.METHODS.items()
     if method.cost == "single" and method.where == "any" and not is_plain_cell(method)
 )
+MODIFIED = tuple(name for name, method in sc.METHODS.items() if method.rule)
 CELLS = tuple(name for name, method in sc.METHODS.items() if is_plain_cell(method))
 
 _GRID = """
@@ -341,18 +343,27 @@ def _grids(current: Session, pair: Pair) -> None:
     layers = [layer.name for layer in pair.scene.explanation.layers]
     _heading("Every method at every layer")
     st.markdown(_GRID)
-    cells = st.toggle("Also the other cells of the framework", key="class-cells")
-    methods = (*NAMED, *(CELLS if cells else ()))
+    modified = [name for name in MODIFIED if name not in stage.unavailable_methods(pair.scene.model.name)]
+    with st.container(key="class-more", horizontal=True):
+        cells = st.toggle("Also the other cells of the framework", key="class-cells")
+        rules = st.toggle(
+            "Also modified backpropagation",
+            key="class-rules",
+            disabled=not modified,
+            help=None if modified else stage.unavailable_methods(pair.scene.model.name)[MODIFIED[0]],
+        )
+    methods = (*NAMED, *(modified if rules else ()), *(CELLS if cells else ()))
     if _method(current) not in methods:
         methods = (_method(current), *methods)
-    before = {method: pair.correlations(method) for method in methods}
+    with st.spinner("Comparing the maps of both classes"):
+        before = {method: pair.correlations(method) for method in methods}
+        after = before if meta is None else {m: pair.correlations(m, _step(meta.lr, meta)) for m in methods}
     here = (_method(current), _layer(current, layers))
-    remarks = _set_remarks(current, pair)
+    remarks, changes = _set_remarks(current, pair)
     if meta is None:
         _grid(current, "class-grid", before, layers, here, remarks)
         _table(before, layers, "These correlations as a table")
     else:
-        after = {method: pair.correlations(method, _step(meta.lr, meta)) for method in methods}
         change = {method: tuple(map(_change, before[method], after[method])) for method in methods}
         left, right = st.columns(2, gap="medium")
         with left:
@@ -361,7 +372,7 @@ def _grids(current: Session, pair: Pair) -> None:
             _table(after, layers, "These correlations as a table")
         with right:
             st.markdown("**Change: after − before**")
-            _grid(current, "class-change", change, layers, here, {}, change=True)
+            _grid(current, "class-change", change, layers, here, changes, change=True)
             _table(before, layers, "The correlations before the step as a table")
     st.markdown(_SEEN)
 
@@ -451,6 +462,15 @@ def _meta(current: Session, pair: Pair) -> None:
 # -- the uploaded photos -------------------------------------------------------------------------------------
 
 Means = Mapping[tuple[str, str], MeanSensitivity | None]
+Remarks = Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True)
+class SetMeans:
+    """Over the uploaded photos: the mean correlations and, after a meta step, the mean of their change."""
+
+    means: Means
+    changes: Means
 
 
 def _own_classes(current: Session) -> bool:
@@ -466,30 +486,30 @@ def _set_key(current: Session, pair: Pair) -> tuple[object, ...]:
     return ("set", scene.model.name, scene.fit, digests, classes, scene.meta)
 
 
-def _set_means(current: Session, pair: Pair) -> Means | None:
-    """The means over the uploaded photos, if they have been computed."""
-    if len(current.uploads) < 2:
-        return None
-    job = _pool().find(_set_key(current, pair))
-    return None if job is None else job.result
+def _set_remarks(current: Session, pair: Pair) -> tuple[Remarks, Remarks]:
+    """What the cells say of the uploaded photos: those of the correlations, and those of their change."""
+    job = _pool().find(_set_key(current, pair)) if len(current.uploads) > 1 else None
+    if job is None or job.result is None:
+        return {}, {}
+    over: SetMeans = job.result
+    start = f"Over your {len(current.uploads)} photos"
+    return (
+        {key: f"{start}: {_interval(mean)}" for key, mean in over.means.items() if mean is not None},
+        {
+            key: f"{start}: {_interval(mean, signed)}"
+            for key, mean in over.changes.items()
+            if mean is not None
+        },
+    )
 
 
-def _set_remarks(current: Session, pair: Pair) -> Mapping[tuple[str, str], str]:
-    """What the cells of the grid say of the uploaded photos."""
-    means, count = _set_means(current, pair) or {}, len(current.uploads)
-    return {
-        place: f"Over your {count} photos: {_interval(mean)}"
-        for place, mean in means.items()
-        if mean is not None
-    }
-
-
-def _interval(mean: MeanSensitivity | None) -> str:
+def _interval(mean: MeanSensitivity | None, written: Callable[[float], str] = rho) -> str:
     if mean is None:
         return "undefined"
     if mean.count == 1:
-        return f"{rho(mean.mean)} (one photo)"
-    return f"{rho(mean.mean)} [{rho(max(mean.low, -1.0))}, {rho(min(mean.high, 1.0))}]"
+        return f"{written(mean.mean)} (one photo)"
+    least = -1.0 if written is rho else -2.0
+    return f"{written(mean.mean)} [{written(max(mean.low, least))}, {written(min(mean.high, -least))}]"
 
 
 def _photo_set(current: Session, pair: Pair) -> None:
@@ -512,7 +532,7 @@ def _photo_set(current: Session, pair: Pair) -> None:
             theme.note([job.error], error=True)
         st.button(f"Over my {count} photos", key="class-set", on_click=_start_set, args=(current, pair, key))
     else:
-        means: Means = job.result
+        means = job.result.means
         layers = [layer.name for layer in pair.scene.explanation.layers]
         rows = [
             [sc.METHODS[method].title, *(_interval(means[method, layer]) for layer in layers)]
@@ -524,30 +544,29 @@ def _photo_set(current: Session, pair: Pair) -> None:
             if found is not None and found.count < count
         ]
         theme.table(f"Mean and 95 % interval over {count} photos", ["Method", *layers], rows, left_out)
-        theme.hint("The cells of the heat map tell the same when pointed at.")
+        theme.hint("The cells of the heat maps tell the same when pointed at.")
 
 
 def _start_set(current: Session, pair: Pair, key: tuple[object, ...]) -> None:
     scene, uploads = pair.scene, tuple(current.uploads)
     classes = None if _own_classes(current) else (pair.first, pair.second)
 
-    def run(step: Step) -> Means:
-        tables = []
+    def run(step: Step) -> SetMeans:
+        steps = (scene.meta,) if scene.meta is None else (scene.meta, None)
+        tables: dict[sc.MetaStep | None, list[SensitivityTable]] = {meta: [] for meta in steps}
         for done, upload in enumerate(uploads, 1):
             photo = photos.photo_store().get(upload.digest, upload.name, upload.data)
             ask = partial(
-                shared_engine().explain,
-                scene.model.name,
-                photo.image,
-                fit=scene.fit,
-                digest=photo.digest,
-                meta=scene.meta,
+                shared_engine().explain, scene.model.name, photo.image, fit=scene.fit, digest=photo.digest
             )
             order = ask().probabilities.argsort()
             both = classes or (int(order[-1]), int(order[0]))
-            first, second = (replace(ask(target=target), methods=NAMED) for target in both)
-            tables.append(sc.compare_classes(first, second))
+            for meta in steps:
+                first, second = (replace(ask(target=target, meta=meta), methods=NAMED) for target in both)
+                tables[meta].append(sc.compare_classes(first, second))
             step(done, len(uploads))
-        return sc.mean_sensitivity(tables)
+        after = tables[scene.meta]
+        changes = {} if scene.meta is None else sc.mean_sensitivity(after, before=tables[None])
+        return SetMeans(sc.mean_sensitivity(after), changes)
 
     _pool().start(key, len(uploads), run)
