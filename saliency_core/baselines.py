@@ -92,7 +92,7 @@ class _Passes:
     def logits(self, batch: Tensor) -> Tensor:
         """Class scores, (N, 3, H, W) -> (N, classes)."""
         # A copy, since a network may work in place on its input, which is not its own.
-        scores: Tensor = self._classifier.module(batch.clone())
+        scores: Tensor = self._classifier.tapped((), plain=True)(batch.clone())
         if not torch.isfinite(scores).all():
             raise NonFiniteError(
                 "the network's class scores contain NaN or infinity for a changed copy of this image, so "

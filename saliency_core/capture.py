@@ -136,13 +136,14 @@ class _Forward:
         replacing: AbstractContextManager[object] = nullcontext()
         if rule is not None:
             self._state, replacing = rule.begin()
+        tree = network or classifier.tapped(self._wanted, plain=rule is None and not convolutions)
         with torch.inference_mode(False), torch.enable_grad():
             inputs = classifier.to_device(batch).clone()
             if INPUT in self._wanted:
                 self.recorded[INPUT] = inputs.requires_grad_()
                 inputs = inputs.clone()
             with classifier.taps.recording(self._visit), self._log or nullcontext(), replacing:
-                self.logits: Tensor = (network or classifier.tapped(self._wanted))(inputs)
+                self.logits: Tensor = tree(inputs)
         if not torch.isfinite(self.logits).all():
             raise NonFiniteError(
                 "the network's class scores contain NaN or infinity for this image, so nothing can be "

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from saliency_core.errors import TargetError
+from saliency_core.folding import Folded
 from saliency_core.layers import INPUT, Layer, choose_layers, default_stages, survey
 from saliency_core.memory import keep_freed_blocks
 from saliency_core.preprocess import Box, Preprocess
@@ -32,6 +33,9 @@ class Classifier:
         preprocess: how photos become inputs; the ImageNet default if None.
         labels: one name per class; ``"class 0"``, … if None.
         default_layers: the layers explained when none is named; the last layer at each resolution if None.
+        fold: fold BatchNorm into the convolutions before it, for plain passes over the default layers:
+            quicker, the same up to rounding, twice the memory. Changes of weights behind autograd's back
+            (through ``.data``) are not seen then.
 
     Raises:
         TypeError: ``module`` is not a module.
@@ -50,6 +54,7 @@ class Classifier:
         preprocess: Preprocess | None = None,
         labels: Sequence[str] | None = None,
         default_layers: Iterable[str] | None = None,
+        fold: bool = False,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise TypeError(f"module is a {type(module).__name__}; expected a torch.nn.Module")
@@ -71,17 +76,28 @@ class Classifier:
         self.labels = _labels(labels, self.survey.outputs)
         named = default_stages(self.survey.layers) if default_layers is None else default_layers
         self.default_layers = choose_layers(self.survey, named)
-        self.taps.attach(self.module, set(self.default_layers) - {INPUT})
+        shown = set(self.default_layers) - {INPUT}
+        self._folded: Folded | None = None
+        if fold:
+            tree = shared_tree(self.module)
+            self._folded = Folded(self.module, tree, shown, example.to(memory_format=self.memory_format))
+            self.taps.attach(tree, shown)
+        self.taps.attach(self.module, shown)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Every spatial layer, input to output."""
         return self.survey.layers
 
-    def tapped(self, names: Iterable[str] | None = None) -> nn.Module:
-        """The network with taps on these layers, or on all modules."""
-        known = names is not None and {INPUT, *self.default_layers}.issuperset(names)
-        return self.module if known else self._tapped
+    def tapped(self, names: Iterable[str] | None = None, *, plain: bool = False) -> nn.Module:
+        """The network with taps on these layers, or on all modules.
+
+        For a ``plain`` pass, which needs nothing but these layers' outputs and gradients, perhaps a quicker
+        tree with fewer modules.
+        """
+        if names is None or not {INPUT, *self.default_layers}.issuperset(names):
+            return self._tapped
+        return (plain and self._folded is not None and self._folded.tree) or self.module
 
     def prepare(self, image: Image.Image, fit: str = "crop") -> tuple[Tensor, Box]:
         """The input tensor (1, 3, H, W) on the CPU, and the box (left, top, right, bottom) it shows."""

@@ -58,6 +58,32 @@ class ConvolutionLog(TorchFunctionMode):
         return result
 
 
+class NormLog(TorchFunctionMode):
+    """Notes each batch normalisation whose input is the result of a convolution, by kernel and mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pairs: list[tuple[Tensor, Tensor | None]] = []
+        self._made: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __torch_function__(
+        self,
+        func: Function,
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = kwargs or {}
+        result, name = func(*args, **named), _name(func, args, named)
+        if name == "conv2d":
+            # The result is kept, so that its identity is nobody else's.
+            self._made[id(result)] = (result, (dict(zip(CONV2D, args, strict=False)) | dict(named))["weight"])
+        elif name == "batch_norm" and args and id(args[0]) in self._made:
+            mean = named.get("running_mean", args[1] if len(args) > 1 else None)
+            self.pairs.append((self._made[id(args[0])][1], mean))
+        return result
+
+
 class Replacing(TorchFunctionMode):
     """Calls ``replacements[name](func, *args, **kwargs)`` in the place of the functions it names."""
 

@@ -109,7 +109,11 @@ def build_classifier(
         # The same weights, laid out as convolutions on the CPU take them: up to a fifth quicker.
         network.to(memory_format=torch.channels_last)
     return Classifier(
-        network, preprocess=spec.preprocess, labels=spec.labels(), default_layers=spec.default_layers
+        network,
+        preprocess=spec.preprocess,
+        labels=spec.labels(),
+        default_layers=spec.default_layers,
+        fold=True,
     )
 
 

@@ -19,6 +19,7 @@ ORDER = [
     "functions",
     "taps",
     "layers",
+    "folding",
     "classifier",
     "weights",
     "models",
