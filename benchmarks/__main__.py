@@ -1,4 +1,7 @@
-"""Run every benchmark and print the table; ``--readme`` also puts it into the README."""
+"""Run the benchmarks and print their table; ``--readme`` also puts it into the README.
+
+``--classes`` gives the table of class sensitivity instead.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,10 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import core, viewer
+from benchmarks import classes, core, viewer
 from benchmarks.measure import Row
 
 README = Path(__file__).parent.parent / "README.md"
-MARKS = ("<!-- benchmarks -->\n", "<!-- /benchmarks -->")
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -37,14 +39,22 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=15, help="counted runs per figure")
     parser.add_argument("--readme", action="store_true", help="replace the table in README.md")
     parser.add_argument("--core", action="store_true", help="only what needs no browser")
+    parser.add_argument("--classes", action="store_true", help="class sensitivity on the bundled photos")
     options = parser.parse_args()
+    if options.classes:
+        _show(classes.table(), "classes", options.readme)
+        return
     rows = list(chain(core.rows(options.runs), () if options.core else viewer.rows()))
-    text = table(rows)
-    print(text)
-    if options.readme:
-        pattern = re.compile("(?<=" + re.escape(MARKS[0]) + ").*?(?=" + re.escape(MARKS[1]) + ")", re.DOTALL)
-        README.write_text(pattern.sub(lambda _: text + "\n", README.read_text()))
+    _show(table(rows), "benchmarks", options.readme)
     raise SystemExit(any(row.met is False for row in rows))
+
+
+def _show(text: str, name: str, readme: bool) -> None:
+    """Print a table and, if asked, put it between its marks in the README."""
+    print(text)
+    if readme:
+        pattern = re.compile(f"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
+        README.write_text(pattern.sub(lambda _: text + "\n", README.read_text()))
 
 
 if __name__ == "__main__":
