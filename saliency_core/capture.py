@@ -156,7 +156,7 @@ class _Forward:
         if name in self.recorded or not isinstance(output, Tensor) or output.ndim != 4:
             raise LayerError(f"no map at layer {name!r} for this input: it needs one (N, C, H, W) output")
         if self._log is not None and output is self._log.result:
-            self.called[name] = _convolution(self._log.call)
+            self.called[name] = _convolution(self._log.arguments)
         # Where no gradient is tracked yet the graph starts here: nothing before it is stored.
         kept = output if output.requires_grad else output.detach().requires_grad_()
         self.recorded[name] = kept

@@ -17,48 +17,52 @@ from torch.overrides import TorchFunctionMode
 Function = Callable[..., Any]
 
 
-class FunctionLog(TorchFunctionMode):
+class _Mode(TorchFunctionMode):
+    """Sees every function called inside the block, under its name."""
+
+    def __torch_function__(
+        self,
+        func: Function,
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = kwargs or {}
+        return self._call(_name(func, args, named), func, args, named)
+
+    def _call(self, name: str, func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Call the function, or something else, and return its result."""
+        raise NotImplementedError
+
+
+class FunctionLog(_Mode):
     """Notes the name of every function called inside the block."""
 
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
 
-    def __torch_function__(
-        self,
-        func: Function,
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = kwargs or {}
-        self.names.add(_name(func, args, named))
-        return func(*args, **named)
+    def _call(self, name: str, func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        self.names.add(name)
+        return func(*args, **kwargs)
 
 
-class ConvolutionLog(TorchFunctionMode):
+class ConvolutionLog(_Mode):
     """Keeps the newest 2-D convolution: what really went in, after any padding a layer did itself."""
 
     def __init__(self) -> None:
         super().__init__()
         self.result: Tensor | None = None
-        self.call: dict[str, Any] = {}
+        self.arguments: dict[str, Any] = {}
 
-    def __torch_function__(
-        self,
-        func: Function,
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = kwargs or {}
-        result = func(*args, **named)
-        if _name(func, args, named) == "conv2d":
-            self.result, self.call = result, dict(zip(CONV2D, args, strict=False)) | dict(named)
+    def _call(self, name: str, func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        result = func(*args, **kwargs)
+        if name == "conv2d":
+            self.result, self.arguments = result, _conv2d(args, kwargs)
         return result
 
 
-class NormLog(TorchFunctionMode):
+class NormLog(_Mode):
     """Notes each batch normalisation whose input is the result of a convolution, by kernel and mean."""
 
     def __init__(self) -> None:
@@ -66,44 +70,35 @@ class NormLog(TorchFunctionMode):
         self.pairs: list[tuple[Tensor, Tensor | None]] = []
         self._made: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def __torch_function__(
-        self,
-        func: Function,
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = kwargs or {}
-        result, name = func(*args, **named), _name(func, args, named)
+    def _call(self, name: str, func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        result = func(*args, **kwargs)
         if name == "conv2d":
             # The result is kept, so that its identity is nobody else's.
-            self._made[id(result)] = (result, (dict(zip(CONV2D, args, strict=False)) | dict(named))["weight"])
+            self._made[id(result)] = result, _conv2d(args, kwargs)["weight"]
         elif name == "batch_norm" and args and id(args[0]) in self._made:
-            mean = named.get("running_mean", args[1] if len(args) > 1 else None)
+            mean = kwargs.get("running_mean", args[1] if len(args) > 1 else None)
             self.pairs.append((self._made[id(args[0])][1], mean))
         return result
 
 
-class Replacing(TorchFunctionMode):
+class Replacing(_Mode):
     """Calls ``replacements[name](func, *args, **kwargs)`` in the place of the functions it names."""
 
     def __init__(self, replacements: Mapping[str, Function]) -> None:
         super().__init__()
         self.replacements = replacements
 
-    def __torch_function__(
-        self,
-        func: Function,
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = kwargs or {}
-        replacement = self.replacements.get(_name(func, args, named))
-        return func(*args, **named) if replacement is None else replacement(func, *args, **named)
+    def _call(self, name: str, func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        replacement = self.replacements.get(name)
+        return func(*args, **kwargs) if replacement is None else replacement(func, *args, **kwargs)
 
 
 CONV2D = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+
+
+def _conv2d(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments by name."""
+    return dict(zip(CONV2D, args, strict=False)) | dict(kwargs)
 
 
 def _name(func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

@@ -28,6 +28,9 @@ def large_empty(like: Tensor) -> Tensor:
     """As ``torch.empty_like``, in huge pages where there are such: for hundreds of megabytes on the CPU."""
     if like.device.type != "cpu" or not hasattr(mmap, "MADV_HUGEPAGE"):
         return torch.empty_like(like)
-    pages = mmap.mmap(-1, like.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    pages.madvise(mmap.MADV_HUGEPAGE)
+    try:
+        pages = mmap.mmap(-1, like.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    except OSError:  # a kernel without them
+        return torch.empty_like(like)
     return torch.frombuffer(pages, dtype=like.dtype).view(like.shape)

@@ -314,18 +314,20 @@ def test_the_methods_with_a_pass_of_their_own_join_the_grid_when_asked(
 
 
 def test_the_sizes_of_the_step_can_be_cancelled_and_asked_for_again(app_url: str, page: Page) -> None:
-    other = page.context.new_page()  # a method of many passes, with which the sizes take turns
-    other.goto(f"{app_url}/compare?photo=rocket&left=rise")
-    card = other.get_by_test_id("progress")
-    expect(card).to_contain_text("RISE")
+    rise, *busy = (page.context.new_page() for _ in range(3))
+    rise.goto(f"{app_url}/compare?photo=rocket&left=rise")  # many passes, with which all others take turns
+    expect(rise.get_by_test_id("progress")).to_contain_text("RISE")
+    for each, photo in zip(busy, ("rocket", "coffee"), strict=True):  # two run at once, a third one waits
+        each.goto(f"{app_url}/classes?photo={photo}&meta=0.0025")
+        expect(each.get_by_role("heading", name="Class sensitivity")).to_be_visible()
     page.goto(f"{app_url}/classes?photo=camera&meta=0.0025")
     cancel = page.locator(".st-key-cancel-ladder button")
     cancel.click()
     expect(page.get_by_text("The other sizes of the step were not computed.")).to_be_visible()
     expect(cancel).to_have_count(0)
     expect(page.get_by_test_id("epsilon-note")).not_to_contain_text("Computed at the sizes marked")
-    other.get_by_role("button", name="Cancel").click()
-    expect(card).to_have_count(0)
+    rise.get_by_role("button", name="Cancel").click()
+    expect(rise.get_by_test_id("progress")).to_have_count(0)
     page.get_by_role("button", name="Compute them").click()
     expect(page.get_by_test_id("epsilon-note")).to_contain_text("Computed at the sizes marked")
     expect(page.get_by_text("The other sizes of the step were not computed.")).to_have_count(0)
@@ -336,15 +338,15 @@ def test_the_photo_set_can_be_cancelled_and_is_told_by_both_heat_maps(
 ) -> None:
     page.goto(f"{app_url}/classes?meta=0.0025")
     viewer(page)
-    sources = ("chelsea.png", "coffee.png", "rocket.jpg")
-    upload(page, *(photo_file(tmp_path / source, source=source) for source in sources))
-    start = page.get_by_role("button", name="Over my 3 photos")
+    files = [photo_file(tmp_path / f"{side}.png", size=(side, 300)) for side in range(380, 500, 10)]
+    upload(page, *files)
+    start = page.get_by_role("button", name="Over my 12 photos")
     start.click()
     page.locator(".st-key-cancel-set button").click()
     expect(start).to_be_visible()
     start.click()
-    expect(page.get_by_text("Mean and 95 % interval over 3 photos")).to_be_visible()
-    for name, value in (("class-grid", r"Over your 3 photos: −?\d"), ("class-change", r"photos: [+−]\d")):
+    expect(page.get_by_text("Mean and 95 % interval over 12 photos")).to_be_visible()
+    for name, value in (("class-grid", r"Over your 12 photos: −?\d"), ("class-change", r"photos: [+−]\d")):
         assert_pointed(page, name, cell_of(page, name, "NormGrad", 7), re.compile(value))
 
 
