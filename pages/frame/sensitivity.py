@@ -352,10 +352,11 @@ def _grids(current: Session, pair: Pair) -> None:
             disabled=not modified,
             help=None if modified else stage.unavailable_methods(pair.scene.model.name)[MODIFIED[0]],
         )
+        beside = st.empty()  # beside the switches, so that nothing below moves when it goes
     methods = (*NAMED, *(modified if rules else ()), *(CELLS if cells else ()))
     if _method(current) not in methods:
         methods = (_method(current), *methods)
-    with st.spinner("Comparing the maps of both classes"):
+    with beside, st.spinner("Comparing the maps of both classes"):
         before = {method: pair.correlations(method) for method in methods}
         after = before if meta is None else {m: pair.correlations(m, _step(meta.lr, meta)) for m in methods}
     here = (_method(current), _layer(current, layers))
