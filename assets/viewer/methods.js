@@ -85,7 +85,7 @@ export class About {
       "data-testid": `about-${side}`,
     });
     this.button = iconButton("About this method", INFO, () => this.#open(), {
-      class: "about-button",
+      class: "icon-button about-button",
       "data-testid": `about-button-${side}`,
       "aria-haspopup": "dialog",
     });
