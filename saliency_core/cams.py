@@ -15,7 +15,7 @@ from saliency_core.capture import LayerCapture
 TINY, DIRECT = 32, 128
 """Gram matrices up to these sizes are decomposed, or their powers taken; larger ones are never built."""
 FOURTH_POWERS = 6
-"""Enough for eigenvalues that differ by a five hundredth."""
+"""Enough for eigenvalues that differ by half a percent."""
 CHECKS = (4, 6, 8, 11, 15, 20, 26, 34, 44, 56)
 """Steps after which the leading vector may be good enough; where it converges, few are needed."""
 TOLERANCE = 1e-6
@@ -128,7 +128,7 @@ def _leading(rows: Tensor) -> tuple[Tensor, Tensor] | None:
     """
     size = len(rows)
     if size <= DIRECT:
-        return _exact(rows) if size <= TINY else _by_powers(rows)
+        return _of_gram(rows @ rows.T)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(size, generator=generator, dtype=torch.float64).to(rows)
     start = rows.sum(dim=1)
@@ -151,38 +151,35 @@ def _leading(rows: Tensor) -> tuple[Tensor, Tensor] | None:
         for _ in range(2):  # twice, as the first time leaves some rounding behind
             image = image - (known @ image) @ known
         vector = _unit(image)
-    return _exact(rows)  # no clear leading direction
+    return _of_gram(rows @ rows.T)  # no clear leading direction
 
 
-def _by_powers(rows: Tensor) -> tuple[Tensor, Tensor] | None:
-    """As ``_leading``, by powers of the Gram matrix until nothing but the leading direction is left.
+def _of_gram(gram: Tensor) -> tuple[Tensor, Tensor] | None:
+    """As ``_leading``, of a Gram matrix: by its powers where that is quicker and finds a clear direction."""
+    if not _squarable(gram.trace()):
+        return None
+    vector = _by_powers(gram) if TINY < len(gram) <= DIRECT else None
+    if vector is not None:
+        return vector, gram @ vector @ vector
+    values, vectors = torch.linalg.eigh(gram)
+    return vectors[:, -1], values[-1]
+
+
+def _by_powers(gram: Tensor) -> Tensor | None:
+    """The leading eigenvector, by powers until nothing else is left; None if too many would be needed.
 
     Divided by its trace a power has eigenvalues that sum to 1. When the sum of their fourth powers is near 1
     too, one of them is near 1, the others near 0, and their fourth powers are nothing.
     """
-    gram = rows @ rows.T
-    trace = float(gram.trace())
-    if not 1 / SQUARES < trace < SQUARES:
-        return None
-    power, rest = gram / trace, torch.finfo(gram.dtype).eps ** 0.25
+    power, rest = gram / gram.trace(), torch.finfo(gram.dtype).eps ** 0.25
     for _ in range(FOURTH_POWERS):
         square = power @ power
         fourth = square @ square
         purity = float(fourth.trace())
         power = fourth / purity
         if purity > 1 - rest:
-            row = power[power.diagonal().argmax()]
-            vector = row / torch.linalg.vector_norm(row)
-            return vector, gram @ vector @ vector
-    return _exact(rows)  # no clear leading direction
-
-
-def _exact(rows: Tensor) -> tuple[Tensor, Tensor] | None:
-    gram = rows @ rows.T
-    if not _squarable(gram.trace()):
-        return None
-    values, vectors = torch.linalg.eigh(gram)
-    return vectors[:, -1], values[-1]
+            return _unit(power[power.diagonal().argmax()])
+    return None
 
 
 def _squarable(value: Tensor) -> bool:

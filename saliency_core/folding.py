@@ -54,20 +54,20 @@ def _fold(network: nn.Module, tree: nn.Module, kept: set[str], example: Tensor) 
     log = NormLog()
     with torch.no_grad(), log:
         network(example)
-    modules = dict(tree.named_modules())
-    kernels = {id(each.weight): name for name, each in modules.items() if isinstance(each, nn.Conv2d)}
-    means = {
-        id(each.running_mean): name for name, each in modules.items() if isinstance(each, nn.BatchNorm2d)
+    modules = list(tree.named_modules())
+    convs = {
+        id(each.weight): each for name, each in modules if isinstance(each, nn.Conv2d) and name not in kept
     }
-    pairs = [(kernels.get(id(weight)), means.get(id(mean))) for weight, mean in log.pairs]
+    norms = {
+        id(each.running_mean): (name, each) for name, each in modules if isinstance(each, nn.BatchNorm2d)
+    }
+    pairs = [(id(kernel), id(mean)) for kernel, mean in log.pairs]
     uses = Counter(chain.from_iterable(pairs))
     folded = []
-    for first, second in pairs:
-        if first is None or second is None or first in kept or max(uses[first], uses[second]) > 1:
+    for kernel, mean in pairs:
+        if kernel not in convs or mean not in norms or max(uses[kernel], uses[mean]) > 1:
             continue
-        conv, norm = modules[first], modules[second]
-        assert isinstance(conv, nn.Conv2d)
-        assert isinstance(norm, nn.BatchNorm2d)
+        conv, (name, norm) = convs[kernel], norms[mean]
         rest = _rest(norm)
         if rest is None or norm.running_mean is None or norm.running_var is None:
             continue
@@ -77,8 +77,8 @@ def _fold(network: nn.Module, tree: nn.Module, kept: set[str], example: Tensor) 
         layout = torch.contiguous_format if conv.weight.is_contiguous() else torch.channels_last
         conv.weight = nn.Parameter(weight.detach().contiguous(memory_format=layout), requires_grad=False)
         conv.bias = nn.Parameter(bias.detach(), requires_grad=False)
-        tree.set_submodule(second, rest)
-        folded.append(second)
+        tree.set_submodule(name, rest)
+        folded.append(name)
     return tuple(folded)
 
 

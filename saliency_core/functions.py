@@ -8,6 +8,7 @@ concerned.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 Function = Callable[..., Any]
 
 
-class _Mode(TorchFunctionMode):
+class _Mode(TorchFunctionMode, ABC):
     """Sees every function called inside the block, under its name."""
 
     def __torch_function__(
@@ -30,9 +31,9 @@ class _Mode(TorchFunctionMode):
         named = kwargs or {}
         return self._call(_name(func, args, named), func, args, named)
 
+    @abstractmethod
     def _call(self, name: str, func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Call the function, or something else, and return its result."""
-        raise NotImplementedError
 
 
 class FunctionLog(_Mode):

@@ -111,20 +111,12 @@ export class Classes {
     this.rho = element("b", { "data-testid": "rho" });
     this.words = element("span", { "data-testid": "rho-words" });
     this.verdict = element("p", { class: "verdict" }, this.rho, this.words);
-    const actions = {
-      scrub: (layer) => viewer.set({ layer }),
-      choose: (layer) => {
-        viewer.set({ layer });
-        viewer.settle();
-      },
-      settle: () => viewer.settle(),
-    };
     const note = [
       element("strong", { text: "ρ" }),
       " is Spearman’s rank correlation of both classes’ maps: near 1 the map is the same whatever class is asked for, " +
         "near 0 the class decides it.",
     ];
-    this.strip = new Strip(actions, { sides: CLASS_SIDES, label: "Depth: layer shown in all panels", figure: "ρ", note });
+    this.strip = new Strip(viewer, { sides: CLASS_SIDES, label: "Depth: layer shown in all panels", figure: "ρ", note });
     this.#buildSteps();
     this.element = element(
       "div",

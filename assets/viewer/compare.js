@@ -12,21 +12,13 @@ const FIGURE = "Energy kept";
 export class Compare {
   constructor(viewer) {
     this.viewer = viewer;
-    const actions = {
-      scrub: (layer) => viewer.set({ layer }),
-      choose: (layer) => {
-        viewer.set({ layer });
-        viewer.settle();
-      },
-      settle: () => viewer.settle(),
-    };
     const note = [
       element("strong", { text: FIGURE }),
       " is the share of the gradient’s energy that survives Grad-CAM’s averaging over places, ",
       element("span", { class: "formula", text: "H·W·‖ḡ‖² / Σ‖gᵤ‖²" }),
       ": at 100 % averaging loses nothing, near 0 % Grad-CAM throws nearly all of the gradient away.",
     ];
-    this.strip = new Strip(actions, { sides: SIDES, label: "Depth: layer shown in both panels", figure: FIGURE, note });
+    this.strip = new Strip(viewer, { sides: SIDES, label: "Depth: layer shown in both panels", figure: FIGURE, note });
     this.element = this.strip.element;
   }
 

@@ -3,9 +3,9 @@
 import { element, rangeInput, setRange, setText } from "./dom.js";
 import { layerSize } from "./format.js";
 
-/** `actions` has scrub(layer name) while it moves and settle() on release. */
+/** `viewer` gives set() while it moves and settle() on release. */
 export class DepthSlider {
-  constructor(label, actions) {
+  constructor(label, viewer) {
     this.layers = [];
     this.input = rangeInput({
       min: 0,
@@ -13,8 +13,8 @@ export class DepthSlider {
       step: 1,
       "aria-label": label,
       "data-testid": "depth",
-      oninput: () => actions.scrub(this.layers[Number(this.input.value)].name),
-      onchange: () => actions.settle(),
+      oninput: () => viewer.set({ layer: this.layers[Number(this.input.value)].name }),
+      onchange: () => viewer.settle(),
     });
     this.track = element("div", { class: "depth-track" }, this.input);
     this.output = element("output", { class: "depth-name", "data-testid": "depth-name" });

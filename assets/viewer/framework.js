@@ -48,10 +48,7 @@ export class Framework {
     this.lead = this.tabs.element;
     this.source = new Segmented("What the cells show", "table-source", SOURCES, (name) => chooseAll({ mixed: name === "mix" }));
     this.how = new Segmented("How the layers are mixed", "how", HOW_OPTIONS, (how) => chooseAll({ how }));
-    this.depth = new DepthSlider("Depth: layer shown in all cells", {
-      scrub: (layer) => viewer.set({ layer }),
-      settle: () => viewer.settle(),
-    });
+    this.depth = new DepthSlider("Depth: layer shown in all cells", viewer);
     this.matrix = new Matrix(viewer, {
       point: (box) => this.#describe(box),
       select: (cell) => this.#select(cell),

@@ -6,18 +6,17 @@ import { layerSize } from "./format.js";
 import { THUMBNAIL } from "./thumbnail.js";
 
 /**
- * `actions` has scrub(layer name), choose(layer name) and settle(): while dragging, on a click, on release.
- * `sides` names the two rows of maps, `label` says what the slider moves, `figure` what the last row tells, and
- * `note` is what there is to say about that.
+ * `viewer` gives set() and settle(): while dragging, and on a click or release. `sides` names the two rows of maps,
+ * `label` says what the slider moves, `figure` what the last row tells, and `note` is what there is to say about that.
  */
 export class Strip {
-  constructor(actions, { sides, label, figure, note }) {
-    this.actions = actions;
+  constructor(viewer, { sides, label, figure, note }) {
+    this.viewer = viewer;
     this.sides = sides;
     this.figure = figure;
     this.layers = [];
     this.cells = [];
-    this.slider = new DepthSlider(label, actions);
+    this.slider = new DepthSlider(label, viewer);
     this.scroller = element("div", { class: "strip-scroll", tabindex: "-1" });
     this.element = element(
       "section",
@@ -79,7 +78,10 @@ export class Strip {
     this.labels = this.sides.map(() => element("span", { class: "row-label" }));
     this.cells = this.layers.map((layer) => {
       const canvases = this.sides.map(() => element("canvas", { width: THUMBNAIL, height: THUMBNAIL, "aria-hidden": "true" }));
-      const onclick = () => this.actions.choose(layer.name);
+      const onclick = () => {
+        this.viewer.set({ layer: layer.name });
+        this.viewer.settle();
+      };
       const buttons = this.sides.map((side, row) =>
         element(
           "button",

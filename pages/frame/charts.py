@@ -211,9 +211,12 @@ def _finished(
             type="rect", xref="x", yref="paper", x0=place - 0.5, x1=place + 0.5, y0=0, y1=1,
             fillcolor=BAND, line={"width": 0}, layer="below",
         )  # fmt: skip
-    layout: dict[str, Any] = {
-        "height": height,
-        "margin": {"l": LEFT, "r": right, "t": TOP, "b": BOTTOM},
+    return figure.update_layout(layout(height=height, margin={"l": LEFT, "r": right, "t": TOP, "b": BOTTOM}))
+
+
+def layout(**own: Any) -> dict[str, Any]:
+    """What all charts have in common, and what one has of its own."""
+    return {
         "showlegend": False,
         "dragmode": False,
         "hovermode": "closest",
@@ -222,5 +225,5 @@ def _finished(
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "uirevision": "kept",
+        **own,
     }
-    return figure.update_layout(layout)

@@ -1,12 +1,11 @@
 """The charts of the page on class sensitivity. Their colours are those of the theme, as in `charts`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 
 import saliency_core as sc
-from pages.frame.charts import BAND, BLUE, FONT, GREY, LINE
+from pages.frame.charts import BAND, BLUE, FONT, GREY, LINE, layout
 from pages.frame.figures import Figure, rho
 
 # Streamlit's stand-ins for the theme's `chartDivergingColors`, ten from the lowest value to the highest.
@@ -87,7 +86,7 @@ def grid(
         automargin=True,
     )  # fmt: skip
     return figure.update_layout(
-        _layout(
+        layout(
             height=HEAD + FOOT + ROW_HEIGHT * len(methods),
             margin={"l": 8, "r": 8, "t": HEAD, "b": FOOT},
             hoverdistance=REACH,
@@ -131,9 +130,7 @@ def curve(sizes: Sequence[float], found: Sequence[Figure], here: float) -> go.Fi
         tickvals=[-1, -0.5, 0, 0.5, 1], tickformat=".1~f", gridcolor=LINE, zeroline=True, zerolinecolor=LINE,
         zerolinewidth=1, fixedrange=True, ticks="",
     )  # fmt: skip
-    return figure.update_layout(
-        _layout(height=CURVE_HEIGHT, margin={"l": 46, "r": 14, "t": 12, "b": 48}, dragmode=False)
-    )
+    return figure.update_layout(layout(height=CURVE_HEIGHT, margin={"l": 46, "r": 14, "t": 12, "b": 48}))
 
 
 def title(method: str) -> str:
@@ -170,17 +167,3 @@ def _wrapped(text: str, width: int = 56) -> list[str]:
         else:
             lines.append(word)
     return lines
-
-
-def _layout(**own: Any) -> dict[str, Any]:
-    return {
-        "showlegend": False,
-        "dragmode": False,
-        "hovermode": "closest",
-        "font": {"family": FONT, "size": 12},
-        "hoverlabel": {"font": {"family": FONT, "size": 13}},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "uirevision": "kept",
-        **own,
-    }
