@@ -1,6 +1,7 @@
 """The meta step against its definition and the stored maps; the shared network is left alone."""
 
 import copy
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import nn
 
 import saliency_core as sc
 from saliency_core.meta import LARGE, step
-from tests.networks import SIDE, batch, classifier, seeded
+from tests.networks import SIDE, InPlaceNet, batch, classifier, seeded
 
 STORED = np.load(Path(__file__).parent / "reference" / "efficientnet_lite0.npz")
 LAYERS = (*(f"blocks.{index}" for index in range(7)), "bn2")
@@ -113,23 +114,72 @@ def test_descending_raises_the_class_and_ascending_lowers_it() -> None:
     assert worse < plain < better
 
 
-def test_parameters_and_buffers_stay_bit_identical_beside_plain_explanations_on_other_threads() -> None:
+@pytest.mark.parametrize("fold", [False, True])
+def test_plain_and_meta_explanations_on_eight_threads_are_those_of_one_and_leave_the_weights(
+    fold: bool,
+) -> None:
     network = seeded().train()
-    clf, x = classifier(network), batch()
+    clf, x = classifier(network, fold=fold), batch()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    plain = sc.explain(clf, x, 1)
+    asked = [None, sc.MetaStep(0.1), None, sc.MetaStep(0.1, ascend=True), None, sc.MetaStep(0.02)]
+    methods = ["normgrad", "grad_cam", "guided_backprop"]
+    alone = {meta: sc.explain(clf, x, 1, methods=methods, meta=meta) for meta in asked}
+    start = threading.Barrier(8)
 
-    def ask(index: int) -> bool:
-        if index % 2:
-            sc.explain(clf, x, 1, meta=sc.MetaStep(0.1))
-            return True
-        return np.array_equal(sc.explain(clf, x, 1).map("normgrad", "act"), plain.map("normgrad", "act"))
+    def ask(index: int) -> None:
+        if index < 8:
+            start.wait()
+        found = sc.explain(clf, x, 1, methods=methods, meta=asked[index % len(asked)])
+        for method in methods:
+            for layer in found.layers:
+                expected = alone[asked[index % len(asked)]].map(method, layer.name)
+                np.testing.assert_array_equal(found.map(method, layer.name), expected)
 
-    with ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(ask, range(40)))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(72)))
     torch.testing.assert_close(dict(network.state_dict()), before, rtol=0, atol=0)
     assert network.training
     assert all(parameter.grad is None and parameter.requires_grad for parameter in network.parameters())
+
+
+class Failing(InPlaceNet):
+    """Fails in the forward or the backward pass, from a given pass on."""
+
+    way = ""
+    left = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = super().forward(x)
+        Failing.left -= 1
+        if Failing.left >= 0 or not self.way:
+            return scores
+        if self.way == "forward":
+            raise RuntimeError("failed half-way")
+
+        def fail(_gradient: torch.Tensor) -> None:
+            raise RuntimeError("failed half-way")
+
+        scores.register_hook(fail)
+        return scores
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+@pytest.mark.parametrize("passes", [0, 1], ids=["inside the step", "after the step"])
+def test_weights_stay_bit_identical_after_an_exception(
+    monkeypatch: pytest.MonkeyPatch, way: str, passes: int
+) -> None:
+    network = Failing().double()
+    clf, x, meta = classifier(network), batch(), sc.MetaStep(0.1)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    expected = sc.explain(clf, x, 1, meta=meta)
+    monkeypatch.setattr(Failing, "way", way)
+    monkeypatch.setattr(Failing, "left", passes)
+    with pytest.raises(RuntimeError, match="failed half-way"):
+        sc.explain(clf, x, 1, meta=meta)
+    monkeypatch.setattr(Failing, "way", "")
+    torch.testing.assert_close(dict(network.state_dict()), before, rtol=0, atol=0)
+    again = sc.explain(clf, x, 1, meta=meta)
+    np.testing.assert_array_equal(again.map("normgrad", "act"), expected.map("normgrad", "act"))
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
