@@ -1,15 +1,15 @@
 """NormGrad Studio as an ASGI application: `streamlit run app.py`.
 
-The script of every run is `pages/frame/main.py`. It does not lie beside the folder `pages/`: Streamlit
+The script of every run is `pages/shared/main.py`. It does not lie beside the folder `pages/`: Streamlit
 would take that folder for a classic multi-page app and run a page without its frame.
 """
 
 import streamlit as st
 
-from pages.frame import server
+from pages.shared import server
 
 app = st.App(
-    "pages/frame/main.py",
+    "pages/shared/main.py",
     lifespan=server.lifespan,
     routes=server.routes(),
     middleware=server.middleware(),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import saliency_core as sc
 from benchmarks.measure import Row, in_turn, median_seconds, ratio
-from saliency_core.classifier import shared_tree
+from saliency_core.models.classifier import shared_tree
 
 NETWORKS = ("tf_efficientnet_lite0", "resnet50", "vgg16")
 LARGE_STAGES = ("vgg16",)

@@ -1,5 +1,5 @@
 """Class sensitivity: two classes' maps, how alike they are, and what a meta step changes."""
 
-from pages.frame import sensitivity
+from pages.shared import sensitivity
 
 sensitivity.show()

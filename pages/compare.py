@@ -1,5 +1,5 @@
 """Compare: two methods side by side at one depth, and the strip of all layers."""
 
-from pages.frame import stage
+from pages.shared import stage
 
 stage.show("compare")

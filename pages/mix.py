@@ -1,5 +1,5 @@
 """Mix layers: one weight per layer, and two mixed maps that follow."""
 
-from pages.frame import stage
+from pages.shared import stage
 
 stage.show("mix")

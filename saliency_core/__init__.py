@@ -10,11 +10,10 @@ Saliency Methods*, CVPR 2020.
 """
 
 from saliency_core import render
-from saliency_core.capture import Capture, LayerCapture, capture
-from saliency_core.classifier import Classifier
+from saliency_core.backprop.capture import Capture, LayerCapture, capture
+from saliency_core.backprop.variants import MetaStep
 from saliency_core.combine import combine, layer_weights
-from saliency_core.devices import choose_device
-from saliency_core.engine import Engine, Loading
+from saliency_core.engine.local import Engine, Loading
 from saliency_core.errors import (
     LayerError,
     NonFiniteError,
@@ -24,12 +23,11 @@ from saliency_core.errors import (
     WeightsError,
 )
 from saliency_core.explain import Explanation, explain, explain_classes
-from saliency_core.framework import framework
-from saliency_core.images import ImageError, open_image
-from saliency_core.layers import Layer
-from saliency_core.meta import MetaStep
-from saliency_core.methods import METHODS, Method, cell_method, unavailable
-from saliency_core.metrics import (
+from saliency_core.inputs.images import ImageError, open_image
+from saliency_core.inputs.preprocess import FITS, Fit, Preprocess
+from saliency_core.methods.framework import framework
+from saliency_core.methods.registry import METHODS, Method, cell_method, unavailable
+from saliency_core.metrics.class_sensitivity import (
     class_sensitivity,
     class_sensitivity_over,
     class_sensitivity_table,
@@ -37,8 +35,10 @@ from saliency_core.metrics import (
     mean_sensitivity,
     rank_correlation,
 )
-from saliency_core.models import DEFAULT_MODEL, MODELS, ModelSpec, load_classifier
-from saliency_core.preprocess import FITS, Fit, Preprocess
+from saliency_core.models.catalogue import DEFAULT_MODEL, MODELS, ModelSpec, load_classifier
+from saliency_core.models.classifier import Classifier
+from saliency_core.models.devices import choose_device
+from saliency_core.models.layers import Layer
 
 __all__ = [
     "DEFAULT_MODEL",

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from saliency_core.baselines import BASELINES, OPEN, Gate, Step, ignore
-from saliency_core.capture import Capture, capture, capture_classes
-from saliency_core.classifier import Classifier
+from saliency_core.backprop.capture import Capture, capture, capture_classes
+from saliency_core.backprop.variants import MetaStep, stepped
 from saliency_core.combine import FloatMap, is_constant, normalise, resize
 from saliency_core.errors import NonFiniteError, UnavailableError
-from saliency_core.layers import INPUT, Layer, choose_layers
-from saliency_core.meta import MetaStep, stepped
-from saliency_core.methods import METHODS, surviving_energy, unavailable
-from saliency_core.preprocess import Box
+from saliency_core.inputs.preprocess import Box
+from saliency_core.methods.multi_pass import BASELINES
+from saliency_core.methods.registry import METHODS, surviving_energy, unavailable
+from saliency_core.models.classifier import Classifier
+from saliency_core.models.layers import INPUT, Layer, choose_layers
+from saliency_core.progress import NO_LOCK, Lock, ProgressCallback, no_progress
 from saliency_core.registry import unknown
 
 SINGLE_PASS = tuple(
@@ -82,7 +83,7 @@ class Explanation:
     def energy(self, layer: str) -> float | None:
         """Share of the gradient's energy that survives spatial averaging; None for a zero gradient.
 
-        See :func:`saliency_core.methods.surviving_energy`.
+        See :func:`saliency_core.methods.registry.surviving_energy`.
         """
         names = tuple(layer.name for layer in self.layers)
         if layer not in names:
@@ -121,8 +122,8 @@ def explain(
     *,
     fit: str = "crop",
     meta: MetaStep | None = None,
-    step: Step = ignore,
-    gate: Gate = OPEN,
+    progress: ProgressCallback = no_progress,
+    lock: Lock = NO_LOCK,
 ) -> Explanation:
     """Explain one photo: one forward and one backward pass, every single-pass method at every layer.
 
@@ -136,8 +137,8 @@ def explain(
         methods: every method of the single pass if None.
         fit: how a PIL image is laid into the input: ``"crop"``, ``"stretch"`` or ``"pad"``.
         meta: one step of learning before the explanation; the probabilities stay those before it.
-        step: called with (passes done, passes in all) by the baselines; what it raises stops them.
-        gate: entered for every batch of passes, a lock for instance.
+        progress: called with (passes done, passes in all) by the baselines; what it raises stops them.
+        lock: entered for every batch of passes, a lock for instance.
 
     Raises:
         ValueError: an unknown name (with the choices), a method that is not defined here (with the reason),
@@ -157,15 +158,15 @@ def explain(
         after = None
         if meta is not None:
             index = None if target is None else classifier.class_index(target)
-            with gate:
+            with lock:
                 after = stack.enter_context(stepped(classifier, batch, index, meta))
             target = int(after.targets[0])
         network = None if after is None else after.network
-        with gate:
+        with lock:
             first = capture(
                 classifier, batch, target, layers, convolutions=_wants(names, "convolution"), network=network
             )
-        ask = _Ask(classifier, batch, box, layers, names, step, gate, network)
+        ask = _Ask(classifier, batch, box, layers, names, progress, lock, network)
         return ask.answer(first, first.logits if after is None else after.logits, start)
 
 
@@ -178,7 +179,7 @@ def explain_classes(
     *,
     fit: str = "crop",
     meta: MetaStep | None = None,
-    gate: Gate = OPEN,
+    lock: Lock = NO_LOCK,
 ) -> tuple[Explanation, ...]:
     """Explain one photo for several classes: one forward pass, and one backward pass per class.
 
@@ -186,7 +187,7 @@ def explain_classes(
 
     Args:
         classes: indices or labels; the most and the least likely class if None.
-        image, layers, methods, fit, meta, gate: as for :func:`explain`, which also lists the errors.
+        image, layers, methods, fit, meta, lock: as for :func:`explain`, which also lists the errors.
     """
     asked = layers if layers is None or isinstance(layers, str) else tuple(layers)
     names, layers = _question(classifier, methods, asked)
@@ -197,13 +198,13 @@ def explain_classes(
         raise ValueError("no class was asked for; name at least one, or pass None for the extremes")
     if meta is not None or _wants(names, "convolution"):
         if chosen is None:
-            with gate, torch.no_grad():
+            with lock, torch.no_grad():
                 chosen = _extremes(classifier.module(classifier.to_device(batch))[0])
-        found = (explain(classifier, batch, target, asked, names, meta=meta, gate=gate) for target in chosen)
+        found = (explain(classifier, batch, target, asked, names, meta=meta, lock=lock) for target in chosen)
         return tuple(replace(explanation, box=box) for explanation in found)
-    with gate:
+    with lock:
         captures = capture_classes(classifier, batch, lambda logits: chosen or _extremes(logits), layers)
-    ask = _Ask(classifier, batch, box, layers, names, ignore, gate, None)
+    ask = _Ask(classifier, batch, box, layers, names, no_progress, lock, None)
     return tuple(ask.answer(captured, captured.logits, start) for captured in captures)
 
 
@@ -221,21 +222,23 @@ class _Ask:
     box: Box
     layers: tuple[str, ...]
     names: tuple[str, ...]
-    step: Step
-    gate: Gate
+    progress: ProgressCallback
+    lock: Lock
     network: nn.Module | None
 
     def answer(self, first: Capture, logits: Tensor, start: float) -> Explanation:
         index, classifier = int(first.targets[0]), self.classifier
-        with self.gate:
+        with self.lock:
             stacks = _stacks(first, [name for name in self.names if METHODS[name].cost == "single"])
             energies = torch.cat([stack.energy for stack in stacks if stack.energy is not None])
         for rule in dict.fromkeys(METHODS[name].rule for name in self.names if METHODS[name].rule):
-            with self.gate:
+            with self.lock:
                 second = capture(classifier, self.batch, index, self.layers, rule=rule, network=self.network)
                 stacks += _stacks(second, [name for name in self.names if METHODS[name].rule is rule])
         for name in (name for name in self.names if METHODS[name].cost == "passes"):
-            slow = BASELINES[name].compute(classifier, self.batch, index, step=self.step, gate=self.gate)
+            slow = BASELINES[name].compute(
+                classifier, self.batch, index, progress=self.progress, lock=self.lock
+            )
             stacks.append(_Stack(INPUT, [name], slow[None]))
         probabilities, shares, *arrays = _to_host(
             [logits[0].detach().softmax(0), energies, *(stack.maps for stack in stacks)]

@@ -13,15 +13,15 @@ from captum.attr import NoiseTunnel, Saliency
 from torch import Tensor, nn
 
 import saliency_core as sc
-from saliency_core.baselines import (
+from saliency_core.methods.multi_pass import (
     BASELINES,
     SEED,
-    Stopped,
     integrated_gradients,
     occlusion,
     rise,
     smoothgrad,
 )
+from saliency_core.progress import Cancelled
 from tests.networks import SIDE, InPlaceNet, batch, classifier, seeded
 
 TARGET = 3
@@ -228,10 +228,10 @@ def test_network_and_photo_are_left_as_they_were(name: str, stop: bool) -> None:
 
     def step(done: int, total: int) -> None:
         if stop:
-            raise Stopped
+            raise Cancelled
 
-    with pytest.raises(Stopped) if stop else nullcontext():
-        QUICK[name](clf, x, TARGET, step=step)
+    with pytest.raises(Cancelled) if stop else nullcontext():
+        QUICK[name](clf, x, TARGET, progress=step)
     assert all(torch.equal(value, state[key]) for key, value in clf.module.state_dict().items())
     assert all(one.grad is None and one.requires_grad for one in clf.module.parameters())
     assert not any(module.training for module in clf.module.modules())
@@ -261,7 +261,7 @@ def test_progress_counts_the_passes_and_reaches_the_total(name: str) -> None:
     passes: list[int] = []
     clf.module.head.register_forward_hook(lambda _module, _inputs, scores: passes.append(len(scores)))
     steps: list[tuple[int, int]] = []
-    QUICK[name](clf, batch(), TARGET, step=lambda *step: steps.append(step))
+    QUICK[name](clf, batch(), TARGET, progress=lambda *step: steps.append(step))
     assert [done for done, _ in steps] == np.cumsum(passes).tolist()
     assert {total for _, total in steps} == {sum(passes)}
     assert max(passes) <= 8
@@ -273,10 +273,10 @@ def test_the_passes_on_a_usual_input_are_as_many_as_announced(name: str) -> None
 
     def step(done: int, total: int) -> None:
         totals.append(total)
-        raise Stopped
+        raise Cancelled
 
-    with pytest.raises(Stopped):
-        BASELINES[name].compute(classifier(), torch.zeros(1, 3, 224, 224), TARGET, step=step)
+    with pytest.raises(Cancelled):
+        BASELINES[name].compute(classifier(), torch.zeros(1, 3, 224, 224), TARGET, progress=step)
     assert totals == [BASELINES[name].passes]
 
 
@@ -288,10 +288,10 @@ def test_stopping_ends_it_after_the_batch_under_way(name: str) -> None:
 
     def step(done: int, total: int) -> None:
         if len(batches) == 3:
-            raise Stopped
+            raise Cancelled
 
-    with pytest.raises(Stopped):
-        QUICK[name](clf, batch(), TARGET, step=step)
+    with pytest.raises(Cancelled):
+        QUICK[name](clf, batch(), TARGET, progress=step)
     assert len(batches) == 3
 
 
@@ -338,7 +338,7 @@ def test_each_batch_runs_inside_the_gate_and_reports_outside(name: str) -> None:
     clf = classifier(network)
     gate.seen.clear()  # looking the network over is not part of it
     reported: list[bool] = []
-    QUICK[name](clf, batch(), TARGET, gate=gate, step=lambda done, total: reported.append(gate.held))
+    QUICK[name](clf, batch(), TARGET, lock=gate, progress=lambda done, total: reported.append(gate.held))
     assert all(held for _, held in gate.seen)
     assert not any(reported)
     assert not gate.held

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 import saliency_core as sc
 from saliency_core.combine import resize
-from saliency_core.framework import AGGREGATES, EXTRACTS
+from saliency_core.methods.framework import AGGREGATES, EXTRACTS
 from tests.browser_helpers import SAMPLES, assert_drawn, complaints, drag, pixels, sent_messages, view, viewer
 
 CELLS = [(extract, aggregate) for extract in EXTRACTS for aggregate in AGGREGATES]

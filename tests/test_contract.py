@@ -235,7 +235,9 @@ def test_a_method_of_many_passes_gives_one_map_at_the_input(small_resnet: Subjec
     assert sc.unavailable(clf, name) is None
     own, shared = state_of(small_resnet.network), state_of(clf.module)
     steps: list[tuple[int, int]] = []
-    first = sc.explain(clf, x, TARGETS[0], None, [name], step=lambda done, total: steps.append((done, total)))
+    first = sc.explain(
+        clf, x, TARGETS[0], None, [name], progress=lambda done, total: steps.append((done, total))
+    )
     assert [layer.name for layer in first.layers_of(name)] == ["input"]
     assert_map(first, name)
     assert first.map(name, "input").shape == (32, 32)
@@ -247,7 +249,7 @@ def test_a_method_of_many_passes_gives_one_map_at_the_input(small_resnet: Subjec
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        sc.explain(clf, x, TARGETS[0], None, [name], step=interrupt)
+        sc.explain(clf, x, TARGETS[0], None, [name], progress=interrupt)
     with pytest.raises(sc.TargetError):
         sc.explain(clf, x, CLASSES, None, [name])
     assert_same_state(own, state_of(small_resnet.network))

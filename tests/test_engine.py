@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 import saliency_core as sc
-from saliency_core.engine import SharedCache
-from saliency_core.weights import Download, Embedded
+from saliency_core.engine.local import SharedCache
+from saliency_core.models.weights import Download, Embedded
 from tests.networks import SIDE, InPlaceNet, seeded
 
 

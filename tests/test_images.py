@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from saliency_core.images import FORMATS, MAX_BYTES, ImageError, open_image
+from saliency_core.inputs.images import FORMATS, MAX_BYTES, ImageError, open_image
 
 RNG = np.random.default_rng(20)
 COLOURS = RNG.integers(0, 256, (20, 30, 3), np.uint8)

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from saliency_core.baselines import Step, Stopped, smoothgrad
-from saliency_core.jobs import CLOSED, CROWDED, FAILED, FairLock, Job, JobPool
+from saliency_core.engine.tasks import CLOSED, CROWDED, FAILED, FairLock, Job, JobPool
+from saliency_core.methods.multi_pass import smoothgrad
+from saliency_core.progress import Cancelled, ProgressCallback
 from tests.networks import batch, classifier
 
 LONG = 30.0
@@ -35,15 +36,15 @@ class Work:
         self.steps = 0
         self._go, self._reported = threading.Semaphore(0), threading.Semaphore(0)
 
-    def __call__(self, step: Step) -> str:
+    def __call__(self, progress: ProgressCallback) -> str:
         self.begun.set()
         try:
             for done in range(1, 201):
                 assert self._go.acquire(timeout=LONG)
                 self.steps = done
-                step(done, 200)
+                progress(done, 200)
                 self._reported.release()
-        except Stopped:
+        except Cancelled:
             self.stopped.set()
             raise
         return self.result
@@ -71,8 +72,8 @@ def ended(job: Job[str]) -> Job[str]:
     return job
 
 
-def failing(error: BaseException) -> Callable[[Step], str]:
-    def run(step: Step) -> str:
+def failing(error: BaseException) -> Callable[[ProgressCallback], str]:
+    def run(progress: ProgressCallback) -> str:
         raise error
 
     return run
@@ -192,7 +193,7 @@ def test_a_job_cancelled_while_it_waits_never_runs(pool: JobPool[str]) -> None:
 def test_a_result_that_comes_after_the_cancelling_is_dropped(pool: JobPool[str]) -> None:
     begun, go = threading.Event(), threading.Event()
 
-    def run(step: Step) -> str:
+    def run(progress: ProgressCallback) -> str:
         begun.set()
         assert go.wait(LONG)
         return "too late"
@@ -270,10 +271,10 @@ def test_only_the_newest_ended_jobs_are_remembered() -> None:
 def test_closing_cancels_waits_and_takes_no_more(pool: JobPool[str]) -> None:
     begun = threading.Event()
 
-    def endless(step: Step) -> str:
+    def endless(progress: ProgressCallback) -> str:
         while True:
             begun.set()
-            step(1, 2)
+            progress(1, 2)
 
     running = pool.start("running", 2, endless)
     waiting = pool.start("waiting", 1, failing(AssertionError("it ran")))
@@ -286,14 +287,14 @@ def test_closing_cancels_waits_and_takes_no_more(pool: JobPool[str]) -> None:
 def test_the_interpreter_goes_away_in_order_while_a_job_is_inside_the_network() -> None:
     code = """
 import threading, torch
-from saliency_core.jobs import JobPool
+from saliency_core.engine.tasks import JobPool
 inside = threading.Event()
 def run(step):
     weights = torch.randn(256, 256)
     for done in range(10**9):
         weights @ weights
         inside.set()
-        step(done, 10**9)
+        progress(done, 10**9)
 pool = JobPool()
 jobs = [pool.start(key, 1, run) for key in range(5)]
 inside.wait()
@@ -381,7 +382,7 @@ def test_a_baseline_as_a_job_lets_others_in_between_its_batches_and_stops_within
 
     clf.module.head.register_forward_hook(note)
     pool = JobPool(workers=1)
-    job = pool.start("key", 50, lambda step: smoothgrad(clf, x, 0, step=step, gate=lock))
+    job = pool.start("key", 50, lambda step: smoothgrad(clf, x, 0, progress=step, lock=lock))
     assert first.wait(LONG)
     with lock:  # a quick explanation: its turn comes after one batch of the job
         assert len(batches) == 1

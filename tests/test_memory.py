@@ -5,7 +5,7 @@ import gc
 import pytest
 import torch
 
-from saliency_core.memory import large_empty
+from saliency_core.backprop.memory import large_empty
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import saliency_core as sc
-from saliency_core.meta import LARGE, step
+from saliency_core.backprop.variants import LARGE, step
 from tests.networks import SIDE, InPlaceNet, batch, classifier, seeded
 
 STORED = np.load(Path(__file__).parent / "reference" / "efficientnet_lite0.npz")

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import saliency_core as sc
-from saliency_core.framework import CELLS
-from saliency_core.methods import surviving_energy
+from saliency_core.methods.framework import CELLS
+from saliency_core.methods.registry import surviving_energy
 from tests.networks import batch, classifier, seeded
 
 TARGET = 2

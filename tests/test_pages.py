@@ -13,8 +13,8 @@ from scipy import stats
 from streamlit.testing.v1 import AppTest
 
 import saliency_core as sc
-from pages.frame import article, cards, figures, jobs, photos, stage, state
-from pages.frame.registry import PAGES, ROOT
+from pages.shared import article, cards, figures, jobs, photos, stage, state
+from pages.shared.registry import PAGES, ROOT
 
 MAIN = str(ROOT / "pages" / "frame" / "main.py")
 

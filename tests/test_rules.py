@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import saliency_core as sc
-from saliency_core.rules import DECONVNET, EXCITATION, GUIDED, BackwardRule
+from saliency_core.backprop.backward_rules import DECONVNET, EXCITATION, GUIDED, BackwardRule
 from tests.networks import batch, classifier, seeded
 
 STORED = np.load(Path(__file__).parent / "reference" / "relu_cnn.npz")

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import saliency_core as sc
-from pages.frame import viewer
+from pages.shared import viewer
 from tests.networks import classifier, seeded
 
 

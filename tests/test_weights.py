@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import saliency_core as sc
-from saliency_core.weights import Download, load_state, read_checkpoint, weights_folder
+from saliency_core.models.weights import Download, load_state, read_checkpoint, weights_folder
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB: several chunks
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

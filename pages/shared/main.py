@@ -1,0 +1,30 @@
+"""The script of every run: the frame with its navigation first, then what the page shows."""
+
+import streamlit as st
+
+from pages.shared import theme
+from pages.shared.registry import ASSETS, HOME, PAGES, PRODUCT
+
+st.set_page_config(
+    page_title=PRODUCT, page_icon=str(ASSETS / "icon.svg"), layout="wide", initial_sidebar_state=304
+)
+theme.apply()
+
+pages = {
+    st.Page(each.path, title=each.tab or each.title, icon=each.icon, url_path=each.slug): each
+    for each in PAGES
+}
+# Streamlit knows its default page only by the empty path: with one apart, every page keeps its own address.
+home = st.Page(HOME.path, title=HOME.title, url_path="home", default=True, visibility="hidden")
+page = st.navigation([home, *pages], position="top")
+entry = pages.get(page, HOME)
+
+st.set_page_config(page_title=theme.page_title(entry.title))
+theme.phone_navigation(pages)
+theme.heading(entry.title, entry.lead)
+place = theme.skeleton(page.url_path)
+
+# Torch comes with these, and takes seconds the first time: the frame is on the screen by then.
+from pages.shared import studio  # noqa: E402
+
+studio.run(page.url_path, page.run, place)

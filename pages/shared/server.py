@@ -1,0 +1,175 @@
+"""The web server around the pages: warm-up, security headers, the page shell and the fonts."""
+
+import base64
+import gc
+import hashlib
+import html
+import logging
+import re
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pages.shared import theme
+from pages.shared.registry import ASSETS, HOME, PAGES, PRODUCT
+
+log = logging.getLogger(__name__)
+
+_INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+_CLOSED = frozenset({"/_stcore/metrics"})  # open to everyone by default, and about nobody's business
+
+
+KEPT_BYTES = 31 << 20
+"""Below 32 MB, the limit up to which the GNU C library raises its thresholds by itself."""
+
+
+def keep_freed_blocks() -> None:
+    """Make the C library keep freed blocks for the next pass instead of returning them each time.
+
+    The kernel faults in and zeroes fresh memory page by page, which for large tensors takes as long as the
+    arithmetic on them. The GNU library keeps blocks as large as the largest that it has mapped and freed, up
+    to 32 MB; this shows it one, which is never written to.
+    """
+    import torch
+
+    torch.empty(KEPT_BYTES, dtype=torch.uint8)
+
+
+def warm_up() -> None:
+    """Load the default model and explain the default sample, so that the first visitor finds both."""
+    try:
+        from pages.shared.engine import shared_engine
+        from pages.shared.photos import default_photo
+        from pages.shared.state import DEFAULT_MODEL
+
+        keep_freed_blocks()
+        photo = default_photo()
+        shared_engine().explain(DEFAULT_MODEL, photo.image, fit="crop", digest=photo.digest)
+    except Exception:
+        # The page meets the same trouble and tells the visitor; the server must come up all the same.
+        log.exception("The warm-up failed; the first page will try again.")
+    # What lives now lives for good: later collections need not walk through torch's half a million objects.
+    gc.collect()
+    gc.freeze()
+
+
+def on_script_error(error: Exception) -> bool:
+    """What no page has caught, as in a widget's callback: logged, and told without a traceback."""
+    log.error("A run of the script failed.", exc_info=error)
+    theme.failure()
+    return True
+
+
+@asynccontextmanager
+async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
+    """Start the warm-up beside the server, which answers health checks meanwhile."""
+    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
+    yield {}
+
+
+def _shell() -> str:
+    """Streamlit's page with this product's title and icon, so that neither flashes up as Streamlit's own."""
+    shell = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
+    shell = shell.replace("<title>Streamlit</title>", f"<title>{html.escape(PRODUCT)}</title>")
+    shell = shell.replace('href="./favicon.png"', 'href="./assets/icon.svg" type="image/svg+xml"')
+    # Left alone, Streamlit looks for its server below the page's own path first: two failed requests.
+    shell = shell.replace("<head>", f"<head><script>{_BASE_SCRIPT}</script>", 1)
+    # Streamlit preloads its own font, which this theme does not use.
+    return re.sub(r'<link\s+rel="preload"\s+href="[^"]*SourceSans[^>]*>', _FONT_PRELOAD, shell)
+
+
+_BASE_SCRIPT = (
+    'const base = new URL(".", location.href).href;'
+    "window.__streamlit = { BACKEND_BASE_URL: base, MAIN_PAGE_BASE_URL: base };"
+)
+_FONT_PRELOAD = (
+    '<link rel="preload" href="./assets/fonts/inter-latin-wght-normal.woff2"'
+    ' as="font" type="font/woff2" crossorigin />'
+)
+
+
+def content_security_policy(shell: str) -> str:
+    """The policy under which the pages run; the shell's own inline scripts are admitted by their hashes.
+
+    `blob:` scripts are how Streamlit loads the code of components, inline styles how it themes the page.
+    """
+    digests = (hashlib.sha256(script.encode()).digest() for script in _INLINE_SCRIPT.findall(shell))
+    hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return "; ".join(
+        (
+            "default-src 'self'",
+            f"script-src 'self' blob: {hashes}".rstrip(),
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self' data:",
+            "connect-src 'self' ws: wss: blob:",
+            "worker-src 'self' blob:",
+            "object-src 'none'",
+            "base-uri 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'self'",
+        )
+    )
+
+
+class SecurityHeaders:
+    """ASGI middleware: headers for every answer, and no answer at all where there is nothing to tell."""
+
+    def __init__(self, app: ASGIApp, policy: str) -> None:
+        self.app = app
+        self.headers = [
+            (b"content-security-policy", policy.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"same-origin"),
+            (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *self.headers]
+            await send(message)
+
+        app = Response(status_code=404) if scope["path"] in _CLOSED else self.app
+        await app(scope, receive, send_with_headers)
+
+
+def middleware() -> list[Middleware]:
+    """The middleware that app.py puts around Streamlit."""
+    return [Middleware(SecurityHeaders, policy=content_security_policy(_shell()))]
+
+
+def routes() -> list[BaseRoute]:
+    """The root's redirect, the shell of every page, and the files that the shell and the theme ask for."""
+    shell = _shell()
+
+    def page(_request: Request) -> Response:
+        return HTMLResponse(shell, headers={"Cache-Control": "no-cache"})
+
+    def root(request: Request) -> Response:
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"./{HOME.slug}{query}")
+
+    def icon(_request: Request) -> Response:
+        return FileResponse(ASSETS / "icon.svg", media_type="image/svg+xml")
+
+    return [
+        Route("/", root),
+        *(Route(f"/{entry.slug}", page) for entry in PAGES),
+        Route("/assets/icon.svg", icon),
+        Mount("/assets/fonts", StaticFiles(directory=ASSETS / "fonts")),
+    ]

@@ -1,0 +1,235 @@
+"""One forward and one backward pass give the activation and the gradient at every layer asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from saliency_core.backprop.backward_rules import BackwardRule, Pass
+from saliency_core.backprop.function_modes import ConvolutionLog
+from saliency_core.backprop.terms import Terms
+from saliency_core.errors import LayerError, NonFiniteError, TargetError
+from saliency_core.models.classifier import Classifier
+from saliency_core.models.layers import INPUT, choose_layers
+
+MANY_CHANNELS = 64
+"""From here on a sum over channels that lie side by side in memory is no slower than one over planes."""
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """What a layer that is a convolution really convolved, after any padding it did itself."""
+
+    inputs: Tensor
+    """(N, C_in, H_in, W_in)."""
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int] | int
+    padding: tuple[int, int] | int | str
+    dilation: tuple[int, int] | int
+    groups: int
+
+
+@dataclass(frozen=True)
+class LayerCapture:
+    """A layer's output ``x`` and ``g = dy_c/dx`` for the class logit ``y_c``, both (N, C, H, W).
+
+    Under a rule of modified backpropagation the gradient is that rule's signal.
+    """
+
+    activation: Tensor
+    gradient: Tensor
+    convolution: Convolution | None = None
+
+    @cached_property
+    def terms(self) -> Terms:
+        """The sums, norms and maxima that methods share."""
+        return Terms(self.activation, self.gradient)
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What one pass gives: the logits (N, classes), the class explained per image, x and g per layer."""
+
+    logits: Tensor
+    targets: Tensor
+    layers: Mapping[str, LayerCapture]
+
+
+def capture(
+    classifier: Classifier,
+    batch: Tensor,
+    target: int | str | Sequence[int | str] | None = None,
+    layers: Iterable[str] | None = None,
+    *,
+    rule: BackwardRule | None = None,
+    convolutions: bool = False,
+    network: nn.Module | None = None,
+) -> Capture:
+    """Activation and gradient of a class logit at several layers, from one forward and one backward pass.
+
+    The tensors recorded are the layers' true outputs: the network goes on with a copy, so an in-place
+    operation that follows (a ReLU after a BatchNorm, a sum) cannot change them. The network is left as
+    it was: no ``.grad``, no mode, no ``requires_grad`` changes, also when the call raises. Safe to call
+    from many threads with one classifier.
+
+    Args:
+        batch: (N, 3, H, W), prepared inputs.
+        target: a class index or label for all images, one per image, or None for each one's most likely.
+        layers: names; the classifier's default stages if None; ``"input"`` is the network's input.
+        rule: another backward rule, whose signal takes the gradient's place.
+        convolutions: also note what went into the layers that are convolutions.
+        network: a variant of ``classifier.module`` that takes its place
+            (see :mod:`saliency_core.backprop.variants`).
+
+    Raises:
+        LayerError: an unknown layer, or one that the class score does not depend on.
+        TargetError: a class that does not exist, or not one per image.
+        NonFiniteError: the network's scores contain NaN or infinity.
+    """
+    run = _Forward(classifier, batch, layers, rule, convolutions, network)
+    return run.back(target, last=True)
+
+
+def capture_classes(
+    classifier: Classifier,
+    image: Tensor,
+    choose: Callable[[Tensor], Sequence[int]],
+    layers: Iterable[str] | None = None,
+) -> tuple[Capture, ...]:
+    """Several classes of one image: one forward pass and one backward pass per class.
+
+    Args:
+        image: (1, 3, H, W), prepared.
+        choose: class indices from the logits (classes,).
+        layers: as for :func:`capture`, which also lists the errors.
+    """
+    run = _Forward(classifier, image, layers)
+    targets = list(choose(run.logits[0].detach()))
+    return tuple(run.back(target, last=number == len(targets)) for number, target in enumerate(targets, 1))
+
+
+class _Forward:
+    """A forward pass that recorded its layers, and the ways back from it."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        batch: Tensor,
+        layers: Iterable[str] | None,
+        rule: BackwardRule | None = None,
+        convolutions: bool = False,
+        network: nn.Module | None = None,
+    ) -> None:
+        self._classifier = classifier
+        self.names = classifier.default_layers if layers is None else choose_layers(classifier.survey, layers)
+        self.contrast = classifier.default_layers[-1] if rule is not None and rule.contrastive else None
+        self.recorded: dict[str, Tensor] = {}
+        self.called: dict[str, Convolution] = {}
+        self._wanted = frozenset(self.names) | ({self.contrast} if self.contrast else frozenset())
+        self._log = ConvolutionLog() if convolutions else None
+        self._state: Pass | None = None
+        replacing: AbstractContextManager[object] = nullcontext()
+        if rule is not None:
+            self._state, replacing = rule.begin()
+        tree = network or classifier.tapped(self._wanted)
+        with torch.inference_mode(False), torch.enable_grad():
+            inputs = classifier.to_device(batch).clone()
+            if INPUT in self._wanted:
+                self.recorded[INPUT] = inputs.requires_grad_()
+                inputs = inputs.clone()
+            with classifier.taps.recording(self._visit), self._log or nullcontext(), replacing:
+                self.logits: Tensor = tree(inputs)
+        if not torch.isfinite(self.logits).all():
+            raise NonFiniteError(
+                "the network's class scores contain NaN or infinity for this image, so nothing can be "
+                "explained; check its weights and the input"
+            )
+
+    def _visit(self, name: str, output: object) -> Tensor | None:
+        if name not in self._wanted:
+            return None
+        if name in self.recorded or not isinstance(output, Tensor) or output.ndim != 4:
+            raise LayerError(f"no map at layer {name!r} for this input: it needs one (N, C, H, W) output")
+        if self._log is not None and output is self._log.result:
+            self.called[name] = _convolution(self._log.arguments)
+        # Where no gradient is tracked yet the graph starts here: nothing before it is stored.
+        kept = output if output.requires_grad else output.detach().requires_grad_()
+        self.recorded[name] = kept
+        return kept.clone()
+
+    def back(self, target: int | str | Sequence[int | str] | None, *, last: bool) -> Capture:
+        """The backward pass for a class; ``last`` frees what a further one would need."""
+        with torch.inference_mode(False), torch.enable_grad():
+            targets = _targets(self._classifier, self.logits, target)
+            score = self.logits.gather(1, targets[:, None]).sum()
+            if not score.requires_grad:
+                raise LayerError(
+                    f"the class score does not depend on {', '.join(self.names)}; choose other layers"
+                )
+            outputs = [self.recorded[name] for name in self.names]
+            gradients: tuple[Tensor | None, ...]
+            if self.contrast is None or self._state is None:
+                gradients = torch.autograd.grad(score, outputs, allow_unused=True, retain_graph=not last)
+            else:
+                gradients = _contrast(score, self.recorded[self.contrast], outputs, self._state)
+        captured: dict[str, LayerCapture] = {}
+        for name, x, gradient in zip(self.names, outputs, gradients, strict=True):
+            if gradient is None:
+                behind = f"it lies behind {self.contrast!r}, where the classes are contrasted"
+                reason = "the class score does not depend on it" if self.contrast is None else behind
+                raise LayerError(f"nothing comes back to layer {name!r}: {reason}; choose another one")
+            layout = _layout(x)
+            x, gradient = (each.contiguous(memory_format=layout) for each in (x.detach(), gradient))
+            captured[name] = LayerCapture(x, gradient, self.called.get(name))
+        return Capture(self.logits.detach(), targets, captured)
+
+
+def _contrast(score: Tensor, top: Tensor, outputs: list[Tensor], state: Pass) -> tuple[Tensor | None, ...]:
+    """The signal for the class minus the one for all others at ``top``, then on to the outputs."""
+    (signal,) = torch.autograd.grad(score, top, retain_graph=True)
+    state.negated = True
+    (others,) = torch.autograd.grad(score, top, retain_graph=True)
+    state.negated = False
+    return torch.autograd.grad(top, outputs, signal - others, allow_unused=True)
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    """The layout in which sums over the channels are quick on the CPU."""
+    beside = x.shape[1] >= MANY_CHANNELS and x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if beside else torch.contiguous_format
+
+
+def _convolution(call: Mapping[str, Any]) -> Convolution:
+    return Convolution(
+        inputs=call["input"].detach(),
+        kernel_size=tuple(call["weight"].shape[2:]),
+        stride=call.get("stride", 1),
+        padding=call.get("padding", 0),
+        dilation=call.get("dilation", 1),
+        groups=call.get("groups", 1),
+    )
+
+
+def _targets(
+    classifier: Classifier, logits: Tensor, target: int | str | Sequence[int | str] | None
+) -> Tensor:
+    """Class indices, (N,), on the device of the logits."""
+    if target is None:
+        return logits.argmax(dim=1).detach()
+    if isinstance(target, Tensor):
+        target = target.tolist()
+    if isinstance(target, Sequence) and not isinstance(target, str):
+        indices = [classifier.class_index(one) for one in target]
+        if len(indices) != len(logits):
+            raise TargetError(
+                f"{len(indices)} targets were given for {len(logits)} images; expected one each"
+            )
+    else:
+        indices = [classifier.class_index(target)] * len(logits)
+    return torch.tensor(indices, device=logits.device)

@@ -1,0 +1,1 @@
+"""Explanations for many sessions at once: requests, tasks, caches, and the engines that answer."""

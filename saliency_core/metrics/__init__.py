@@ -1,0 +1,1 @@
+"""Metrics of saliency maps: rank correlation and class sensitivity."""
