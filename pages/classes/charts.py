@@ -1,4 +1,4 @@
-"""The charts of the page on class sensitivity. Their colours are those of the theme, as in `charts`."""
+"""The charts of the page on class sensitivity."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,14 +6,17 @@ import plotly.graph_objects as go
 
 import saliency_core as sc
 from pages.shared.charts import BAND, BLUE, FONT, GREY, LINE, layout
-from pages.shared.figures import Figure, rho
+from pages.shared.figure import Figure
+from pages.shared.formats import epsilon, rho, signed
 
 # Streamlit's stand-ins for the theme's `chartDivergingColors`, ten from the lowest value to the highest.
-DIVERGING = [[place / 9, f"#0000{21 + place}"] for place in range(10)]
+DIVERGING = [[index / 9, f"#0000{21 + index}"] for index in range(10)]
+PENDING = Figure(None, "Not computed yet.")
+PENDING_TEXT = "…"
 ROW_HEIGHT = 27
 HEAD, FOOT = 30, 8
 CURVE_HEIGHT = 300
-REACH = 60  # pixels around a cell's middle within which it is the one pointed at
+REACH = 60  # pixels around a cell's middle within which it is the one hovered over
 SHORT = {
     "contrastive_excitation_backprop": "Contrastive exc. backprop",
     "normgrad_selective": "Selective NormGrad",
@@ -33,11 +36,11 @@ def grid(
 ) -> go.Figure:
     """Methods down, layers across: a correlation in every cell, a gap where there is none.
 
-    `here` is the cell shown in the viewer, `remarks` what else the cells say when pointed at. Clicks on a
+    `here` is the cell shown in the viewer, `remarks` what else the cells say when hovered over. Clicks on a
     heat map reach nobody in Streamlit: invisible squares above it take them, with method and layer.
     """
     methods = list(rows)
-    places = [(method, layer) for method in methods for layer in layers]
+    cells = [(method, layer) for method in methods for layer in layers]
     found = {
         (method, layer): each
         for method, line in rows.items()
@@ -60,14 +63,14 @@ def grid(
         textfont={"size": 11.5, "family": FONT},
     )
     figure.add_scatter(
-        x=[layers.index(layer) for _, layer in places],
-        y=[methods.index(method) for method, _ in places],
+        x=[layers.index(layer) for _, layer in cells],
+        y=[methods.index(method) for method, _ in cells],
         mode="markers",
         marker={"symbol": "square", "size": ROW_HEIGHT - 3, "color": "rgba(0,0,0,0)", "opacity": 1},
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 1}},
-        customdata=[list(place) for place in places],
-        text=[_hover(place, found[place], remarks.get(place, ""), change) for place in places],
+        customdata=[list(cell) for cell in cells],
+        text=[_hover(cell, found[cell], remarks.get(cell, ""), change) for cell in cells],
         hovertemplate="%{text}<extra></extra>",
     )
     column, row = layers.index(here[1]), methods.index(here[0]) if here[0] in methods else None
@@ -96,33 +99,34 @@ def grid(
 
 
 def curve(sizes: Sequence[float], found: Sequence[Figure], here: float) -> go.Figure:
-    """ρ against the size of the meta step: the computed sizes, placed as on the viewer's slider."""
-    places = list(range(len(sizes)))
+    """ρ against the size of the meta step: the computed sizes, as far apart as on the viewer's slider."""
+    positions = list(range(len(sizes)))
     figure = go.Figure()
     figure.add_scatter(
-        x=places,
+        x=positions,
         y=[each.value for each in found],
         mode="lines+markers",
         connectgaps=False,
         line={"color": BLUE, "width": 2.25},
         marker={"color": BLUE, "size": 9},
-        customdata=[f"{size:.2g}" for size in sizes],
+        customdata=[epsilon(size) for size in sizes],
         hovertemplate="ε = %{customdata}: ρ = %{y:.3f}<extra></extra>",
     )
-    for place, each in zip(places, found, strict=True):
+    for position, each in zip(positions, found, strict=True):
         if each.value is None:
             figure.add_annotation(
-                x=place, y=0, text="undefined", hovertext=each.reason, showarrow=False, textangle=-90,
+                x=position, y=0, text="undefined", hovertext=each.reason, showarrow=False, textangle=-90,
                 font={"size": 11}, opacity=0.75,
             )  # fmt: skip
-    place = min(places, key=lambda each: abs(sizes[each] - here))
-    figure.add_shape(
-        type="rect", xref="x", yref="paper", x0=place - 0.4, x1=place + 0.4, y0=0, y1=1,
-        fillcolor=BAND, line={"width": 0}, layer="below",
-    )  # fmt: skip
+    if positions:
+        position = min(positions, key=lambda each: abs(sizes[each] - here))
+        figure.add_shape(
+            type="rect", xref="x", yref="paper", x0=position - 0.4, x1=position + 0.4, y0=0, y1=1,
+            fillcolor=BAND, line={"width": 0}, layer="below",
+        )  # fmt: skip
     lowest = min((each.value for each in found if each.value is not None), default=0.0)
     figure.update_xaxes(
-        tickvals=places, ticktext=[f"{size:.2g}" for size in sizes], range=[-0.5, len(sizes) - 0.5],
+        tickvals=positions, ticktext=[epsilon(size) for size in sizes], range=[-0.5, len(sizes) - 0.5],
         showgrid=False, zeroline=False, fixedrange=True, ticks="", title={"text": "ε", "standoff": 6},
     )  # fmt: skip
     figure.update_yaxes(
@@ -138,20 +142,16 @@ def title(method: str) -> str:
     return SHORT.get(method, sc.METHODS[method].title)
 
 
-def signed(value: float) -> str:
-    """A change with two digits and its sign."""
-    text = rho(value)
-    return text if text.startswith("−") or text == "0.00" else f"+{text}"
-
-
 def _written(figure: Figure, change: bool) -> str:
+    if figure is PENDING:
+        return PENDING_TEXT
     if figure.value is None:
         return "–"
     return signed(figure.value) if change else rho(figure.value)
 
 
-def _hover(place: tuple[str, str], figure: Figure, remark: str, change: bool) -> str:
-    method, layer = place
+def _hover(cell: tuple[str, str], figure: Figure, remark: str, change: bool) -> str:
+    method, layer = cell
     value = "undefined" if figure.value is None else _written(figure, change)
     name = "Change of ρ" if change else "ρ"
     lines = [f"<b>{sc.METHODS[method].title}</b> at {layer}", f"{name}: {value}", *_wrapped(figure.reason)]

@@ -31,8 +31,8 @@ def default_model() -> str:
 class Choice:
     """What is explained, and how it is shown.
 
-    `target` is the class (None: the most likely one), `a` and `b` are two classes to compare (None: the one
-    explained, and the least likely one). `step` is the size of the meta step before every explanation (None:
+    `target` is the class (None: the most likely one), `other` the one to compare it with (None: the least
+    likely one). `step` is the size of the meta step before every explanation (None:
     switched off; 0: switched on, but no change), `direction` whether it learns or unlearns the class. `view`
     has all fields of the viewer's table.
     """
@@ -41,8 +41,7 @@ class Choice:
     photo: str = field(default_factory=photos.default_sample)
     target: int | None = None
     fit: str = DEFAULT_FIT
-    a: int | None = None
-    b: int | None = None
+    other: int | None = None
     step: float | None = None
     direction: str = LEARN
     view: schema.View = field(default_factory=lambda: dict(schema.DEFAULTS))
@@ -58,15 +57,10 @@ class Choice:
 
     def within(self, classes: int) -> Self:
         """The same choice without classes that a model of so many classes does not have."""
-        targets = {
-            name: index if index is None or index < classes else None
-            for name, index in (("target", self.target), ("a", self.a), ("b", self.b))
-        }
-        return replace(self, **targets) if targets != self._targets else self
-
-    @property
-    def _targets(self) -> dict[str, int | None]:
-        return {"target": self.target, "a": self.a, "b": self.b}
+        target, other = (
+            index if index is None or index < classes else None for index in (self.target, self.other)
+        )
+        return replace(self, target=target, other=other)
 
 
 class Text(Protocol):
@@ -113,23 +107,23 @@ class ClassIndex:
 class FrameField:
     """One row of the table: a name in the address, the `Choice`'s attribute, and how values are written.
 
-    `always`: also the default is written.
+    `always`: also the default is written. `alias` is another name under which it is read.
     """
 
     name: str
     attribute: str
     text: Text
     always: bool = False
+    alias: str = ""
 
 
 # With the photo always there, an empty query can only be an address that nobody has written yet.
 FRAME = (
     FrameField("photo", "photo", PhotoKey(), always=True),
     FrameField("model", "model", ModelName()),
-    FrameField("class", "target", ClassIndex()),
+    FrameField("class", "target", ClassIndex(), alias="a"),
+    FrameField("b", "other", ClassIndex()),
     FrameField("fit", "fit", schema.Choice(tuple(sc.FITS))),
-    FrameField("a", "a", ClassIndex()),
-    FrameField("b", "b", ClassIndex()),
     FrameField("meta", "step", schema.Number(0, schema.MAX_EPSILON)),
     FrameField("direction", "direction", schema.Choice((LEARN, UNLEARN))),
 )
@@ -140,7 +134,8 @@ def read(query: Mapping[str, str]) -> Choice:
     found = {
         row.attribute: value
         for row in FRAME
-        if row.name in query and (value := row.text.parse(query[row.name])) is not None
+        for name in (row.alias, row.name)
+        if name in query and (value := row.text.parse(query[name])) is not None
     }
     if found.get("step") is None:
         found.pop("direction", None)  # of no step
@@ -159,7 +154,11 @@ def write(choice: Choice, methods: tuple[str, str] | None = None) -> dict[str, s
         if (value := getattr(choice, row.attribute)) is not None
         and (row.always or value != getattr(default, row.attribute))
     }
-    view = {name: text for name, text in schema.write(choice.view).items() if not (methods and name in METHOD_FIELDS)}
+    view = {
+        name: text
+        for name, text in schema.write(choice.view).items()
+        if not (methods and name in METHOD_FIELDS)
+    }
     own = {
         name: str(choice.view[name])
         for name, start in zip(METHOD_FIELDS, methods or (), strict=False)

@@ -2,31 +2,27 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from pages.shared.registry import ASSETS
-
-
-def _component(name: str, html: str) -> Callable[..., Any]:
-    folder = ASSETS / name
-    return st.components.v2.component(
-        f"normgrad_{name}",
-        html=html,
-        css=(folder / f"{name}.css").read_text(encoding="utf-8"),
-        js=(folder / f"{name}.js").read_text(encoding="utf-8"),
-    )
+_SOURCES = Path(__file__).with_name("components_web")
 
 
 @cache
+def _component(name: str, html: str) -> Callable[..., Any]:
+    """A component, its files read once."""
+    css, js = ((_SOURCES / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    return st.components.v2.component(f"normgrad_{name}", html=html, css=css, js=js)
+
+
 def _gallery() -> Callable[..., Any]:
     return _component("gallery", '<div class="strip" role="group" aria-label="Photos"></div>')
 
 
-@cache
-def _classes() -> Callable[..., Any]:
-    return _component("classes", '<div class="list" role="group" aria-label="Most likely classes"></div>')
+def _class_list() -> Callable[..., Any]:
+    return _component("class_list", '<div class="list" role="group" aria-label="Most likely classes"></div>')
 
 
 def _sent(key: str, trigger: str) -> Any:
@@ -44,7 +40,7 @@ def gallery(
 ) -> None:
     """Thumbnails to choose from: each photo gives its `key`, `name` and `thumb` (a data URI).
 
-    Those that are `removable` have a button that takes them out.
+    Those that are `removable` have a button that removes them.
     """
 
     def chosen() -> None:
@@ -68,11 +64,11 @@ def gallery(
 def class_list(
     classes: list[dict[str, Any]], selected: int, *, on_choose: Callable[[int], None], key: str = "classes"
 ) -> None:
-    """Classes to choose from: each gives its `index`, `label`, `probability` and that in words, `percent`."""
+    """Classes to choose from: each gives its `index`, `label`, `probability`, and that as text, `percent`."""
 
     def chosen() -> None:
         choice = _sent(key, "chosen")
         if isinstance(choice, int | float) and any(choice == entry["index"] for entry in classes):
             on_choose(int(choice))
 
-    _classes()(data={"classes": classes, "selected": selected}, key=key, on_chosen_change=chosen)
+    _class_list()(data={"classes": classes, "selected": selected}, key=key, on_chosen_change=chosen)

@@ -47,7 +47,7 @@ def epsilon_title(size: float) -> str:
 
 
 def time_left(seconds: float | None) -> str:
-    """How long a computation will still take; the steps grow with the time, so that the text changes rarely."""
+    """How long a computation will still take, rounded more the longer it is."""
     if seconds is None or not math.isfinite(seconds):
         return "estimating the time left"
     if seconds < 1:

@@ -14,7 +14,8 @@ class PageEntry:
     """One page: `slug` is its address and the name of its file or folder, `lead` says what to do there.
 
     `tab` is its name in the navigation where the `title` is too long for that. `steps` says whether its maps
-    can be computed after a meta step. `methods` are the two methods that the page starts with, where it has
+    can be computed after a meta step, `own_steps` whether the page takes the steps itself: its scene is then
+    without one. `methods` are the two methods that the page starts with, where it has
     its own; otherwise it shows the methods of the other pages.
     """
 
@@ -24,6 +25,7 @@ class PageEntry:
     lead: str
     tab: str = ""
     steps: bool = True
+    own_steps: bool = False
     methods: tuple[str, str] | None = None
 
     @property
@@ -67,6 +69,7 @@ PAGES = (
         icon=":material/call_split:",
         lead="If the map stays the same when you change the class, it explains the photo, not the class.",
         tab="Classes",
+        own_steps=True,
     ),
 )
 HOME = PAGES[0]

@@ -5,7 +5,7 @@ their callbacks; the address is read when a session begins (or the browser goes 
 run.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,9 +38,11 @@ _SESSION = "studio"
 class Scene:
     """What a page draws: the answer to a request, with the photo for the network and for the browser.
 
-    `request` has the class that was explained; variations of it are made with `dataclasses.replace`.
+    `key` is the photo's name in the address. `request` has the class that was explained; variations of it are
+    made with `dataclasses.replace`.
     """
 
+    key: str
     request: ExplainRequest
     model: ModelInfo
     photo: DisplayPhoto
@@ -98,9 +100,17 @@ class Session:
         self.tasks = Tasks()
         self.scene: Scene | None = None
         self.failure: str | None = None
+        self.failed_task: Hashable = None
+        self.arriving: list[tuple[str, bytes]] = []
+        """Names and bytes of files from the uploader that are not decoded yet."""
         self.notices: list[str] = []
         self.remarks: list[str] = []
         self.full_run = False
+        """Whether the run under way is one of the whole script, not of the page's part alone."""
+        self.step_drawn: tuple[float | None, str] | None = None
+        """Size and direction of the meta step that the sidebar shows."""
+        self.last_drawn: dict[str, Any] = {}
+        """What pages have drawn last, to stay until the next is there."""
         self._memory: dict[str, tuple[object, Any]] = {}
         self._opened: Mapping[str, str] = {}
 
@@ -137,16 +147,16 @@ class Session:
     def choose_photo(self, key: str) -> None:
         """Look at another photo, and there at its most likely class."""
         if key != self.choice.photo:
-            self._change(photo=key, target=None, a=None, b=None)
+            self._change(photo=key, target=None, other=None)
         self.notices.clear()
 
     def choose_class(self, target: int | None) -> None:
         """Explain this class (None: the most likely one). It is the first of two to compare."""
-        self._change(target=target, a=None)
+        self._change(target=target)
 
-    def choose_classes(self, first: int | None, second: int | None) -> None:
-        """Compare these two classes."""
-        self._change(a=first, b=second)
+    def choose_classes(self, first: int, second: int) -> None:
+        """Explain the first of these two classes and compare it with the second."""
+        self._change(target=first, other=second)
 
     def choose_fit(self, fit: str) -> None:
         """Fit the photo to the network's input in this way."""
@@ -173,7 +183,20 @@ class Session:
         """Show the answer to the selection; another model has other layers, so the browser needs the view."""
         if self.scene is not None and self.scene.model.name != scene.model.name:
             self.viewer.raise_revision()
-        self.scene, self.failure = scene, None
+        self.scene = scene
+
+    def fail(self, sentence: str, task: Hashable = None) -> None:
+        """There is no scene for the selection, since this task failed; the viewer leaves the screen."""
+        self.failure, self.failed_task = sentence, task
+        self.viewer.leave()
+
+    @property
+    def explained(self) -> Scene | None:
+        """The scene if it is of the photo and the model that are chosen, whatever the class."""
+        scene = self.scene
+        if scene is None or scene.model.name != self.choice.model or scene.key != self.choice.photo:
+            return None
+        return scene
 
     # -- how it is shown -------------------------------------------------------------------------------------
 
@@ -259,7 +282,7 @@ class Session:
     def add_upload(self, file: PhotoFile) -> None:
         """Take a photo into the strip and look at it."""
         gone = self.uploads.add(file)
-        self._change(photo=file.key, target=None, a=None, b=None)
+        self._change(photo=file.key, target=None, other=None)
         if gone:
             self.notices.append(f"To make room, the oldest photos were removed: {', '.join(gone)}.")
 

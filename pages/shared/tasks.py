@@ -1,8 +1,8 @@
 """The background tasks of a session, and the tray that lists them.
 
-Nothing that takes long runs in the script's own thread: a page asks for a result, waits a moment, and is drawn
-without it if it is not there. The tray follows what is under way, and has the page drawn once more when a task
-has ended.
+Nothing that takes long runs in the script's own thread: a page asks for a result, waits a moment, and is
+drawn without it if it is not there. The tray follows what is under way, and has the page drawn once more when
+a task has ended.
 """
 
 import itertools
@@ -38,8 +38,9 @@ class Entry:
     """One task as a session sees it.
 
     `long`: it is worth a place in the tray at once, and goes on when another photo or page is looked at.
-    `retry`: its failure is listed with a button to try again, not reported in the page. `on_drop` is called
-    when it is cancelled or its failure dismissed. `wanted`: the last run of the page asked for it.
+    `inline`: the page itself shows why it failed, so the tray does not; `remark` is what the tray adds to the
+    reason. `on_drop` is called when it is cancelled or its failure dismissed. `wanted`: the last run asked
+    for it, in the part that a run of the page alone repeats (`page`) or outside.
     """
 
     key: Hashable
@@ -50,6 +51,7 @@ class Entry:
     task: Task[Any]
     page: bool
     inline: bool = False
+    remark: str = ""
     wanted: bool = True
     began: float = field(default_factory=time.monotonic)
     number: int = field(default_factory=lambda: next(_numbers))
@@ -124,6 +126,7 @@ class Tasks:
         title: str,
         long: bool = False,
         inline: bool = False,
+        remark: str = "",
         on_drop: Callable[[], None] | None = None,
     ) -> Result | None:
         """The result of a task, started unless it is under way or has failed; None while there is none.
@@ -132,12 +135,11 @@ class Tasks:
             key: which task.
             start: gives the task; one that is done already is never listed.
             title: the task in words.
-            long, on_drop: see `Entry`.
-            inline: the page itself shows why it failed (`error`).
+            long, inline, remark, on_drop: see `Entry`.
         """
         entry = self._entries.get(key)
         if entry is None:
-            entry = Entry(key, title, start, long, on_drop, start(), self._page, inline)
+            entry = Entry(key, title, start, long, on_drop, start(), self._page, inline, remark)
         elif entry.task.state is TaskState.CANCELLED:
             entry.again()  # by another session, which had asked for the same
         entry.title, entry.on_drop, entry.wanted, entry.page = title, on_drop, True, self._page
@@ -174,7 +176,7 @@ class Tasks:
             return found
 
         def start() -> Task[Result]:
-            return shared_engine().run(key, run, title=title, total=total, unit=unit)
+            return shared_engine().run(key, run, title=title, total=total, unit=unit, short=not long)
 
         return self.result(key, start, title=title, long=long, on_drop=on_drop)
 
@@ -247,14 +249,12 @@ def _follow(tasks: Tasks, running: tuple[Entry, ...]) -> None:
             with st.container(key=f"task-{entry.number}", horizontal=True, vertical_alignment="center"):
                 theme.progress(entry.title, entry.task.fraction, progress_text(entry.task))
                 if entry.long:
-                    st.button(
-                        "Cancel", key=f"cancel-{entry.number}", on_click=tasks.drop, args=(entry,)
-                    )
+                    st.button("Cancel", key=f"cancel-{entry.number}", on_click=tasks.drop, args=(entry,))
 
 
 def _failure(tasks: Tasks, entry: Entry) -> None:
     with st.container(key=f"failed-{entry.number}"):
-        theme.note([f"{entry.title}: {entry.task.error}"], error=True)
+        theme.note([f"{entry.title}: {entry.task.error}", *filter(None, [entry.remark])], error=True)
         with st.container(horizontal=True):
             st.button("Try again", key=f"retry-{entry.number}", on_click=entry.again)
             st.button("Dismiss", key=f"dismiss-{entry.number}", on_click=tasks.drop, args=(entry,))

@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.components.v2.types import ComponentRenderer
 
 import saliency_core as sc
-from saliency_core.engine.local import SharedCache
+from saliency_core.engine.cache import SharedCache
 from saliency_core.viewer import payload as payloads
 from saliency_core.viewer import schema
 from saliency_core.viewer.bundle import bundle

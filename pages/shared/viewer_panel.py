@@ -1,137 +1,161 @@
 """The viewer on a page: what it shows comes from the session, what a person does with it goes back there."""
 
-from collections.abc import Callable, Mapping
-from functools import cache, partial
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from functools import partial, reduce
 
 import streamlit as st
 
 import saliency_core as sc
-from pages.shared import cards, theme
+from pages.shared import formats, method_lists
 from pages.shared.engine import shared_engine
-from pages.shared.jobs import Errand, ExtraPass, Work
 from pages.shared.registry import HOME
-from pages.shared.state import Scene, Session, seen, session, write_address
-from pages.shared.viewer_host import OpenRequest, viewer
-from saliency_core.viewer.schema import DEFAULT_METHODS, Value
+from pages.shared.session import Scene, Session
+from pages.shared.viewer_host import Correlations, Report, viewer
+from saliency_core.engine.request import ExplainRequest
+from saliency_core.viewer import schema
+from saliency_core.viewer.payload import DEFAULT_DEPTH, ClassComparison
 
-AFTER_STEP = "It takes many passes, which are not made after a meta step: switch the step off to see it."
+AFTER_STEP = "This method isn’t available after a meta step. Turn the step off to see it."
+NOT_COMPUTED = "This map could not be computed. The list of tasks says why."
+NO_REASONS: Mapping[str, str] = {}
 
 
-@st.fragment
-def show(
-    mode: str, *, pair: tuple[str, str] | None = None, below: Callable[[Session, Scene], None] | None = None
+def draw(
+    current: Session,
+    scene: Scene,
+    mode: str,
+    explanation: sc.Explanation,
+    *,
+    pending: Mapping[str, str] = NO_REASONS,
+    unavailable: Mapping[str, str] = NO_REASONS,
+    epsilon: float = 0.0,
+    on_epsilon: Callable[[float], None] | None = None,
+    comparison: ClassComparison | None = None,
+    correlations: Callable[[], Correlations] | None = None,
 ) -> None:
-    """Draw the viewer in the given mode. What it reports reruns this alone: nothing else depends on it.
+    """Draw the viewer with these maps, and take over what the browser reports; see `viewer_host.viewer`.
 
-    With `pair` the page begins with two methods of its own, and those of the other pages stay as they are.
-    `below` draws what goes with the layer in the viewer.
+    `epsilon` is the size of the meta step on the viewer's own slider; `on_epsilon` gets the one chosen there.
     """
-    current = session()
-    scene = current.scene
-    if scene is None:
-        return
-    current.use_pair(pair)
-    unavailable = unavailable_methods(scene.model.name, scene.meta is not None)
-    avoid(current, unavailable)
-    # Always there, so that cards which come and go leave the viewer where it is.
-    above = st.container()
-    explanation, pending = _explanation(current, scene, mode)
-    with above:
-        if current.remarks:
-            theme.note(current.remarks)
-        cards.draw(current)
+    revision = current.viewer.revision
     report = viewer(
         mode=mode,
         explanation=explanation,
         photo=scene.photo,
         model=scene.model,
-        view=vars(current.view),
-        revision=current.revision,
-        on_view=partial(note, current, current.revision),
-        key=f"viewer-{current.page}",
+        view={**current.view, "epsilon": epsilon},
+        revision=revision,
+        on_view=partial(_note, current, scene, revision, on_epsilon),
+        key=f"viewer-{current.viewer.page}",
         pending=pending,
         unavailable=unavailable,
-        state=step_words(scene.meta),
+        state=formats.after_step(scene.request.variant) if comparison is None else "",
+        comparison=comparison,
+        correlations=correlations,
     )
-    note(current, current.revision, report.view)
-    write_address(current)
-    if report.open is not None:
-        _open(current, report.open)
-    if below is not None:
-        below(current, scene)
+    if report.view is not None:
+        _note(current, scene, revision, on_epsilon, report.view)
+    _open(current, report)
 
 
-def note(current: Session, revision: int, reported: Mapping[str, Value] | None) -> None:
+def _note(
+    current: Session,
+    scene: Scene,
+    revision: int,
+    on_epsilon: Callable[[float], None] | None,
+    reported: Mapping[str, schema.Value],
+) -> None:
     """Take over what the browser shows, unless it reports from before the last change made here."""
-    if reported is not None and revision == current.revision:
-        current.see_view(seen(current.view, reported))
+    if revision != current.viewer.revision or scene.model.name != current.choice.model:
+        return
+    size = reported.get("epsilon")
+    if isinstance(size, float) and on_epsilon is not None:
+        on_epsilon(size)
+    current.see_view({name: value for name, value in reported.items() if name != "epsilon"})
 
 
-def _open(current: Session, request: OpenRequest) -> None:
-    """Go to the first page with the method that was asked for in the viewer, beside Grad-CAM."""
-    current.show_methods(request.method, DEFAULT_METHODS[1], request.layer)
+def _open(current: Session, report: Report) -> None:
+    """Go to the first page with the method that a person has picked in the viewer, beside Grad-CAM."""
+    if report.open is None:
+        return
+    current.show_methods(report.open.method, schema.DEFAULT_METHODS[1], report.open.layer)
     st.switch_page(st.Page(HOME.path, title=HOME.title, icon=HOME.icon, url_path=HOME.slug))
+
+
+def layer_shown(current: Session, layers: Collection[str]) -> str:
+    """The layer in the viewer."""
+    names = tuple(layers)
+    chosen = current.view["layer"]
+    return (
+        chosen
+        if isinstance(chosen, str) and chosen in names
+        else names[round(DEFAULT_DEPTH * (len(names) - 1))]
+    )
 
 
 # -- methods that the shared pass does not give --------------------------------------------------------------
 
 
-@cache
-def unavailable_methods(model: str, stepped: bool = False) -> Mapping[str, str]:
-    """Why the model has no such map (`stepped`: after a meta step), for every method of which that is so."""
-    classifier = shared_engine().classifier(model)
-    reasons = {name: sc.unavailable(classifier, name) for name in sc.METHODS}
-    if stepped:
-        reasons |= {name: AFTER_STEP for name, method in sc.METHODS.items() if method.cost == "passes"}
-    return MappingProxyType({name: reason for name, reason in reasons.items() if reason is not None})
+def unavailable(scene: Scene) -> dict[str, str]:
+    """Method -> why there is no such map for this model, or after this scene's meta step."""
+    after_step = method_lists.MANY_PASSES if scene.request.variant is not None else ()
+    return {**dict.fromkeys(after_step, AFTER_STEP), **scene.model.unavailable}
 
 
-def step_words(meta: sc.MetaStep | None) -> str:
-    """What a caption says of the meta step."""
-    if meta is None:
-        return ""
-    return f"after a meta step{' that ascends,' if meta.ascend else ''} ε = {meta.lr:.2g}"
+def replace_unavailable(current: Session, reasons: Mapping[str, str]) -> None:
+    """Put other methods in the place of those that are not available, and say why."""
+    while name := next((name for name in current.methods if name in reasons), None):
+        current.replace_method(name, f"{sc.METHODS[name].title} is not shown. {reasons[name]}")
 
 
-def avoid(current: Session, unavailable: Mapping[str, str]) -> None:
-    """Put other methods in the place of those that this model does not have, with a word."""
-    while unfit := next((name for name in current.methods if name in unavailable), None):
-        current.replace_method(unfit, f"{sc.METHODS[unfit].title} is not shown. {unavailable[unfit]}")
-
-
-def _explanation(current: Session, scene: Scene, mode: str) -> tuple[sc.Explanation, dict[str, str]]:
-    """The explanation with all that has been added to it, and what is happening to methods without maps."""
-    base, errands = scene.explanation, current.errands
-    shown = () if mode == "framework" else current.methods
-    wanted = [name for name in dict.fromkeys(shown) if name not in base.methods]
-    asked = [
-        errands.ask(
-            scene.subject, sc.METHODS[name], f"{scene.photo.name}, {base.label}", _starter(scene, name)
-        )
-        for name in wanted
-    ]
-    errands.tidy(scene.subject, wanted)
-    errands.wait()
-    explanation = errands.join(base, scene.subject)
+def two_methods(current: Session, scene: Scene, mode: str) -> None:
+    """Draw the viewer for the two methods that the session compares, computing what is missing of them."""
+    reasons = unavailable(scene)
+    replace_unavailable(current, reasons)
+    explanation, pending = with_methods(current, scene, current.methods)
     current.settle(explanation.methods)
-    return explanation, {errand.method.name: _news(errand) for errand in asked if errand.result is None}
+    draw(current, scene, mode, explanation, pending=pending, unavailable=reasons)
 
 
-def _news(errand: Errand) -> str:
-    if errand.failed:
-        return "This map could not be computed. The reason is above."
-    return f"Computing: {errand.method.cost_text}"
+def with_methods(
+    current: Session, scene: Scene, names: Iterable[str]
+) -> tuple[sc.Explanation, dict[str, str]]:
+    """The scene's explanation with these methods, as far as they are there, and what happens to the others.
+
+    Methods that were added before stay: going back to one shows it at once.
+    """
+    added: dict[str, sc.Explanation] = current.remember("added methods", scene.explanation, dict)
+    pending: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        if name in scene.explanation.methods or name in added:
+            continue
+        found = _ask(current, scene, name)
+        if found is not None:
+            added[name] = found
+        elif current.tasks.error(_request(scene, name)) is None:
+            pending[name] = f"Computing: {sc.METHODS[name].cost_text}"
+        else:
+            pending[name] = NOT_COMPUTED
+    return reduce(sc.Explanation.joined, added.values(), scene.explanation), pending
 
 
-def _starter(scene: Scene, method: str) -> Callable[[], Work]:
-    """How to begin the computation of a method for a scene."""
-    engine, base = shared_engine(), scene.explanation
-    how: dict[str, Any] = {"target": base.target, "fit": scene.fit, "digest": scene.photo.digest}
-    if sc.METHODS[method].cost == "passes":
-        return partial(engine.start_job, scene.model.name, scene.image, method, **how)
-    compute = partial(
-        engine.explain, scene.model.name, scene.image, methods=(method,), meta=scene.meta, **how
+def _request(scene: Scene, method: str) -> ExplainRequest:
+    return replace(scene.request, methods=(method,))
+
+
+def _ask(current: Session, scene: Scene, name: str) -> sc.Explanation | None:
+    request = _request(scene, name)
+    title = f"{sc.METHODS[name].title} · {scene.photo.name}, {scene.explanation.label}"
+
+    def dropped() -> None:
+        if current.scene is not None and current.scene.request == scene.request:
+            current.replace_method(name, f"{sc.METHODS[name].title} was not computed.")
+
+    return current.tasks.result(
+        request,
+        partial(shared_engine().submit, request, scene.image, title=title),
+        title=title,
+        long=name in method_lists.MANY_PASSES,
+        on_drop=dropped,
     )
-    return partial(ExtraPass, compute)

@@ -1,4 +1,4 @@
-"""The charts of the page on Grad-CAM. Their colours are those of the theme, which the browser fills in."""
+"""The charts of the page on Grad-CAM."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,17 +7,14 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pages.shared.figures import Figure, LayerFigures, PointingGame, percent, rho
+from pages.shared.charts import BAND, BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, layout
+from pages.shared.figure import Figure
+from pages.shared.formats import NO_VALUE, percent, rho
+from pages.why.figures import LayerFigures, PointingGame
 
-# Streamlit's stand-ins for the theme's `chartCategoricalColors`: the browser puts in those of light or dark.
-ORANGE, BLUE, GREEN, PURPLE, GREY = (f"#00000{place}" for place in range(1, 6))
-BAND = "rgba(128, 140, 170, 0.15)"
-LINE = "rgba(128, 140, 170, 0.25)"
-FONT = "Inter, system-ui, sans-serif"
 TOP, BOTTOM, LEFT = 34, 30, 46
 LABEL_GAP = 16  # pixels from one label to the next
 SPREADING_ROUNDS = 30
-CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False, "showTips": False}
 
 
 @dataclass(frozen=True)
@@ -59,10 +56,10 @@ def averaging(figures: Sequence[LayerFigures], here: str) -> go.Figure:
         constraintext="none",
         cliponaxis=False,
         customdata=[each.layer for each in figures],
-        hovertemplate="%{customdata}: %{y:.3~f} % kept<extra></extra>",
+        hovertemplate="%{customdata}: %{y:.3~f}% kept<extra></extra>",
     )
     _gaps(figure, energies, row=1, at=8)
-    _title(figure, "Gradient energy that survives the averaging", row=1)
+    _title(figure, "Gradient energy left after averaging over all locations", row=1)
     figure.update_yaxes(row=1, range=[0, 120], **_percent_ticks(0, 50, 100))
     _correlations(figure, figures, ("grad_cam",), row=2)
     _title(figure, "Rank correlation ρ, Grad-CAM and linear approximation", row=2)
@@ -88,7 +85,7 @@ def published(game: PointingGame, title: str, methods: Sequence[str]) -> go.Figu
         method: [100 * game.accuracy[method][layer] for layer in game.layers] for method in methods
     }
     for method, values in lines.items():
-        _line(figure, LOOKS[method], game.layers, values, row=1, form="%{y:.1f} %")
+        _line(figure, LOOKS[method], game.layers, values, row=1, form="%{y:.1f}%")
     _labels(figure, lines, 100 / (height - TOP - BOTTOM))
     _title(figure, title, row=1)
     figure.update_yaxes(range=[0, 100], **_percent_ticks(0, 25, 50, 75, 100))
@@ -123,7 +120,7 @@ def _correlations(
 
 
 def _percent_ticks(*values: int) -> dict[str, Any]:
-    return {"tickvals": list(values), "ticktext": [f"{value} %" if value else "0" for value in values]}
+    return {"tickvals": list(values), "ticktext": [f"{value}%" if value else "0" for value in values]}
 
 
 def _line(
@@ -152,10 +149,10 @@ def _line(
 
 def _gaps(figure: go.Figure, found: Sequence[Figure], *, row: int, at: float) -> None:
     """A word where there is no value."""
-    for place, each in enumerate(found):
+    for index, each in enumerate(found):
         if each.value is None:
             figure.add_annotation(
-                row=row, col=1, x=place, y=at, text="no value", hovertext=each.reason, showarrow=False,
+                row=row, col=1, x=index, y=at, text=NO_VALUE, hovertext=each.reason, showarrow=False,
                 font={"size": 11}, opacity=0.75,
             )  # fmt: skip
 
@@ -212,18 +209,3 @@ def _finished(
             fillcolor=BAND, line={"width": 0}, layer="below",
         )  # fmt: skip
     return figure.update_layout(layout(height=height, margin={"l": LEFT, "r": right, "t": TOP, "b": BOTTOM}))
-
-
-def layout(**own: Any) -> dict[str, Any]:
-    """What all charts have in common, and what one has of its own."""
-    return {
-        "showlegend": False,
-        "dragmode": False,
-        "hovermode": "closest",
-        "font": {"family": FONT, "size": 12},
-        "hoverlabel": {"font": {"family": FONT, "size": 13}},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "uirevision": "kept",
-        **own,
-    }

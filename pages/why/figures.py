@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 
 import saliency_core as sc
+from pages.shared.figure import Figure
 from pages.shared.registry import ASSETS
 
 REFERENCE = "linear_approx"
@@ -18,16 +19,8 @@ POINTING_GAME = ASSETS / "data" / "pointing_game_voc07.json"
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A number, or None and the reason why there is none."""
-
-    value: float | None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
 class LayerFigures:
-    """One layer: the share of gradient energy that survives averaging, and the methods' rank correlations."""
+    """One layer: the share of gradient energy left after averaging, and the methods' rank correlations."""
 
     layer: str
     energy: Figure
@@ -48,7 +41,7 @@ def layer_figures(explanation: sc.Explanation) -> tuple[LayerFigures, ...]:
 
 def _energy(explanation: sc.Explanation, layer: str) -> Figure:
     share = explanation.energy(layer)
-    return Figure(share, "" if share is not None else "The gradient is zero at every place of this layer.")
+    return Figure(share, "" if share is not None else "The gradient is zero at every location of this layer.")
 
 
 def _correlation(explanation: sc.Explanation, method: str, layer: str) -> Figure:
@@ -59,7 +52,7 @@ def _correlation(explanation: sc.Explanation, method: str, layer: str) -> Figure
         return Figure(value)
     if explanation.constant(method, layer):
         return Figure(None, sc.METHODS[method].empty)
-    return Figure(None, "No place of this layer adds to the score, so there is nothing to compare with.")
+    return Figure(None, "No location of this layer adds to the score, so there is nothing to compare with.")
 
 
 @dataclass(frozen=True)
@@ -80,23 +73,3 @@ def pointing_games() -> tuple[tuple[PointingGame, ...], str]:
         accuracy = {name.replace("norm_grad", "normgrad"): by_layer for name, by_layer in methods.items()}
         games.append(PointingGame(network, tuple(accuracy["grad_cam"]), accuracy))
     return tuple(games), published["source"]
-
-
-def percent(share: float) -> str:
-    """A share as people read it: enough digits to tell a little from nothing."""
-    number = 100 * share
-    if number >= 99.95:
-        return "100\u00a0%"
-    if number < 0.01:
-        return "<\u00a00.01\u00a0%"
-    return f"{number:.2g}\u00a0%" if number < 10 else f"{number:.0f}\u00a0%"
-
-
-def rho(value: float) -> str:
-    """A correlation with two digits and a true minus."""
-    return f"{value + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
-
-
-def exact_percent(share: float) -> str:
-    """A share with two decimals, for tables."""
-    return f"{100 * share:.2f}\u00a0%"

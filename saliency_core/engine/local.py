@@ -148,9 +148,11 @@ class Engine:
         title: str,
         total: int,
         unit: str = "passes",
+        short: bool = False,
     ) -> Task[Result]:
         """Any other computation in the background; see :meth:`ExplainEngine.run`."""
-        return self._background.submit(key, compute, title=title, total=total, unit=unit)
+        queue = self._explaining if short else self._background
+        return queue.submit(key, compute, title=title, total=total, unit=unit)
 
     def _answer(self, request: ExplainRequest, image: Image.Image, progress: ProgressCallback) -> Explanation:
         request = self._with_likely_class(request)

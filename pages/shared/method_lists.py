@@ -1,0 +1,23 @@
+"""Groups of the registry's methods that pages treat alike."""
+
+import saliency_core as sc
+from saliency_core.viewer.methods import is_plain_cell
+
+MANY_PASSES = frozenset(name for name, method in sc.METHODS.items() if method.cost == "passes")
+"""Take long; not computed after a meta step."""
+
+AT_THE_INPUT = frozenset(name for name, method in sc.METHODS.items() if method.where == "input")
+"""Have one map, of the input, and none of layers."""
+
+NAMED = tuple(
+    name
+    for name, method in sc.METHODS.items()
+    if method.cost == "single" and method.where == "any" and not is_plain_cell(method)
+)
+"""Come with the shared pass at every layer and have a name of their own."""
+
+MODIFIED = tuple(name for name, method in sc.METHODS.items() if method.cost == "backward")
+"""Take one more backward pass, with another backward rule."""
+
+CELLS = tuple(name for name, method in sc.METHODS.items() if is_plain_cell(method))
+"""The cells of the framework without a name of their own."""
