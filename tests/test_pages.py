@@ -329,7 +329,7 @@ def test_a_method_of_one_extra_pass_joins_the_maps(app: AppTest, monkeypatch: py
 def test_uploads_are_decoded_in_tasks_and_a_bad_one_gets_one_sentence(app: AppTest) -> None:
     settle(app)
     good = photos.sample_files()["coffee"]
-    app.file_uploader[0].upload([("mine.png", good.read_bytes(), "image/png"), ("bad.png", b"none", "")])
+    app.file_uploader[0].upload("mine.png", good.read_bytes()).upload("bad.png", b"This is no photo.")
     settle(app)
     assert [file.name for file in session_of(app).uploads] == ["mine.png"]
     assert session_of(app).scene.photo.name == "mine.png"
@@ -473,7 +473,8 @@ def test_the_rest_of_the_sweep_can_be_cancelled_and_asked_for_again(app: AppTest
 def test_the_mean_over_the_uploaded_photos_is_that_of_the_core(app: AppTest) -> None:
     files = [photos.sample_files()[name] for name in ("coffee", "camera")]
     settle(app)
-    app.file_uploader[0].upload([(file.name, file.read_bytes(), "image/png") for file in files])
+    for file in files:
+        app.file_uploader[0].upload(file.name, file.read_bytes())
     settle(app)
     app.switch_page(str(entry_of("classes").path))
     settle(app)
