@@ -92,7 +92,7 @@ class SharedCache(Generic[Key, Value]):
                 del self._pending[key]
             mine.set_result(value)
         except BaseException as error:
-            # All of it is inside the try: a KeyboardInterrupt at any point must leave nobody waiting for ever.
+            # All of it is inside the try: a KeyboardInterrupt at any point must leave nobody waiting.
             with self._lock:
                 if self._pending.get(key) is mine:
                     del self._pending[key]

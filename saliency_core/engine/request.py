@@ -137,3 +137,5 @@ class ModelInfo:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "unavailable", MappingProxyType(dict(self.unavailable)))
+        presets = {title: MappingProxyType(dict(weights)) for title, weights in self.presets.items()}
+        object.__setattr__(self, "presets", MappingProxyType(presets))

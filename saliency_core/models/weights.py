@@ -93,7 +93,12 @@ class Download:
         """The checked file, fetched when it is not here. Raises ``WeightsError``."""
         local = self._local(folder)
         if local is not None:
-            if _digest(local).startswith(self.sha256):
+            try:
+                digest = _digest(local)
+            except OSError as error:
+                reason = error.strerror or "unknown error"
+                raise WeightsError(f"{local} can't be read: {reason}. Check its permissions.") from error
+            if digest.startswith(self.sha256):
                 return local
             raise WeightsError(
                 f"{local} is damaged or another file (its checksum differs). Delete it and try again."
@@ -174,13 +179,12 @@ class Download:
         with opener.open(address.geturl(), timeout=TIMEOUT_SECONDS) as reply, part.open("wb") as file:
             length = reply.headers.get("Content-Length", "")
             expected = int(length) if length.isdecimal() else None
-            # read1 returns what has arrived, so that a slow download can be followed and cancelled.
             while chunk := _received(reply, _host(address)):
                 received += len(chunk)
                 if received > most:
                     raise WeightsError(
-                        f"{self.file_name} is larger than the expected {most // 2:,} bytes and was not kept. "
-                        "Check where it comes from."
+                        f"{self.file_name} is larger than it should be and was not kept. "
+                        "Check SALIENCY_MIRROR."
                     )
                 digest.update(chunk)
                 file.write(chunk)
@@ -214,6 +218,7 @@ class _WebRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _received(reply: http.client.HTTPResponse, host: str) -> bytes:
+    """What has arrived, not a full chunk, so that a slow download can be followed and cancelled."""
     try:
         return reply.read1(CHUNK_BYTES)
     except (OSError, http.client.HTTPException) as error:
@@ -250,7 +255,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a parser of foreign bytes: any error means that it cannot read them
         raise WeightsError(
-            f"{path.name} is not a checkpoint that can be read safely; expected a state dict saved by torch.save or safetensors"
+            f"{path.name} is not a checkpoint that can be read safely; expected a state dict that torch.save "
+            "or safetensors wrote"
         ) from error
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
