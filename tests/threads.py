@@ -1,4 +1,4 @@
-"""What tests of threads share: waits with a bound that is never reached, and computations held by the test."""
+"""What tests of threads share: waits with a bound that is never reached, and work that the test steps through."""
 
 from __future__ import annotations
 
