@@ -401,9 +401,35 @@ def test_other_work_runs_in_the_background_with_the_engines_answers(engine: sc.E
     assert (task.title, task.unit, task.done, task.total) == ("Photo set", "photos", 3, 3)
 
 
+def test_options_reach_the_method_and_are_part_of_the_question(engine: sc.Engine) -> None:
+    def answer(samples: int) -> Task[sc.Explanation]:
+        options = (("smoothgrad", (("samples", samples),)),)
+        return ended(engine.submit(request(target=1, methods=("smoothgrad",), options=options), photo()))
+
+    five = answer(5)
+    assert (five.done, five.total) == (5, 5)
+    options = {"smoothgrad": {"samples": 5}}
+    plain = sc.explain(engine.classifier("tiny"), photo(), 1, methods=["smoothgrad"], options=options)
+    np.testing.assert_array_equal(five.result.map("smoothgrad", "input"), plain.map("smoothgrad", "input"))
+    asked = engine.explain("tiny", photo(), target=1, methods=["smoothgrad"], options=options)
+    assert asked is five.result
+    assert answer(6).result is not five.result
+
+
+def test_the_total_of_a_task_that_waits_is_that_of_its_options(gated: sc.Engine, gate: Gate) -> None:
+    options = (("rise", (("masks", 7),)),)
+    task = gated.submit(request(model="gated", methods=("rise", "grad_cam"), options=options), photo())
+    assert (task.state, task.total) == (TaskState.QUEUED, 7)
+    gate.open()
+    assert ended(task).result.methods == ("rise", "grad_cam")
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
+        ({"methods": ("rise",), "options": (("rise", (("mask", 5),)),)}, "unknown option 'mask'"),
+        ({"methods": ("rise",), "options": (("rise", (("masks", 0),)),)}, "option 'masks' is 0; expected"),
+        ({"options": (("rise", (("masks", 5),)),)}, "options are given for RISE, which is not among"),
         ({"model": "resnet"}, "unknown model 'resnet'; choices: tiny, missing"),
         ({"target": 5}, "target is 5; expected an index from 0 to 4"),
         ({"target": -1}, "target is -1; expected an index from 0 to 4"),

@@ -7,7 +7,8 @@ import pytest
 
 from saliency_core.engine.locks import FairLock
 from saliency_core.engine.tasks import TaskQueue
-from saliency_core.methods.multi_pass import smoothgrad
+from saliency_core.methods.method import MultiPass
+from saliency_core.methods.registry import METHODS
 from tests.networks import batch, classifier
 from tests.threads import LONG, until
 
@@ -185,7 +186,9 @@ def test_a_many_pass_method_lets_others_in_between_its_batches_and_stops_within_
 
     clf.module.head.register_forward_hook(note)
     queue = TaskQueue(workers=1)
-    task = queue.submit("key", lambda progress: smoothgrad(clf, x, 0, progress=progress, lock=lock))
+    kind = METHODS["smoothgrad"].kind
+    assert isinstance(kind, MultiPass)
+    task = queue.submit("key", lambda progress: kind.run(clf, x, 0, progress=progress, lock=lock))
     assert first.wait(LONG)
     with lock:  # a short explanation: its turn comes after one batch of the task
         assert len(batches) == 1

@@ -1,4 +1,4 @@
-"""What tests of threads share: waits with a bound that is never reached, and work that the test steps through."""
+"""What tests of threads share: waits with a bound, and work that goes on only when the test says so."""
 
 from __future__ import annotations
 

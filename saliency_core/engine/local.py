@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -25,6 +26,7 @@ from saliency_core.engine.request import (
 from saliency_core.engine.tasks import Task, TaskQueue
 from saliency_core.errors import ArgumentError, SaliencyError, UnknownNameError, WeightsError
 from saliency_core.explain import Explanation, explain
+from saliency_core.methods.method import MultiPass
 from saliency_core.methods.registry import METHODS, unavailable
 from saliency_core.models.catalogue import MODELS, ModelSpec, build_classifier
 from saliency_core.models.classifier import Classifier
@@ -147,7 +149,7 @@ class Engine:
     def submit(self, request: ExplainRequest, image: Image.Image, *, title: str = "") -> Task[Explanation]:
         """The answer as a task; see :meth:`ExplainEngine.submit`."""
         try:
-            passes, loading = _many_passes(request), self.load(request.model)
+            spec, loading = self._spec(request.model), self.load(request.model)
         except SaliencyError as error:
             return Task.refused(request, error, title=title)
         kept = self._classifiers.peek(request.model)
@@ -160,6 +162,7 @@ class Engine:
             _wait_for_model(loading)  # it has ended: raises what it has failed with
             return self._answer(request, image, progress)
 
+        passes = _many_passes(request, spec.preprocess.size)
         queue = self._background if passes else self._explaining
         return queue.submit(request, run, title=title, total=passes, after=loading)
 
@@ -190,6 +193,7 @@ class Engine:
                 request.methods,
                 fit=request.fit,
                 meta=request.variant,
+                options={method: dict(values) for method, values in request.options},
                 progress=progress,
                 lock=self._passes,
             )
@@ -257,9 +261,17 @@ def _info(spec: ModelSpec, classifier: Classifier) -> ModelInfo:
     )
 
 
-def _many_passes(request: ExplainRequest) -> int:
-    """About how many passes a request takes beside the shared ones."""
-    return sum(METHODS[name].passes for name in request.methods or ())
+def _many_passes(request: ExplainRequest, size: int) -> int:
+    """Passes of its many-pass methods on an input of ``size`` × ``size``; 0 if it cannot be answered."""
+    options = {method: dict(values) for method, values in request.options}
+    with contextlib.suppress(SaliencyError):  # the explanation says what is wrong
+        kinds = [(METHODS[name].kind, options.get(name)) for name in dict.fromkeys(request.methods or ())]
+        return sum(
+            kind.passes(kind.values(given), (size, size))
+            for kind, given in kinds
+            if isinstance(kind, MultiPass)
+        )
+    return 0
 
 
 def _question(request: ExplainRequest, weights: int) -> tuple[str, str, str, int]:
