@@ -401,6 +401,21 @@ def test_other_work_runs_in_the_background_with_the_engines_answers(engine: sc.E
     assert (task.title, task.unit, task.done, task.total) == ("Photo set", "photos", 3, 3)
 
 
+def test_a_short_computation_does_not_wait_behind_long_ones(engine: sc.Engine) -> None:
+    go = threading.Event()
+
+    def wait(progress: ProgressCallback) -> bool:
+        return go.wait(LONG)
+
+    tasks = [engine.run(key, wait, title="Sweep", total=1) for key in range(5)]
+    assert (
+        engine.run("short", lambda progress: "short", title="Table", total=1, short=True).value() == "short"
+    )
+    assert not any(task.ended for task in tasks)
+    go.set()
+    assert all(task.value() for task in tasks)
+
+
 def test_options_reach_the_method_and_are_part_of_the_question(engine: sc.Engine) -> None:
     def answer(samples: int) -> Task[sc.Explanation]:
         options = (("smoothgrad", (("samples", samples),)),)

@@ -126,16 +126,13 @@ class Engine:
         :func:`saliency_core.load_classifier`.
         """
         if isinstance(request, str):
+            names = (methods,) if isinstance(methods, str) else methods
             request = ExplainRequest(
                 photo=digest or image_digest(image),
                 model=request,
                 target=None if target is None else self.classifier(request).class_index(target),
                 fit=fit,
-                methods=None
-                if methods is None
-                else (methods,)
-                if isinstance(methods, str)
-                else tuple(methods),
+                methods=None if names is None else tuple(names),
                 variant=meta,
                 options=frozen_options(options),
             )
@@ -174,9 +171,11 @@ class Engine:
         title: str,
         total: int,
         unit: str = "passes",
+        short: bool = False,
     ) -> Task[Result]:
         """Any other computation in the background; see :meth:`ExplainEngine.run`."""
-        return self._background.submit(key, compute, title=title, total=total, unit=unit)
+        queue = self._explaining if short else self._background
+        return queue.submit(key, compute, title=title, total=total, unit=unit)
 
     def _answer(self, request: ExplainRequest, image: Image.Image, progress: ProgressCallback) -> Explanation:
         classifier = self.classifier(request.model)

@@ -52,5 +52,9 @@ class ExplainEngine(Protocol):
         title: str,
         total: int,
         unit: str = "passes",
+        short: bool = False,
     ) -> Task[Result]:
-        """Any other computation in the background, made of this engine's answers; one task per key."""
+        """Any other computation in the background, made of this engine's answers; one task per key.
+
+        ``short``: it takes about a second, so it does not wait behind long tasks.
+        """
