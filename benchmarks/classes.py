@@ -11,7 +11,8 @@ SAMPLES = Path(__file__).parent.parent / "assets" / "samples"
 METHODS = tuple(
     name
     for name, method in sc.METHODS.items()
-    if method.family in ("NormGrad", "Class activation maps", "Gradient") and method.where == "any"
+    if method.family in ("NormGrad", "Class activation maps", "Gradient")
+    and method.domain is sc.Domain.LAYERS
 )
 
 

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 import saliency_core as sc
 from pages.classes import texts as class_texts
-from pages.shared import photos, sidebar, viewer_panel
+from pages.shared import method_lists, photos, sidebar, viewer_panel
 from pages.shared.address import Choice
 from pages.shared.engine import shared_engine
 from pages.shared.figure import Figure
@@ -219,7 +219,7 @@ class Gate:
                 raise self.error
             return engine.explain(replace(request, methods=None), image)
 
-        if not request.methods or sc.METHODS[request.methods[0]].cost != "passes":
+        if not request.methods or request.methods[0] not in method_lists.MANY_PASSES:
             return SUBMIT(engine, request, image, title=title)
         task = self.queue.submit(request, run, title=title, total=100)
         if task not in self.tasks:

@@ -17,13 +17,6 @@ ROW_HEIGHT = 27
 HEAD, FOOT = 30, 8
 CURVE_HEIGHT = 300
 REACH = 60  # pixels around a cell's middle within which it is the one hovered over
-SHORT = {
-    "contrastive_excitation_backprop": "Contrastive exc. backprop",
-    "normgrad_selective": "Selective NormGrad",
-    "normgrad_conv3x3": "NormGrad conv 3×3",
-    "gradient_sum": "Gradient, summed",
-    "linear_approx": "Linear approx.",
-}
 
 
 def grid(
@@ -139,7 +132,7 @@ def curve(sizes: Sequence[float], found: Sequence[Figure], here: float) -> go.Fi
 
 def title(method: str) -> str:
     """The method's name, short enough for the axis."""
-    return SHORT.get(method, sc.METHODS[method].title)
+    return sc.METHODS[method].short_title
 
 
 def _written(figure: Figure, change: bool) -> str:

@@ -94,6 +94,6 @@ class Pair:
 
 def correlations_of(both: Explanations, method: str) -> Line:
     """ρ of the method at every layer, or why there is none."""
-    table = sc.compare_classes(*(replace(each, methods=(method,)) for each in both))
+    table = sc.compare_classes(*(each.only((method,)) for each in both))
     cells = (table.cells[method, layer] for layer in table.layers)
     return tuple(Figure(cell.correlation, cell.undefined or "") for cell in cells)

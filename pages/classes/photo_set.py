@@ -135,8 +135,7 @@ def _computation(current: Session, pair: Pair) -> Callable[[ProgressCallback], S
             both = classes or (int(order[-1]), int(order[0]))
             for each in variants:
                 first, second = (
-                    replace(explain(replace(question, target=target, variant=each)), methods=NAMED)
-                    for target in both
+                    explain(replace(question, target=target, variant=each)).only(NAMED) for target in both
                 )
                 tables[each].append(sc.compare_classes(first, second))
             progress(done, len(files))

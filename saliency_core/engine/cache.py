@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from cachetools import LRUCache
 
 from saliency_core.errors import ArgumentError
+from saliency_core.progress import Cancelled
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -59,35 +60,49 @@ class SharedCache(Generic[Key, Value]):
     def get(
         self, key: Key, compute: Callable[[], Value], keep_as: Callable[[Value], Key] | None = None
     ) -> Value:
-        """The value for the key, computed by the first who asks; an error reaches all who wait for it.
+        """The value for the key, computed by the first caller who asks for it.
 
-        ``keep_as`` gives the key to keep the value under when that is known only afterwards.
+        Callers who ask meanwhile wait for that computation and get its value or its error. If it was
+        cancelled or interrupted, that concerns its own caller only: one of those who wait computes again.
+
+        ``keep_as`` gives the key under which the value is kept where that is known only afterwards; a value
+        that is there already is returned instead of the new one.
         """
-        with self._lock:
-            if key in self._values:
-                return self._values[key]
-            pending = self._pending.get(key)
-            if pending is None:
-                mine: Future[Value] = Future()
-                self._pending[key] = mine
-        if pending is not None:
-            return pending.result()
+        mine: Future[Value] = Future()
         try:
+            while True:
+                with self._lock:
+                    if key in self._values:
+                        return self._values[key]
+                    pending = self._pending.setdefault(key, mine)
+                if pending is mine:
+                    break
+                error = pending.exception()
+                if error is None:
+                    return pending.result()
+                if isinstance(error, Exception) and not isinstance(error, Cancelled):
+                    raise error
             value = compute()
             kept_key = key if keep_as is None else keep_as(value)
-        except BaseException as error:
             with self._lock:
+                if kept_key in self._values:
+                    value = self._values[kept_key]
+                else:
+                    self._keep(kept_key, value)
                 del self._pending[key]
-            mine.set_exception(error)
+            mine.set_result(value)
+        except BaseException as error:
+            # All of it is inside the try: a KeyboardInterrupt at any point must leave nobody waiting.
+            with self._lock:
+                if self._pending.get(key) is mine:
+                    del self._pending[key]
+            if not mine.done():
+                mine.set_exception(error)
             raise
-        with self._lock:
-            del self._pending[key]
-            self._keep(kept_key, value)
-        mine.set_result(value)
         return value
 
     def put(self, key: Key, value: Value) -> None:
-        """Keep a value that is known already."""
+        """Keep a value that is known already, in place of the one that was kept under this key."""
         with self._lock:
             self._keep(key, value)
 
@@ -97,6 +112,6 @@ class SharedCache(Generic[Key, Value]):
             self._values.pop(key, None)
 
     def _keep(self, key: Key, value: Value) -> None:
-        size = self._values.getsizeof(value)
-        if size <= self.max_size:
+        self._values.pop(key, None)
+        if self._values.getsizeof(value) <= self.max_size:
             self._values[key] = value

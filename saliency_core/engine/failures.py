@@ -9,6 +9,8 @@ from saliency_core.errors import SaliencyError
 
 log = logging.getLogger(__name__)
 
+UNEXPECTED = "Something went wrong. Your photos and settings are safe; try again."
+
 
 def user_message(error: BaseException, context: str) -> str:
     """The user-facing sentence for an error; anything unexpected is logged with its traceback and an id.
@@ -22,9 +24,6 @@ def user_message(error: BaseException, context: str) -> str:
         return str(error)
     error_id = secrets.token_hex(4)
     log.error("%s failed, error %s", context, error_id, exc_info=error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch has its own
         return f"There was not enough memory. Try a smaller photo or model (error {error_id})."
-    return (
-        "Something went wrong. Your photos and settings are safe; try again. "
-        f"If it happens again, report error {error_id}."
-    )
+    return f"{UNEXPECTED} If it happens again, report error {error_id}."

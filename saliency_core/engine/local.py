@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -22,13 +24,16 @@ from saliency_core.engine.request import (
     image_digest,
 )
 from saliency_core.engine.tasks import Task, TaskQueue
+from saliency_core.errors import ArgumentError, SaliencyError, UnknownNameError, WeightsError
 from saliency_core.explain import Explanation, explain
+from saliency_core.methods.method import MultiPass
 from saliency_core.methods.registry import METHODS, unavailable
 from saliency_core.models.catalogue import MODELS, ModelSpec, build_classifier
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
 from saliency_core.models.weights import weights_folder
-from saliency_core.progress import ProgressCallback, no_progress
+from saliency_core.progress import Cancelled, ProgressCallback, no_progress
+from saliency_core.registry import unknown
 
 CACHE_BYTES = 256 << 20
 MAX_KNOWN_CLASSES = 4096
@@ -62,13 +67,17 @@ class Engine:
         self.weights_dir = weights_folder(weights_dir)
         self.cache: SharedCache[Hashable, Explanation] = SharedCache(cache_bytes, lambda found: found.nbytes)
         self._specs = MODELS if models is None else models
-        self._likely: SharedCache[tuple[str, str, str], int] = SharedCache(MAX_KNOWN_CLASSES)
-        self._classifiers: SharedCache[str, Classifier] = SharedCache(len(self._specs))
-        self._infos: SharedCache[str, ModelInfo] = SharedCache(len(self._specs))
+        self._likely: SharedCache[tuple[str, str, str, int], int] = SharedCache(MAX_KNOWN_CLASSES)
+        # A model that was loaded stays: another copy would be made of one that is dropped while it is used.
+        self._classifiers: SharedCache[str, Classifier] = SharedCache(sys.maxsize)
+        self._infos: SharedCache[str, ModelInfo] = SharedCache(sys.maxsize)
         # One pass at a time: two at once on the same cores or device are slower than one after the other.
         self._passes = FairLock()
-        # Apart, so that a page never waits for a thread behind a download or a sweep.
-        self._explaining, self._loading, self._background = TaskQueue(4, 64), TaskQueue(2), TaskQueue(2)
+        # Apart, so that a page never waits for a thread behind a download or a sweep. Nobody looks for a task
+        # that has ended: results are in the caches, errors in the task that its session holds.
+        self._explaining = TaskQueue(4, 64, max_ended=0)
+        self._loading = TaskQueue(2, max_ended=0)
+        self._background = TaskQueue(2, max_ended=0)
 
     def models(self) -> tuple[ModelListing, ...]:
         """The models offered, in the order of the registry."""
@@ -78,17 +87,17 @@ class Engine:
         """A model, loaded by the first who asks and kept. Raises as ``load_classifier``."""
         kept = self._classifiers.peek(name)
         if kept is None:
-            self.load(name).value()
-            kept = self._classifiers.get(name, lambda: self._build(self._specs[name], no_progress))
+            _wait_for_model(self.load(name))
+            kept = self._classifiers.get(name, lambda: self._build(self._spec(name), no_progress))
         return kept
 
     def model_info(self, name: str) -> ModelInfo:
         """Labels, layers and unavailable methods of a model, which is loaded first if it has to be."""
-        return self._infos.get(name, lambda: _info(self._specs[name], self.classifier(name)))
+        return _wait_for_model(self.load(name))
 
     def load(self, name: str) -> Task[ModelInfo]:
         """Load a model in the background; see :meth:`ExplainEngine.load`."""
-        spec = self._specs[name]
+        spec = self._spec(name)
         if self._classifiers.peek(name) is not None and (info := self._infos.peek(name)) is not None:
             return Task.finished(name, info, title=spec.title)
 
@@ -117,28 +126,42 @@ class Engine:
         :func:`saliency_core.load_classifier`.
         """
         if isinstance(request, str):
+            names = (methods,) if isinstance(methods, str) else methods
             request = ExplainRequest(
                 photo=digest or image_digest(image),
                 model=request,
                 target=None if target is None else self.classifier(request).class_index(target),
                 fit=fit,
-                methods=None if methods is None else tuple(methods),
+                methods=None if names is None else tuple(names),
                 variant=meta,
                 options=frozen_options(options),
+            )
+        elif (target, fit, digest, methods, meta, options) != (None, "crop", None, None, None, None):
+            raise ArgumentError(
+                "a request has its own class, fit, methods, variant and options; change them there, or pass "
+                "a model's name in its place"
             )
         return self._answer(request, image, no_progress)
 
     def submit(self, request: ExplainRequest, image: Image.Image, *, title: str = "") -> Task[Explanation]:
         """The answer as a task; see :meth:`ExplainEngine.submit`."""
-        request = self._with_likely_class(request)
+        try:
+            spec, loading = self._spec(request.model), self.load(request.model)
+        except SaliencyError as error:
+            return Task.refused(request, error, title=title)
         kept = self._classifiers.peek(request.model)
-        if kept is not None and (known := self.cache.peek(_key(request, kept))) is not None:
-            return Task.finished(request, known, title=title)
-        passes = sum(METHODS[name].passes for name in request.methods or ())
+        if kept is not None:
+            request = self._with_likely_class(request, _weights_state(kept))
+            if (known := self.cache.peek(_key(request, _weights_state(kept)))) is not None:
+                return Task.finished(request, known, title=title)
+
+        def run(progress: ProgressCallback) -> Explanation:
+            _wait_for_model(loading)  # it has ended: raises what it has failed with
+            return self._answer(request, image, progress)
+
+        passes = _many_passes(request, spec.preprocess.size)
         queue = self._background if passes else self._explaining
-        return queue.submit(
-            request, lambda progress: self._answer(request, image, progress), title=title, total=passes
-        )
+        return queue.submit(request, run, title=title, total=passes, after=loading)
 
     def run(
         self,
@@ -155,8 +178,10 @@ class Engine:
         return queue.submit(key, compute, title=title, total=total, unit=unit)
 
     def _answer(self, request: ExplainRequest, image: Image.Image, progress: ProgressCallback) -> Explanation:
-        request = self._with_likely_class(request)
         classifier = self.classifier(request.model)
+        weights = _weights_state(classifier)  # those before the passes: an answer must not outlive them
+        likely_class_wanted = request.target is None
+        request = self._with_likely_class(request, weights)
 
         def compute() -> Explanation:
             return explain(
@@ -167,28 +192,30 @@ class Engine:
                 request.methods,
                 fit=request.fit,
                 meta=request.variant,
+                options={method: dict(values) for method, values in request.options},
                 progress=progress,
                 lock=self._passes,
             )
 
         def full_key(found: Explanation) -> Hashable:
-            return _key(replace(request, target=found.target), classifier)
+            return _key(replace(request, target=found.target), weights)
 
-        if any(METHODS[name].passes for name in request.methods or ()):
-            # Not shared through the cache while it runs, so that cancelling stops nobody else who waits.
-            found = self.cache.peek(_key(request, classifier)) or compute()
-            self.cache.put(full_key(found), found)
-        else:
-            found = self.cache.get(_key(request, classifier), compute, full_key)
-        if request.target is None and request.variant is None:
-            self._likely.put(_question(request), found.target)
+        found = self.cache.get(_key(request, weights), compute, full_key)
+        if likely_class_wanted and request.variant is None:
+            self._likely.put(_question(request, weights), found.target)
         return found
 
-    def _with_likely_class(self, request: ExplainRequest) -> ExplainRequest:
+    def _with_likely_class(self, request: ExplainRequest, weights: int) -> ExplainRequest:
         """The request with its class, if the most likely one is meant and known."""
         if request.target is not None:
             return request
-        return replace(request, target=self._likely.peek(_question(request)))
+        return replace(request, target=self._likely.peek(_question(request, weights)))
+
+    def _spec(self, name: str) -> ModelSpec:
+        try:
+            return self._specs[name]
+        except KeyError:
+            raise UnknownNameError(unknown("model", name, tuple(self._specs))) from None
 
     def _listing(self, spec: ModelSpec) -> ModelListing:
         loaded = self._classifiers.peek(spec.name) is not None
@@ -205,7 +232,18 @@ class Engine:
         def report(received: int, total: int | None) -> None:
             progress(received, total or spec.download_bytes or 0)
 
-        return build_classifier(spec, self.device, weights_dir=self.weights_dir, progress=report)
+        try:
+            return build_classifier(spec, self.device, weights_dir=self.weights_dir, progress=report)
+        except WeightsError as error:
+            raise WeightsError(f"{spec.title} couldn't be loaded: {error}") from error
+
+
+def _wait_for_model(loading: Task[ModelInfo]) -> ModelInfo:
+    """What a task of :meth:`Engine.load` gives; it was cancelled for itself only, not for those who wait."""
+    try:
+        return loading.value()
+    except Cancelled:
+        raise WeightsError(f"Loading {loading.title} was cancelled. Choose it again to load it.") from None
 
 
 def _info(spec: ModelSpec, classifier: Classifier) -> ModelInfo:
@@ -222,12 +260,32 @@ def _info(spec: ModelSpec, classifier: Classifier) -> ModelInfo:
     )
 
 
-def _question(request: ExplainRequest) -> tuple[str, str, str]:
-    return request.photo, request.model, request.fit
+def _many_passes(request: ExplainRequest, size: int) -> int:
+    """Passes of its many-pass methods on an input of ``size`` × ``size``; 0 if it cannot be answered."""
+    options = {method: dict(values) for method, values in request.options}
+    with contextlib.suppress(SaliencyError):  # the explanation says what is wrong
+        kinds = [(METHODS[name].kind, options.get(name)) for name in dict.fromkeys(request.methods or ())]
+        return sum(
+            kind.passes(kind.values(given), (size, size))
+            for kind, given in kinds
+            if isinstance(kind, MultiPass)
+        )
+    return 0
 
 
-def _key(request: ExplainRequest, classifier: Classifier) -> Hashable:
-    """The request, and which weights it is answered with: those changed in place are others."""
+def _question(request: ExplainRequest, weights: int) -> tuple[str, str, str, int]:
+    return request.photo, request.model, request.fit, weights
+
+
+def _key(request: ExplainRequest, weights: int) -> Hashable:
+    return request, weights
+
+
+def _weights_state(classifier: Classifier) -> int:
+    """A number that changes when weights are changed in place or replaced.
+
+    It follows PyTorch's version counters, which see every in-place operation but those on ``tensor.data``.
+    """
     tensors = chain(classifier.module.parameters(), classifier.module.buffers())
-    versions = sum(0 if tensor.is_inference() else tensor._version for tensor in tensors)
-    return request, id(classifier), versions
+    versions = ((each.data_ptr(), 0 if each.is_inference() else each._version) for each in tensors)
+    return hash((id(classifier), *versions))

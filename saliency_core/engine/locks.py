@@ -16,7 +16,8 @@ class FairLock:
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._held = False
+        # A turn is a lock of its own, which the thread before releases when it hands over.
+        self._holder: threading.Lock | None = None
         self._turns: deque[threading.Lock] = deque()
 
     @property
@@ -25,27 +26,28 @@ class FairLock:
         return len(self._turns)
 
     def __enter__(self) -> None:
-        with self._mutex:
-            if not self._held:
-                self._held = True
-                return
-            turn = threading.Lock()
-            turn.acquire()
-            self._turns.append(turn)
+        turn = threading.Lock()
+        turn.acquire()
         try:
-            turn.acquire()  # released by the thread before, which hands the lock over
+            with self._mutex:
+                if self._holder is None:
+                    self._holder = turn
+                    return
+                self._turns.append(turn)
+            turn.acquire()
         except BaseException:
             with self._mutex:
-                handed_over = turn not in self._turns
-                if not handed_over:
+                if turn is self._holder:  # handed over in the meantime
+                    self._hand_over()
+                elif turn in self._turns:
                     self._turns.remove(turn)
-            if handed_over:
-                self.__exit__()
             raise
 
     def __exit__(self, *_: object) -> None:
         with self._mutex:
-            if self._turns:
-                self._turns.popleft().release()
-            else:
-                self._held = False
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        self._holder = self._turns.popleft() if self._turns else None
+        if self._holder is not None:
+            self._holder.release()

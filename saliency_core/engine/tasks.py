@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import threading
 import time
+import traceback
 import weakref
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from enum import StrEnum
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from saliency_core.engine.failures import user_message
-from saliency_core.errors import ArgumentError, BusyError
+from saliency_core.engine.failures import UNEXPECTED, user_message
+from saliency_core.errors import ArgumentError, BusyError, SaliencyError
 from saliency_core.progress import Cancelled, ProgressCallback
 
 Result = TypeVar("Result")
@@ -67,19 +71,20 @@ class Task(Generic[Result]):
         self._last: tuple[int, float] | None = None
         self._result: Result | None = None
         self._exception: BaseException | None = None
+        self._traceback: TracebackType | None = None
         self._error: str | None = None
+        self._callbacks: list[Callable[[], None]] = []
 
     @classmethod
     def finished(cls, key: Hashable, result: Result, *, title: str = "") -> Task[Result]:
         """A task that had nothing to do: its result is known already."""
         task = cls(key, title=title)
-        task._state = TaskState.RUNNING
-        task._finish(result)
+        task._end(TaskState.DONE, result)
         return task
 
     @classmethod
-    def refused(cls, key: Hashable, error: BusyError, *, title: str = "") -> Task[Result]:
-        """A task that was not accepted."""
+    def refused(cls, key: Hashable, error: SaliencyError, *, title: str = "") -> Task[Result]:
+        """A task that was not accepted, for a reason that can be shown: it has failed already."""
         task = cls(key, title=title)
         task._fail(error)
         return task
@@ -146,12 +151,20 @@ class Task(Generic[Result]):
                 return
             never_began = self._state is TaskState.QUEUED
             self._state = TaskState.CANCELLED
-            if never_began:
-                self._ended.set()
+        if never_began:
+            self._end(TaskState.CANCELLED)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it has ended, ``timeout`` seconds at most; whether it has."""
         return self._ended.wait(timeout)
+
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        """Call back once when it ends, in the thread that ends it; now if it has ended."""
+        with self._lock:
+            if not self.ended:
+                self._callbacks.append(callback)
+                return
+        callback()
 
     def value(self) -> Result:
         """Wait for the result and return it.
@@ -162,7 +175,8 @@ class Task(Generic[Result]):
         """
         self.wait()
         if self._exception is not None:
-            raise self._exception
+            # A traceback that grew with every call would keep the frames of all callers.
+            raise self._exception.with_traceback(self._traceback)
         if self._state is not TaskState.DONE:
             raise Cancelled
         return self._result  # type: ignore[return-value]
@@ -170,7 +184,7 @@ class Task(Generic[Result]):
     def _begin(self) -> bool:
         """Whether it is still wanted, now that its turn has come."""
         with self._lock:
-            if self.ended:
+            if self._state is not TaskState.QUEUED:
                 return False
             self._state = TaskState.RUNNING
             self._begun = self._clock()
@@ -186,23 +200,51 @@ class Task(Generic[Result]):
                 self._last = (done, self._clock())
                 self._first = self._first or self._last
 
-    def _finish(self, result: Result) -> None:
+    def _end(
+        self,
+        state: TaskState,
+        result: Result | None = None,
+        exception: BaseException | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Nothing more happens; a task that was cancelled keeps neither result nor error."""
         with self._lock:
             if self._state is not TaskState.CANCELLED:
-                self._state, self._result = TaskState.DONE, result
+                self._state, self._result, self._error = state, result, error
+                if exception is not None:
+                    self._exception, self._traceback = exception, exception.__traceback__
             self._ended.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
 
-    def _fail(self, error: BaseException) -> None:
-        with self._lock:
+    def _fail(self, exception: BaseException) -> None:
+        error = UNEXPECTED
+        # Logging is outside the lock, and a task must end even if it cannot be logged.
+        with contextlib.suppress(Exception):
             if self._state is not TaskState.CANCELLED:
-                self._state, self._exception = TaskState.FAILED, error
-                self._error = user_message(error, self.title or f"the task {self.key!r}")
-            self._ended.set()
+                error = user_message(exception, self.title or f"The task {self.key!r}")
+        self._end(TaskState.FAILED, exception=exception, error=error)
 
-    def _stop(self) -> None:
-        with self._lock:
-            self._state = TaskState.CANCELLED
-            self._ended.set()
+    def _forget_frames(self) -> None:
+        """Let go of the local variables (photos, tensors) that the traceback of an error would keep."""
+        error = self._exception
+        while error is not None:
+            traceback.clear_frames(error.__traceback__)
+            error = error.__cause__ or error.__context__
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """A task that waits for its turn, and for another task to end first."""
+
+    task: Task[Any]
+    run: Callable[[ProgressCallback], Any]
+    after: Task[Any] | None
+
+    @property
+    def ready(self) -> bool:
+        return self.after is None or self.after.ended
 
 
 class TaskQueue:
@@ -218,7 +260,7 @@ class TaskQueue:
         clock: seconds, for the time left.
 
     Raises:
-        ArgumentError: a number below 1.
+        ArgumentError: ``workers`` or ``max_waiting`` below 1, or ``max_ended`` below 0.
 
     >>> tasks = TaskQueue()
     >>> task = tasks.submit("sum", lambda progress: sum(range(3)))
@@ -233,15 +275,18 @@ class TaskQueue:
         max_ended: int = 64,
         clock: Clock = time.monotonic,
     ) -> None:
-        if min(workers, max_waiting, max_ended) < 1:
-            raise ArgumentError("workers, max_waiting and max_ended must be 1 or more")
+        if min(workers, max_waiting) < 1 or max_ended < 0:
+            raise ArgumentError(
+                f"workers is {workers}, max_waiting {max_waiting} and max_ended {max_ended}; expected 1 or "
+                "more for the first two and 0 or more for the last"
+            )
         self.workers = workers
         self.max_waiting = max_waiting
         self.max_ended = max_ended
         self._clock = clock
         self._lock = threading.Lock()
         self._tasks: OrderedDict[Hashable, Task[Any]] = OrderedDict()
-        self._waiting: deque[tuple[Task[Any], Callable[[ProgressCallback], Any]]] = deque()
+        self._waiting: list[_Entry] = []
         self._threads: set[threading.Thread] = set()
         self._running: set[Task[Any]] = set()
         self._closed = False
@@ -260,12 +305,16 @@ class TaskQueue:
         title: str = "",
         total: int = 0,
         unit: str = "passes",
+        after: Task[Any] | None = None,
     ) -> Task[Result]:
         """The task of the key that is queued or running, or a new one; never blocks.
 
         A key whose task has ended or was cancelled gets a new task. ``run`` gets a ``progress`` to call with
         (done, total) after every unit of work; ``progress`` raises ``Cancelled`` once the task is cancelled,
         and ``run`` must let that pass. What else ``run`` raises becomes the task's ``error``.
+
+        ``after`` is a task of any queue that has to end first, however it ends; no thread waits for it.
+        ``run`` itself must not wait for another task of this queue, which might wait for its thread.
         """
         with self._lock:
             task = self._tasks.get(key)
@@ -273,29 +322,40 @@ class TaskQueue:
                 return task
             if self._closed:
                 return Task.refused(key, BusyError(CLOSED), title=title)
-            self._waiting = deque(entry for entry in self._waiting if not entry[0].ended)
-            if len(self._running) + len(self._waiting) >= self.workers + self.max_waiting:
+            self._waiting = [entry for entry in self._waiting if not entry.task.ended]
+            under_way = sum(not each.ended for each in self._running)
+            if under_way + len(self._waiting) >= self.workers + self.max_waiting:
                 return Task.refused(key, BusyError(BUSY), title=title)
             if len(self._threads) < self.workers and not self._start_thread():
                 return Task.refused(key, BusyError(BUSY), title=title)
             task = Task(key, title=title, total=total, unit=unit, clock=self._clock)
             self._tasks[key] = task
             self._tasks.move_to_end(key)
-            self._waiting.append((task, run))
+            self._waiting.append(_Entry(task, run, after))
             ended = [key for key, each in self._tasks.items() if each.ended]
             for old in ended[: max(len(ended) - self.max_ended, 0)]:
                 del self._tasks[old]
-            return task
+        if after is not None:
+            after.when_ended(self._wake)
+        return task
 
     def close(self, timeout: float | None = None) -> None:
         """Cancel all tasks, accept no more, and wait for the threads, ``timeout`` seconds each at most."""
         with self._lock:
             self._closed = True
-            for task in (*self._running, *(task for task, _ in self._waiting)):
-                task.cancel()
-            threads = tuple(self._threads)
+            tasks = (*self._running, *(entry.task for entry in self._waiting))
+            self._waiting.clear()
+            threads = self._threads - {threading.current_thread()}
+        for task in tasks:
+            task.cancel()
         for thread in threads:
             thread.join(timeout)
+
+    def _wake(self) -> None:
+        """Have a thread look at what waits: something that was waited for has ended."""
+        with self._lock:
+            if any(entry.ready for entry in self._waiting) and len(self._threads) < self.workers:
+                self._start_thread()
 
     def _start_thread(self) -> bool:
         """Start one more thread; False if the system has none left and no other thread is running."""
@@ -310,33 +370,37 @@ class TaskQueue:
         return True
 
     def _work(self) -> None:
-        """What a thread does: one task after the other until none waits."""
-        while True:
-            with self._lock:
-                while self._waiting and not self._waiting[0][0]._begin():
-                    self._waiting.popleft()
-                if not self._waiting:
-                    self._threads.discard(threading.current_thread())
-                    return
-                task, run = self._waiting.popleft()
-                self._running.add(task)
+        """What a thread does: one task after the other until none is ready."""
+        while (entry := self._next()) is not None:
             try:
-                _compute(task, run)
+                _compute(entry.task, entry.run)
             finally:
                 with self._lock:
-                    self._running.discard(task)
-            del task, run  # what they hold is not needed while the thread waits for the next
+                    self._running.discard(entry.task)
+            entry.task._forget_frames()
+
+    def _next(self) -> _Entry | None:
+        """The first entry whose turn has come; None ends the thread."""
+        with self._lock:
+            for entry in tuple(self._waiting):
+                if entry.ready:
+                    self._waiting.remove(entry)
+                    if entry.task._begin():
+                        self._running.add(entry.task)
+                        return entry
+            self._threads.discard(threading.current_thread())
+            return None
 
 
 def _compute(task: Task[Result], run: Callable[[ProgressCallback], Result]) -> None:
     try:
         result = run(task._report)
     except Cancelled:
-        task._stop()
+        task._end(TaskState.CANCELLED)
     except BaseException as error:  # whatever it is, those who wait must learn that it ended
         task._fail(error)
     else:
-        task._finish(result)
+        task._end(TaskState.DONE, result)
 
 
 _QUEUES: weakref.WeakSet[TaskQueue] = weakref.WeakSet()

@@ -10,16 +10,7 @@ from latex2mathml.converter import convert
 
 from saliency_core.methods import registry
 from saliency_core.methods.framework import AGGREGATES, EXTRACTS
-from saliency_core.methods.registry import METHODS, Method, cell_method
-
-_DOMAINS = {"convolution": "convolution layers only", "input": "at the input only"}
-_SIZES = {
-    "bias": "C numbers",
-    "scaling": "C numbers",
-    "conv1x1": "C\u00a0×\u00a0C numbers",
-    "conv3x3": "C\u00a0×\u00a09C numbers",
-    "conv3x3_depthwise": "C\u00a0×\u00a09 numbers",
-}
+from saliency_core.methods.registry import METHODS, Method, SharedPass, cell_method
 
 
 @functools.cache
@@ -40,20 +31,20 @@ def table() -> Mapping[str, Any]:
     return {
         "extracts": [
             {
-                "name": name,
-                "title": registry.EXTRACT_TITLES[name],
-                "formula": mathml(registry.EXTRACT_FORMULAS[name]),
-                "size": _SIZES[name],
+                "name": each.name,
+                "title": each.title,
+                "formula": mathml(each.formula),
+                "size": each.size,
             }
-            for name in EXTRACTS
+            for each in EXTRACTS.values()
         ],
         "aggregates": [
             {
-                "name": name,
-                "title": _sentence_case(registry.AGGREGATE_TITLES[name]),
-                "formula": mathml(registry.AGGREGATE_FORMULAS[name]),
+                "name": each.name,
+                "title": _sentence_case(each.title),
+                "formula": mathml(each.formula),
             }
-            for name in AGGREGATES
+            for each in AGGREGATES.values()
         ],
         "cells": [[cell_method(row, column).name for column in AGGREGATES] for row in EXTRACTS],
     }
@@ -65,10 +56,6 @@ def is_plain_cell(method: Method) -> bool:
 
 
 def _method(method: Method) -> Mapping[str, Any]:
-    cell = method.cell and (
-        registry.EXTRACT_TITLES[method.cell[0]],
-        registry.AGGREGATE_TITLES[method.cell[1]],
-    )
     return {
         "name": method.name,
         "title": method.title,
@@ -78,12 +65,12 @@ def _method(method: Method) -> Mapping[str, Any]:
         "formula": mathml(method.formula),
         "reference": method.reference,
         "url": method.url,
-        # A picker mentions only extra costs.
-        "cost": None if method.cost == "single" else method.cost_text,
+        # In a picker only what costs extra is worth a word.
+        "cost": None if isinstance(method.kind, SharedPass) else method.cost_text,
         "costText": method.cost_text,
         "needs": method.needs,
-        "domain": "ReLU networks only" if method.rule else _DOMAINS.get(method.where),
-        "cell": " × ".join(cell) if cell else "",
+        "domain": method.domain_text or None,
+        "cell": method.cell_text,
         "plainCell": is_plain_cell(method),
     }
 
