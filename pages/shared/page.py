@@ -21,6 +21,8 @@ def show(body: Body) -> None:
     current = session()
     if current.full_run:
         current.tasks.enter_page()
+    elif current.tasks.frame_changed:
+        st.rerun(scope="app")
     else:
         current.tasks.begin(page=True)
     # Always there, so that a sentence that comes and goes leaves what is below it where it is.

@@ -6,7 +6,7 @@ from functools import partial
 from pages.shared import photos
 from pages.shared.address import Choice
 from pages.shared.engine import shared_engine
-from pages.shared.photos import Photo
+from pages.shared.photos import Photo, PhotoFile
 from pages.shared.session import Scene, Session
 from saliency_core.engine.request import ExplainRequest
 
@@ -27,19 +27,15 @@ def request_of(choice: Choice, digest: str, *, steps: bool = True) -> ExplainReq
 
 def take_uploads(session: Session) -> None:
     """Take the files into the strip that have been decoded by now, and say what is wrong with the others."""
-    waiting: list[tuple[str, bytes]] = []
-    for name, data in session.arriving:
-        if len(waiting) >= MAX_DECODING:
-            waiting.append((name, data))
-            continue
-        digest = photos.digest_of(data)
-        photo = _decoded(session, name, digest, data)
+    waiting: list[PhotoFile] = []
+    for file in session.arriving:
+        photo = _decoded(session, file) if len(waiting) < MAX_DECODING else None
         if photo is not None:
-            session.add_upload(replace(photo.file, name=name))
-        elif (error := session.tasks.error(("decode", digest))) is not None:
-            session.notices.append(f"{name}: {error}")
+            session.add_upload(replace(photo.file, name=file.name))
+        elif (error := session.tasks.error(("decode", file.digest))) is not None:
+            session.notices.append(f"{file.name}: {error}")
         else:
-            waiting.append((name, data))
+            waiting.append(file)
     session.arriving = waiting
 
 
@@ -80,25 +76,25 @@ def _photo(session: Session) -> Photo | None:
     file = session.photo_file()
     if file is None:
         return photos.sample(session.choice.photo)
-    photo = _decoded(session, file.name, file.digest, file.data)
+    photo = _decoded(session, file)
     if photo is None:
         _fail(session, ("decode", file.digest))
         return None
     return replace(photo, file=file, shown=replace(photo.shown, name=file.name))
 
 
-def _decoded(session: Session, name: str, digest: str, data: bytes) -> Photo | None:
+def _decoded(session: Session, file: PhotoFile) -> Photo | None:
     """The photo in a file, from the store or decoded in a task; None while it is not there."""
     store = photos.photo_store()
-    known = store.peek(digest)
+    known = store.peek(file.digest)
     if known is not None:
         return known
 
     def decode(_: object) -> Photo:
-        photo = photos.decode(name, data)
-        store.put(digest, photo)
+        photo = photos.decode(file.name, file.data)
+        store.put(file.digest, photo)
         return photo
 
-    key, title = ("decode", digest), f"Reading {name}"
+    key, title = ("decode", file.digest), f"Reading {file.name}"
     start = partial(shared_engine().run, key, decode, title=title, total=0, short=True)
     return session.tasks.result(key, start, title=title, inline=True)

@@ -47,12 +47,15 @@ def keep_freed_blocks() -> None:
 
 
 def preload() -> None:
-    """Import all that a run needs, in one thread: runs of two first visitors at once must not race for it."""
+    """Import and read all that a run needs, in one thread: two first visitors must not race for it."""
     for file in sorted(PAGES_FOLDER.rglob("*.py")):
         scripts = ("page.py", "main.py") if file.parent != PAGES_FOLDER else (file.name,)
         if file.name not in scripts:
             parts = file.relative_to(ROOT).with_suffix("").parts
             importlib.import_module(".".join(parts).removesuffix(".__init__"))
+    photos = importlib.import_module("pages.shared.photos")
+    for name in photos.sample_files():
+        photos.sample(name)
 
 
 def warm_up() -> None:

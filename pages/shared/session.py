@@ -101,8 +101,8 @@ class Session:
         self.scene: Scene | None = None
         self.failure: str | None = None
         self.failed_task: Hashable = None
-        self.arriving: list[tuple[str, bytes]] = []
-        """Names and bytes of files from the uploader that are not decoded yet."""
+        self.arriving: list[PhotoFile] = []
+        """Files from the uploader that are not decoded yet, without thumbnails."""
         self.notices: list[str] = []
         self.remarks: list[str] = []
         self.full_run = False

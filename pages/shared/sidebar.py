@@ -11,6 +11,7 @@ import saliency_core as sc
 from pages.shared import components, formats, photos, theme
 from pages.shared.address import LEARN, UNLEARN
 from pages.shared.engine import class_labels, shared_engine
+from pages.shared.photos import PhotoFile
 from pages.shared.session import STEPS, Scene, Session
 from saliency_core.backprop.variants import LEARNING_RATE
 from saliency_core.engine.request import ModelListing
@@ -102,7 +103,8 @@ def _photo(session: Session) -> None:
 def _take_files(session: Session, key: str) -> None:
     """Note the files of the uploader; they come into the strip once they are decoded."""
     session.notices.clear()
-    session.arriving += [(file.name, file.getvalue()) for file in st.session_state.get(key) or []]
+    sent = [(file.name, file.getvalue()) for file in st.session_state.get(key) or []]
+    session.arriving += [PhotoFile(name, photos.digest_of(data), data, thumb="") for name, data in sent]
     session.uploads.round += 1
 
 

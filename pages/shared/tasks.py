@@ -96,6 +96,8 @@ class Tasks:
         self._patience = patience
         self._deadline = 0.0
         self._page = False
+        self.frame_changed = False
+        """Whether something outside the page's part has to be drawn again."""
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(tuple(self._entries.values()))
@@ -109,6 +111,7 @@ class Tasks:
     def begin(self, *, page: bool = False) -> None:
         """A run of the whole script begins, or only of its page (`page`)."""
         self._page = page
+        self.frame_changed = False
         self._deadline = time.monotonic() + self._patience
         for entry in self:
             if entry.page or not page:
@@ -202,6 +205,7 @@ class Tasks:
             return
         del self._entries[entry.key]
         entry.task.cancel()
+        self.frame_changed |= not entry.page
         if entry.on_drop is not None:
             entry.on_drop()
 
@@ -254,10 +258,16 @@ def _follow(tasks: Tasks, running: tuple[Entry, ...]) -> None:
 
 def _failure(tasks: Tasks, entry: Entry) -> None:
     with st.container(key=f"failed-{entry.number}"):
-        theme.note([f"{entry.title}: {entry.task.error}", *filter(None, [entry.remark])], error=True)
+        theme.note([_reason(entry), *filter(None, [entry.remark])], error=True)
         with st.container(horizontal=True):
             st.button("Try again", key=f"retry-{entry.number}", on_click=entry.again)
             st.button("Dismiss", key=f"dismiss-{entry.number}", on_click=tasks.drop, args=(entry,))
+
+
+def _reason(entry: Entry) -> str:
+    """Why a task failed, with its title unless the sentence begins with it."""
+    error = entry.task.error or ""
+    return error if error.startswith(entry.title) else f"{entry.title}: {error}"
 
 
 def progress_text(task: Task[Any]) -> str:
