@@ -13,9 +13,9 @@ PRODUCT = "NormGrad Studio"
 class PageEntry:
     """One page: `slug` is its address and the name of its file or folder, `lead` says what to do there.
 
-    `tab` is its name in the navigation where the `title` is too long for that. `steps` says whether its maps
-    can be computed after a meta step, `own_steps` whether the page takes the steps itself: its scene is then
-    without one. `methods` are the two methods that the page starts with, where it has
+    `tab` is its name in the navigation where the `title` is too long for that, `phone_tab` its name in a narrow
+    window. `steps` says whether its maps can be computed after a meta step, `own_steps` whether the page takes
+    the steps itself: its scene is then without one. `methods` are the two methods that the page starts with, where it has
     its own; otherwise it shows the methods of the other pages.
     """
 
@@ -24,6 +24,7 @@ class PageEntry:
     icon: str
     lead: str
     tab: str = ""
+    phone_tab: str = ""
     steps: bool = True
     own_steps: bool = False
     methods: tuple[str, str] | None = None
@@ -60,6 +61,7 @@ PAGES = (
         title="Why Grad-CAM fails",
         icon=":material/trending_down:",
         lead="Averaging the gradient throws most of it away before the last layer: see it on your photo.",
+        phone_tab="Why it fails",
         steps=False,
         methods=("grad_cam", "linear_approx"),
     ),

@@ -1,14 +1,14 @@
 """Pieces of HTML with the product's look. Every text that comes from outside is escaped here."""
 
 import html
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.navigation.page import Page
 
-from pages.shared.registry import ASSETS, PRODUCT
+from pages.shared.registry import ASSETS, PRODUCT, PageEntry
 
 EXPLAINING = "Explaining the photo"
 _DRAWN = "page drawn"
@@ -27,11 +27,11 @@ def apply() -> None:
     st.logo(_read("icon.svg"), size="large")
 
 
-def phone_navigation(pages: Iterable[Page]) -> None:
+def phone_navigation(pages: Mapping[Page, PageEntry]) -> None:
     """The pages as a row of links: a narrow window has no room for the tabs in the header."""
     with st.container(key="phone-navigation", horizontal=True):
-        for page in pages:
-            st.page_link(page)
+        for page, entry in pages.items():
+            st.page_link(page, label=entry.phone_tab or page.title)
 
 
 def page_title(title: str) -> str:
