@@ -13,10 +13,10 @@ PRODUCT = "NormGrad Studio"
 class PageEntry:
     """One page: `slug` is its address and the name of its file or folder, `lead` says what to do there.
 
-    `tab` is its name in the navigation where the `title` is too long for that, `phone_tab` its name in a narrow
-    window. `steps` says whether its maps can be computed after a meta step, `own_steps` whether the page takes
-    the steps itself: its scene is then without one. `methods` are the two methods that the page starts with, where it has
-    its own; otherwise it shows the methods of the other pages.
+    `tab` is its name in the navigation where the `title` is too long for that, `phone_tab` its name in a
+    narrow window. `steps` says whether its maps can be computed after a meta step, `own_steps` whether the
+    page takes the steps itself: its scene is then without one. `methods` are the two methods that the page
+    starts with, where it has its own; otherwise it shows the methods of the other pages.
     """
 
     slug: str
