@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.serving import CHROMIUM_FLAGS, find_chromium, running_app
+from tools.serving import CHROMIUM_FLAGS, find_chromium, running_app
 
 PATIENCE_MS = 60_000
 
