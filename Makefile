@@ -19,7 +19,7 @@ run: setup
 	$(PYTHON_IN_VENV) -m streamlit run app.py --server.port $(PORT) --server.address $(HOST)
 
 test: lint browser
-	OMP_NUM_THREADS=$(THREADS) $(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=$(THREADS) $(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup-dev
 	$(PYTHON_IN_VENV) -m ruff format --check .
