@@ -15,26 +15,30 @@ from saliency_core.backprop.variants import MetaStep
 from saliency_core.combine import combine, layer_weights
 from saliency_core.engine.local import Engine, Loading
 from saliency_core.errors import (
+    ArgumentError,
+    ArgumentTypeError,
     LayerError,
     NonFiniteError,
+    SaliencyError,
     TargetError,
     UnavailableError,
     UnknownNameError,
     WeightsError,
 )
-from saliency_core.explain import Explanation, explain, explain_classes
+from saliency_core.explain import Explanation, explain, explain_classes, explain_many
 from saliency_core.inputs.images import ImageError, open_image
 from saliency_core.inputs.preprocess import FITS, Fit, Preprocess
 from saliency_core.methods.framework import framework
-from saliency_core.methods.registry import METHODS, Method, cell_method, unavailable
+from saliency_core.methods.method import Domain, ExtraBackward, Method, MultiPass, Option, SharedPass
+from saliency_core.methods.registry import METHODS, cell_method, unavailable
 from saliency_core.metrics.class_sensitivity import (
     class_sensitivity,
     class_sensitivity_over,
     class_sensitivity_table,
     compare_classes,
     mean_sensitivity,
-    rank_correlation,
 )
+from saliency_core.metrics.ranks import rank_correlation
 from saliency_core.models.catalogue import DEFAULT_MODEL, MODELS, ModelSpec, load_classifier
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
@@ -45,10 +49,14 @@ __all__ = [
     "FITS",
     "METHODS",
     "MODELS",
+    "ArgumentError",
+    "ArgumentTypeError",
     "Capture",
     "Classifier",
+    "Domain",
     "Engine",
     "Explanation",
+    "ExtraBackward",
     "Fit",
     "ImageError",
     "Layer",
@@ -58,8 +66,12 @@ __all__ = [
     "MetaStep",
     "Method",
     "ModelSpec",
+    "MultiPass",
     "NonFiniteError",
+    "Option",
     "Preprocess",
+    "SaliencyError",
+    "SharedPass",
     "TargetError",
     "UnavailableError",
     "UnknownNameError",
@@ -74,6 +86,7 @@ __all__ = [
     "compare_classes",
     "explain",
     "explain_classes",
+    "explain_many",
     "framework",
     "layer_weights",
     "load_classifier",

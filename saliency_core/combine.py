@@ -1,4 +1,4 @@
-"""Maps of several layers as one: resize, normalise, weighted product or sum."""
+"""Mixing the maps of several layers into one: resize, normalise, weighted product or sum."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from saliency_core.errors import ArgumentError, UnknownNameError
 from saliency_core.registry import unknown
 
 FloatMap = NDArray[np.float32]
 HOW = ("product", "sum")
 PRESETS = ("uniform", "linear")
-FLAT = 1e-4
-"""A map whose spread is below this fraction of its largest absolute value is constant: where a thousand
+CONSTANT_TOLERANCE = 1e-4
+"""A map is constant if its range is at most this fraction of its largest absolute value: where a thousand
 channels cancel, float32 leaves a pattern of a few 1e-5 on a sum that is the same everywhere."""
 
 
@@ -28,9 +29,9 @@ def resize(values: FloatMap, size: tuple[int, int]) -> FloatMap:
 
 
 def is_constant(values: FloatMap) -> bool:
-    """Whether a map says the same everywhere, up to the rounding of float32."""
+    """Whether a map (h, w) has the same value everywhere, up to the rounding of float32."""
     low, high = float(values.min()), float(values.max())
-    return high - low <= FLAT * max(abs(low), abs(high))
+    return high - low <= CONSTANT_TOLERANCE * max(abs(low), abs(high))
 
 
 def normalise(values: FloatMap) -> FloatMap:
@@ -56,8 +57,8 @@ def combine(
     - ``product``: :math:`\prod_l m_l^{\gamma_l}`, the weighted geometric mean (:math:`0^0 = 1`).
     - ``sum``: :math:`\sum_l \gamma_l m_l`.
 
-    A constant map says nothing of places: it is left out together with its weight. If nothing is left,
-    the result is zero everywhere.
+    A constant map has no information about locations: it is left out together with its weight. If no map is
+    left, the result is zero everywhere.
 
     Args:
         maps: raw maps (h, w), each of its own size.
@@ -69,17 +70,19 @@ def combine(
         float32 (height, width), values in [0, 1].
 
     Raises:
-        ValueError: no maps, maps that are not finite (h, w) arrays, or weights that do not fit.
+        UnknownNameError: ``how`` is neither.
+        ArgumentError: no maps, maps that are not finite (h, w) arrays, or weights that do not fit.
 
+    >>> import numpy as np
     >>> combine([np.eye(2), np.ones((2, 2))], [1, 2], "sum", size=(2, 2))
     array([[1., 0.],
            [0., 1.]], dtype=float32)
     """
     if how not in HOW:
-        raise ValueError(unknown("how", how, HOW))
+        raise UnknownNameError(unknown("how", how, HOW))
     planes = [_checked(values, index) for index, values in enumerate(maps)]
     if not planes:
-        raise ValueError("no maps were given; expected at least one")
+        raise ArgumentError("no maps were given; expected at least one")
     gamma = _weights(weights, len(planes))
     mixed = np.zeros(size, np.float64)
     used = [
@@ -106,38 +109,39 @@ def layer_weights(layers: Sequence[str], preset: str | Mapping[str, float] = "un
             layer to weight, such as one of a model's ``presets``; layers it does not name get 0.
 
     Raises:
-        ValueError: no layers, an unknown preset, or a mapping that names none of the layers.
+        UnknownNameError: an unknown preset.
+        ArgumentError: no layers, or a mapping that names none of the layers.
 
     >>> layer_weights(["layer1", "layer2", "layer3"], "linear")
     (0.16666666666666666, 0.3333333333333333, 0.5)
     """
     if not layers:
-        raise ValueError("no layers were given; expected at least one name")
+        raise ArgumentError("no layers were given; expected at least one name")
     if isinstance(preset, Mapping):
         raw = [float(preset.get(layer, 0.0)) for layer in layers]
         if not any(raw):
-            raise ValueError(f"the preset is for {', '.join(preset)}; the layers are {', '.join(layers)}")
+            raise ArgumentError(f"the preset is for {', '.join(preset)}; the layers are {', '.join(layers)}")
     elif preset in PRESETS:
         raw = [1.0 if preset == "uniform" else index + 1.0 for index in range(len(layers))]
     else:
-        raise ValueError(unknown("preset", preset, PRESETS))
+        raise UnknownNameError(unknown("preset", preset, PRESETS))
     return tuple(_weights(raw, len(layers)).tolist())
 
 
 def _checked(values: FloatMap, index: int) -> FloatMap:
     plane = np.asarray(values, dtype=np.float32)
     if plane.ndim != 2 or 0 in plane.shape:
-        raise ValueError(f"map {index} has shape {plane.shape}; expected (height, width)")
+        raise ArgumentError(f"map {index} has shape {plane.shape}; expected (height, width)")
     if not np.isfinite(plane).all():
-        raise ValueError(f"map {index} contains NaN or infinity; expected finite values")
+        raise ArgumentError(f"map {index} contains NaN or infinity; expected finite values")
     return plane
 
 
 def _weights(weights: Sequence[float] | None, count: int) -> NDArray[np.float64]:
     raw = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
     if raw.shape != (count,):
-        raise ValueError(f"{raw.size} weights were given for {count} maps; expected one each")
+        raise ArgumentError(f"{raw.size} weights were given for {count} maps; expected one each")
     if not np.isfinite(raw).all() or (raw < 0).any() or not raw.any():
-        raise ValueError(f"weights are {raw.tolist()}; expected finite numbers >= 0, at least one above 0")
+        raise ArgumentError(f"weights are {raw.tolist()}; expected finite numbers >= 0, at least one above 0")
     gamma: NDArray[np.float64] = raw / raw.sum()
     return gamma

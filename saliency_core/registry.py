@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
-from saliency_core.errors import UnknownNameError
+from saliency_core.errors import ArgumentError, UnknownNameError
 
 Entry = TypeVar("Entry")
 
@@ -28,9 +28,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         self._entries: dict[str, Entry] = {}
 
     def add(self, name: str, entry: Entry) -> Entry:
-        """Add one entry and return it; raises ``ValueError`` when the name is taken."""
+        """Add one entry and return it; raises ``ArgumentError`` when the name is taken."""
         if name in self._entries:
-            raise ValueError(f"{self.kind} {name!r} is registered already; choose another name")
+            raise ArgumentError(f"{self.kind} {name!r} is registered already; choose another name")
         self._entries[name] = entry
         return entry
 

@@ -27,7 +27,7 @@ PAGES = ("compare", "mix")
 NAMED = [
     name
     for name, method in sc.METHODS.items()
-    if method.where == "any" and method.family != "Framework cells"
+    if method.domain is sc.Domain.LAYERS and method.family != "Framework cells"
 ]
 
 

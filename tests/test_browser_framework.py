@@ -194,7 +194,11 @@ def test_the_second_tab_has_every_named_method_at_every_layer_and_opens_them(
     expect(page.get_by_test_id("catalogue")).to_be_visible()
     expect(page.get_by_test_id("framework-table")).to_be_hidden()
     for name, method in sc.METHODS.items():
-        if method.cost == "single" and method.where == "any" and method.family != "Framework cells":
+        if (
+            isinstance(method.kind, sc.SharedPass)
+            and method.domain is sc.Domain.LAYERS
+            and method.family != "Framework cells"
+        ):
             for layer in classifier.default_layers:
                 expect(page.get_by_test_id(f"thumb-{name}-{layer}")).to_have_count(1)
     page.get_by_test_id("thumb-layer_cam-blocks.2").click()
@@ -245,7 +249,7 @@ def test_pickers_are_grouped_and_what_is_unavailable_is_disabled_with_the_reason
         option = picker.locator(f"option[value={name}]")
         reason = sc.unavailable(classifier, name)
         if reason is None:
-            remark = "" if method.cost == "single" else f" — {method.cost_text}"
+            remark = "" if isinstance(method.kind, sc.SharedPass) else f" — {method.cost_text}"
             expect(option).to_have_text(f"{method.title}{remark}")
             expect(option).to_be_enabled()
         else:

@@ -89,7 +89,7 @@ def test_methods_of_several_kinds_can_be_asked_for_together_and_joined() -> None
     assert joined.layers_of("normgrad") == one.layers
     np.testing.assert_array_equal(joined.map("occlusion", "input"), other.map("occlusion", "input"))
     assert joined.nbytes > one.nbytes
-    with pytest.raises(ValueError, match="different photos, classes or layers"):
+    with pytest.raises(ValueError, match="different photos, classes, layers or meta steps"):
         one.joined(sc.explain(clf, x, 2))
     with pytest.raises(ValueError, match="unknown layer 'act'; .*choices: input"):
         joined.map("occlusion", "act")

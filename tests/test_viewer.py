@@ -111,7 +111,7 @@ def test_every_method_travels_with_what_one_needs_to_judge_it(
         assert entry["formula"].startswith("<math")
         assert "\\" not in entry["formula"], "all of the LaTeX is understood"
         assert entry["family"] == method.family
-        assert (entry["cost"] is None) == (method.cost == "single")
+        assert (entry["cost"] is None) == (isinstance(method.kind, sc.SharedPass))
         assert entry["costText"] == method.cost_text
         assert entry["url"] == method.url
     assert meta["unavailable"] == {"guided_backprop": reason}

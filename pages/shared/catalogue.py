@@ -10,15 +10,6 @@ import saliency_core as sc
 from saliency_core.methods import registry
 from saliency_core.methods.framework import AGGREGATES, EXTRACTS
 
-_DOMAINS = {"convolution": "convolution layers only", "input": "at the input only"}
-_SIZES = {
-    "bias": "C numbers",
-    "scaling": "C numbers",
-    "conv1x1": "C\u00a0×\u00a0C numbers",
-    "conv3x3": "C\u00a0×\u00a09C numbers",
-    "conv3x3_depthwise": "C\u00a0×\u00a09 numbers",
-}
-
 
 @functools.cache
 def mathml(latex: str) -> str:
@@ -38,20 +29,20 @@ def table() -> Mapping[str, Any]:
     return {
         "extracts": [
             {
-                "name": name,
-                "title": registry.EXTRACT_TITLES[name],
-                "formula": mathml(registry.EXTRACT_FORMULAS[name]),
-                "size": _SIZES[name],
+                "name": each.name,
+                "title": each.title,
+                "formula": mathml(each.formula),
+                "size": each.size,
             }
-            for name in EXTRACTS
+            for each in EXTRACTS.values()
         ],
         "aggregates": [
             {
-                "name": name,
-                "title": _sentence_case(registry.AGGREGATE_TITLES[name]),
-                "formula": mathml(registry.AGGREGATE_FORMULAS[name]),
+                "name": each.name,
+                "title": _sentence_case(each.title),
+                "formula": mathml(each.formula),
             }
-            for name in AGGREGATES
+            for each in AGGREGATES.values()
         ],
         "cells": [[sc.cell_method(row, column).name for column in AGGREGATES] for row in EXTRACTS],
     }
@@ -63,10 +54,6 @@ def is_plain_cell(method: sc.Method) -> bool:
 
 
 def _method(method: sc.Method) -> Mapping[str, Any]:
-    cell = method.cell and (
-        registry.EXTRACT_TITLES[method.cell[0]],
-        registry.AGGREGATE_TITLES[method.cell[1]],
-    )
     return {
         "name": method.name,
         "title": method.title,
@@ -77,11 +64,11 @@ def _method(method: sc.Method) -> Mapping[str, Any]:
         "reference": method.reference,
         "url": method.url,
         # In a picker only what costs extra is worth a word.
-        "cost": None if method.cost == "single" else method.cost_text,
+        "cost": None if isinstance(method.kind, sc.SharedPass) else method.cost_text,
         "costText": method.cost_text,
         "needs": method.needs,
-        "domain": "ReLU networks only" if method.rule else _DOMAINS.get(method.where),
-        "cell": " × ".join(cell) if cell else "",
+        "domain": method.domain_text or None,
+        "cell": method.cell_text,
         "plainCell": is_plain_cell(method),
     }
 

@@ -114,7 +114,7 @@ class Errand:
     @property
     def slow(self) -> bool:
         """Whether it takes long enough for a card of its own."""
-        return self.method.cost == "passes"
+        return self.method.passes > 0
 
     @property
     def running(self) -> bool:

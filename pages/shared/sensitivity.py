@@ -34,7 +34,9 @@ AT_THE_INPUT = "Its map is of the input alone, and this page compares maps of la
 NAMED = tuple(
     name
     for name, method in sc.METHODS.items()
-    if method.cost == "single" and method.where == "any" and not is_plain_cell(method)
+    if isinstance(method.kind, sc.SharedPass)
+    and method.domain is sc.Domain.LAYERS
+    and not is_plain_cell(method)
 )
 MODIFIED = tuple(name for name, method in sc.METHODS.items() if method.rule)
 CELLS = tuple(name for name, method in sc.METHODS.items() if is_plain_cell(method))
@@ -104,7 +106,7 @@ class Pair:
 
         def compute() -> tuple[Figure, ...]:
             both = self.explained(meta, method)
-            table = sc.compare_classes(*(replace(each, methods=(method,)) for each in both))
+            table = sc.compare_classes(*(each.only(method) for each in both))
             cells = (table.cells[method, layer] for layer in table.layers)
             return tuple(Figure(cell.correlation, cell.undefined or "") for cell in cells)
 
@@ -138,7 +140,7 @@ def show() -> None:
 @cache
 def _unavailable(model: str) -> Mapping[str, str]:
     """Why there is no such map of layers, for every method of which that is so."""
-    inputs = {name: AT_THE_INPUT for name, method in sc.METHODS.items() if method.where == "input"}
+    inputs = {name: AT_THE_INPUT for name, method in sc.METHODS.items() if method.domain is sc.Domain.INPUT}
     return MappingProxyType({**stage.unavailable_methods(model), **inputs})
 
 

@@ -104,7 +104,7 @@ def unavailable_methods(model: str, stepped: bool = False) -> Mapping[str, str]:
     classifier = shared_engine().classifier(model)
     reasons = {name: sc.unavailable(classifier, name) for name in sc.METHODS}
     if stepped:
-        reasons |= {name: AFTER_STEP for name, method in sc.METHODS.items() if method.cost == "passes"}
+        reasons |= {name: AFTER_STEP for name, method in sc.METHODS.items() if method.passes}
     return MappingProxyType({name: reason for name, reason in reasons.items() if reason is not None})
 
 
@@ -149,7 +149,7 @@ def _starter(scene: Scene, method: str) -> Callable[[], Work]:
     """How to begin the computation of a method for a scene."""
     engine, base = shared_engine(), scene.explanation
     how: dict[str, Any] = {"target": base.target, "fit": scene.fit, "digest": scene.photo.digest}
-    if sc.METHODS[method].cost == "passes":
+    if sc.METHODS[method].passes:
         return partial(engine.start_job, scene.model.name, scene.image, method, **how)
     compute = partial(
         engine.explain, scene.model.name, scene.image, methods=(method,), meta=scene.meta, **how

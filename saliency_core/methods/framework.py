@@ -1,9 +1,9 @@
 r"""The paper's framework: extract each location's share of a weight gradient, then aggregate it.
 
-Put an identity layer with weights after the target layer (the *virtual identity*). The gradient of its
+Insert an identity layer with weights after the target layer (the *virtual identity*). The gradient of its
 weights is a sum over locations ``u``; *extract* takes one location's share, *aggregate* makes it a number.
 
-| extract | share of location u | size |
+| extract | share of location u | entries |
 |---|---|---|
 | ``bias`` | :math:`g_u` | C |
 | ``scaling`` | :math:`x_u \odot g_u` | C |
@@ -21,24 +21,81 @@ Vedaldi, *There and Back Again: Revisiting Backpropagation Saliency Methods*, CV
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from saliency_core.backprop.terms import (
     Terms,
-    bordered,
-    box,
     channel_max,
-    highest,
-    lowest,
+    max3x3,
+    min3x3,
+    negative,
+    pad_border,
     square_sum,
+    sum3x3,
+    times_power,
 )
-from saliency_core.registry import unknown
+from saliency_core.errors import ArgumentError, UnknownNameError
+from saliency_core.registry import Registry, unknown
 
 Cell = Callable[[Terms], Tensor]
-EXTRACTS = ("bias", "scaling", "conv1x1", "conv3x3", "conv3x3_depthwise")
-AGGREGATES = ("sum", "norm", "filter_norm", "max")
+
+
+@dataclass(frozen=True)
+class Extract:
+    """A row of the table: how one location's share is taken."""
+
+    name: str
+    title: str
+    formula: str
+    """LaTeX of the share of location ``u``."""
+    size: str
+    """How many numbers a share has, in words."""
+    uses_activation: bool = True
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A column of the table: how a share is reduced to one number."""
+
+    name: str
+    title: str
+    formula: str
+    """LaTeX, of a share's entries :math:`s_i`."""
+    signed: bool
+    """Whether the number can be negative."""
+
+
+EXTRACTS: Registry[Extract] = Registry("extract")
+AGGREGATES: Registry[Aggregate] = Registry("aggregate")
+
+for _extract in (
+    Extract("bias", "Bias", r"g_u", "C numbers", uses_activation=False),
+    Extract("scaling", "Scaling", r"x_u \odot g_u", "C numbers"),
+    Extract("conv1x1", "Conv 1\u00a0×\u00a01", r"g_u x_u^{\top}", "C\u00a0×\u00a0C numbers"),
+    Extract(
+        "conv3x3",
+        "Conv 3\u00a0×\u00a03",
+        r"g_u \, \mathrm{vec}(x_{N(u)})^{\top}",
+        "C\u00a0×\u00a09C numbers",
+    ),
+    Extract(
+        "conv3x3_depthwise",
+        "Conv 3\u00a0×\u00a03 depthwise",
+        r"g_{c,u} \, x_{c,N(u)}",
+        "C\u00a0×\u00a09 numbers",
+    ),
+):
+    EXTRACTS.add(_extract.name, _extract)
+for _aggregate in (
+    Aggregate("sum", "sum", r"\sum_i s_i", signed=True),
+    Aggregate("norm", "norm", r"\Big(\sum_i s_i^2\Big)^{1/2}", signed=False),
+    Aggregate("filter_norm", "filter norm", r"\Big(\sum_i (s_i^+)^2\Big)^{1/2}", signed=False),
+    Aggregate("max", "max", r"\max_i s_i", signed=True),
+):
+    AGGREGATES.add(_aggregate.name, _aggregate)
 
 
 def framework(activation: Tensor, gradient: Tensor, *, extract: str, aggregate: str) -> Tensor:
@@ -54,63 +111,78 @@ def framework(activation: Tensor, gradient: Tensor, *, extract: str, aggregate: 
         The map, (N, H, W). ``norm`` and ``filter_norm`` are ≥ 0, the others are signed.
 
     Raises:
-        ValueError: an unknown name, or tensors that are not two equal (N, C, H, W).
+        UnknownNameError: an unknown extract or aggregate, with the choices.
+        ArgumentError: tensors that do not have the same shape (N, C, H, W).
 
     >>> x, g = torch.rand(1, 8, 5, 5), torch.randn(1, 8, 5, 5)
     >>> torch.allclose(framework(x, g, extract="conv1x1", aggregate="norm"), x.norm(dim=1) * g.norm(dim=1))
     True
     """
     if extract not in EXTRACTS:
-        raise ValueError(unknown("extract", extract, EXTRACTS))
+        raise UnknownNameError(unknown("extract", extract, tuple(EXTRACTS)))
     if aggregate not in AGGREGATES:
-        raise ValueError(unknown("aggregate", aggregate, AGGREGATES))
+        raise UnknownNameError(unknown("aggregate", aggregate, tuple(AGGREGATES)))
     if activation.shape != gradient.shape or activation.ndim != 4:
         shapes = f"{tuple(activation.shape)} and {tuple(gradient.shape)}"
-        raise ValueError(f"activation and gradient have shapes {shapes}; expected the same (N, C, H, W)")
-    return CELLS[extract, aggregate](Terms(activation, gradient))
+        raise ArgumentError(f"activation and gradient have shapes {shapes}; expected the same (N, C, H, W)")
+    return cell_map(Terms(activation, gradient), extract, aggregate)
 
 
-def _largest_product(x_high: Tensor, x_low: Tensor, g_high: Tensor, g_low: Tensor) -> Tensor:
-    """Largest product of a value in [x_low, x_high] and one in [g_low, g_high]."""
-    high = torch.maximum(x_high * g_high, x_high * g_low)
-    return torch.maximum(high, torch.maximum(x_low * g_high, x_low * g_low))
+def cell_map(terms: Terms, extract: str, aggregate: str) -> Tensor:
+    """One cell of the table from shared terms, (N, H, W).
+
+    Every cell is linear in a positive factor of g, and of x where its share has one. So where squares would
+    leave the range of the numbers, x and g are scaled by powers of two first, and the map back.
+    """
+    cell = CELLS[extract, aggregate]
+    if not EXTRACTS[extract].uses_activation:
+        return times_power(cell(terms.with_scaled_g), negative(terms.g_exponents))
+    values = times_power(cell(terms.scaled), negative(terms.g_exponents))
+    return times_power(values, negative(terms.x_exponents))
+
+
+def _largest_product(x_max: Tensor, x_min: Tensor, g_max: Tensor, g_min: Tensor) -> Tensor:
+    """Largest product of a value in [x_min, x_max] and one in [g_min, g_max]."""
+    with_x_max = torch.maximum(x_max * g_max, x_max * g_min)
+    return torch.maximum(with_x_max, torch.maximum(x_min * g_max, x_min * g_min))
 
 
 def _conv1x1_filter_norm(t: Terms) -> Tensor:
-    up = t.x_up_square.sqrt() * t.g_up_norm
-    return up if t.x_is_positive else torch.hypot(up, t.x_down_square.sqrt() * t.g_down_norm)
+    positive = t.x_pos_square.sqrt() * t.g_pos_norm
+    return positive if t.x_is_positive else torch.hypot(positive, t.x_neg_square.sqrt() * t.g_neg_norm)
 
 
 def _conv3x3_filter_norm(t: Terms) -> Tensor:
-    up = box(t.x_up_square).sqrt() * t.g_up_norm
-    return up if t.x_is_positive else torch.hypot(up, box(t.x_down_square).sqrt() * t.g_down_norm)
+    positive = sum3x3(t.x_pos_square).sqrt() * t.g_pos_norm
+    return (
+        positive if t.x_is_positive else torch.hypot(positive, sum3x3(t.x_neg_square).sqrt() * t.g_neg_norm)
+    )
 
 
 def _conv3x3_max(t: Terms) -> Tensor:
-    high, low = highest(bordered(t.x_max)), lowest(bordered(t.x_min))
-    return _largest_product(high, low, t.g_max, t.g_min)
+    return _largest_product(max3x3(pad_border(t.x_max)), min3x3(pad_border(t.x_min)), t.g_max, t.g_min)
 
 
 def _depthwise_filter_norm(t: Terms) -> Tensor:
     if t.x_is_positive:
-        return (t.x_boxed_square * t.g_up_squares).sum(dim=1).sqrt()
-    up = t.x_boxed_up_square * t.g_up_squares
-    return torch.addcmul(up, t.x_boxed_down_square, t.g_down_squares).sum(dim=1).sqrt()
+        return (t.x_squares3x3 * t.g_pos_squares).sum(dim=1).sqrt()
+    positive = t.x_pos_squares3x3 * t.g_pos_squares
+    return torch.addcmul(positive, t.x_neg_squares3x3, t.g_neg_squares).sum(dim=1).sqrt()
 
 
 def _depthwise_max(t: Terms) -> Tensor:
-    border = bordered(t.x)
-    upwards = highest(border) * t.g_up
+    padded = pad_border(t.x)
+    positive = max3x3(padded) * t.g_pos
     if t.x_is_positive and float(t.g_max.min()) >= 0:
-        # Some share is >= 0 at every place, and those of channels with g < 0 are not.
-        return channel_max(upwards)
-    return channel_max(torch.addcmul(upwards, lowest(border), t.g_down, value=-1))
+        # At every location some share is >= 0, and those of channels with g < 0 are not.
+        return channel_max(positive)
+    return channel_max(torch.addcmul(positive, min3x3(padded), t.g_neg, value=-1))
 
 
 CELLS: Mapping[tuple[str, str], Cell] = {
     ("bias", "sum"): lambda t: t.g_sum,
     ("bias", "norm"): lambda t: t.g_norm,
-    ("bias", "filter_norm"): lambda t: t.g_up_norm,
+    ("bias", "filter_norm"): lambda t: t.g_pos_norm,
     ("bias", "max"): lambda t: t.g_max,
     ("scaling", "sum"): lambda t: t.product_sum,
     ("scaling", "norm"): lambda t: square_sum(t.product).sqrt(),
@@ -120,12 +192,13 @@ CELLS: Mapping[tuple[str, str], Cell] = {
     ("conv1x1", "norm"): lambda t: t.x_norm * t.g_norm,
     ("conv1x1", "filter_norm"): _conv1x1_filter_norm,
     ("conv1x1", "max"): lambda t: _largest_product(t.x_max, t.x_min, t.g_max, t.g_min),
-    ("conv3x3", "sum"): lambda t: box(t.x_sum) * t.g_sum,
-    ("conv3x3", "norm"): lambda t: box(t.x_square).sqrt() * t.g_norm,
+    ("conv3x3", "sum"): lambda t: sum3x3(t.x_sum) * t.g_sum,
+    ("conv3x3", "norm"): lambda t: sum3x3(t.x_square).sqrt() * t.g_norm,
     ("conv3x3", "filter_norm"): _conv3x3_filter_norm,
     ("conv3x3", "max"): _conv3x3_max,
-    ("conv3x3_depthwise", "sum"): lambda t: (box(t.x) * t.g).sum(dim=1),
-    ("conv3x3_depthwise", "norm"): lambda t: (t.x_boxed_square * t.g_squares).sum(dim=1).sqrt(),
+    ("conv3x3_depthwise", "sum"): lambda t: (sum3x3(t.x) * t.g).sum(dim=1),
+    ("conv3x3_depthwise", "norm"): lambda t: (t.x_squares3x3 * t.g_squares).sum(dim=1).sqrt(),
     ("conv3x3_depthwise", "filter_norm"): _depthwise_filter_norm,
     ("conv3x3_depthwise", "max"): _depthwise_max,
 }
+"""Every cell in closed form, of terms whose squares are in the numbers' range."""

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from saliency_core.backprop.capture import LayerCapture
+from saliency_core.backprop.terms import negative, safe_exponents, square_sum, times_power
+from saliency_core.errors import LayerError
 
 
 def normgrad_proper(layer: LayerCapture) -> Tensor:
@@ -20,14 +22,18 @@ def normgrad_proper(layer: LayerCapture) -> Tensor:
     groups. (N, C, H, W) of the layer's output -> (N, H, W). Source: Rebuffi et al. 2020.
 
     Raises:
-        ValueError: the layer is no convolution.
+        LayerError: the layer is not a convolution.
     """
     call = layer.convolution
     if call is None:
-        raise ValueError("normgrad_proper needs a layer that is a convolution")
-    count, _, height, width = layer.gradient.shape
-    squares = call.inputs.square().reshape(count, call.groups, -1, *call.inputs.shape[2:]).sum(dim=2)
+        raise LayerError("normgrad_proper needs a layer that is a convolution; choose another layer")
+    x_exponents = safe_exponents(square_sum(call.inputs), call.inputs)
+    g_exponents = layer.terms.g_exponents
+    x, g = times_power(call.inputs, x_exponents), times_power(layer.gradient, g_exponents)
+    count, _, height, width = g.shape
+    squares = x.square().reshape(count, call.groups, -1, *x.shape[2:]).sum(dim=2)
     ones = torch.ones(call.groups, 1, *call.kernel_size, dtype=squares.dtype, device=squares.device)
     windows = F.conv2d(squares, ones, None, call.stride, call.padding, call.dilation, call.groups)
-    shares = layer.gradient.square().reshape(count, call.groups, -1, height, width).sum(dim=2)
-    return (windows * shares).sum(dim=1).sqrt()
+    shares = g.square().reshape(count, call.groups, -1, height, width).sum(dim=2)
+    values = (windows * shares).sum(dim=1).sqrt()
+    return times_power(times_power(values, negative(g_exponents)), negative(x_exponents))

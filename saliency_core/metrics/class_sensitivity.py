@@ -1,48 +1,29 @@
-"""Numbers that say something about maps."""
+"""Rank correlation and class sensitivity of saliency maps."""
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from saliency_core.backprop.variants import MetaStep
-from saliency_core.combine import FloatMap, is_constant, resize
-from saliency_core.explain import Explanation, explain_classes
+from saliency_core.combine import FloatMap, resize
+from saliency_core.errors import ArgumentError, TargetError, UnavailableError
+from saliency_core.explain import Explanation, class_indices, explain_classes
 from saliency_core.inputs.images import open_image
+from saliency_core.methods.method import Domain
 from saliency_core.methods.registry import METHODS
+from saliency_core.metrics.ranks import pearson, ranks
 from saliency_core.models.classifier import Classifier
-from saliency_core.progress import NO_LOCK, Lock
+from saliency_core.models.layers import Layer
+from saliency_core.progress import NO_LOCK, Lock, ProgressCallback, no_progress
 
 CONFIDENCE = 0.95
-Progress = Callable[[int, int], None]
-"""Called with (photos done, photos in all)."""
-
-
-def rank_correlation(first: FloatMap, second: FloatMap) -> float | None:
-    r"""Spearman's rank correlation of two maps of one shape, in [-1, 1].
-
-    The Pearson correlation of the ranks, equal values sharing their mean rank. None, for undefined, when one
-    of the maps is constant.
-
-    Raises:
-        ValueError: maps of different shapes.
-
-    >>> rank_correlation(np.array([[1.0, 2.0, 3.0]]), np.array([[10.0, 100.0, 1000.0]]))
-    1.0
-    """
-    if first.shape != second.shape:
-        raise ValueError(f"the maps have shapes {first.shape} and {second.shape}; expected the same")
-    if is_constant(first) or is_constant(second):
-        return None
-    return _correlation(_ranks(first), _ranks(second))
 
 
 @dataclass(frozen=True)
@@ -94,7 +75,7 @@ def class_sensitivity(
     classifier: Classifier,
     image: Image.Image | Tensor,
     method: str = "normgrad",
-    layer: str | None = None,
+    layer: str | Layer | None = None,
     classes: Sequence[int | str] | None = None,
     *,
     meta: MetaStep | None = None,
@@ -102,16 +83,18 @@ def class_sensitivity(
 ) -> ClassSensitivity:
     """Spearman's ρ between two classes' maps of one photo, method and layer, resized to the input.
 
-    Lower is more class-sensitive; 1 means that the method says the same whatever class is asked for.
+    Lower is more class-sensitive; 1 means that the map is the same whatever class is asked for.
 
     Args:
         method: a method with a map at layers.
-        layer: a layer's name; the last default stage if None.
+        layer: a layer or its name; the last default stage if None.
         classes: two indices or labels; the most and the least likely class if None.
-        meta: a step of learning before each explanation.
+        meta: a gradient step before each explanation.
+        image, fit: as for :func:`saliency_core.explain`, which also lists the errors.
 
     Raises:
-        ValueError: not two different classes, an unknown name, or a method that is not available.
+        TargetError: not two different classes, or no most and least likely one where none are given.
+        UnavailableError: a method that is not defined here, or whose map is at the input alone.
 
     Source: Rebuffi et al. 2020, with the maps of Simonyan et al. 2014 and others.
     """
@@ -128,32 +111,52 @@ def class_sensitivity_table(
     classes: Sequence[int | str] | None = None,
     *,
     methods: Iterable[str] | None = None,
-    layers: Iterable[str] | None = None,
+    layers: Iterable[str | Layer] | None = None,
     meta: MetaStep | None = None,
     fit: str = "crop",
     lock: Lock = NO_LOCK,
 ) -> SensitivityTable:
     """:func:`class_sensitivity` for all methods and layers at once.
 
-    One forward pass and one backward pass per class, whatever the number of methods.
+    One forward pass and one backward pass per class, whatever the number of methods. Arguments and errors
+    as there; ``lock`` is entered for every pass.
     """
-    if classes is not None and len({classifier.class_index(target) for target in classes}) != 2:
-        raise ValueError(f"classes are {list(classes)}; expected two different ones")
-    first, second = explain_classes(
-        classifier, image, classes, layers, methods, meta=meta, fit=fit, lock=lock
-    )
+    names = _at_layers(methods)
+    indices = None if classes is None else class_indices(classifier, classes)
+    if indices is not None and (len(indices) != 2 or len(set(indices)) != 2):
+        raise TargetError(f"classes are {list(classes or ())}; expected two different ones")
+    first, second = explain_classes(classifier, image, indices, layers, names, meta=meta, fit=fit, lock=lock)
     return compare_classes(first, second)
 
 
-def compare_classes(first: Explanation, second: Explanation) -> SensitivityTable:
-    """The table for two explanations of one photo, each for its class.
+def _at_layers(methods: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    """The methods, checked to have maps at layers."""
+    if methods is None:
+        return None
+    names = (methods,) if isinstance(methods, str) else tuple(methods)
+    for name in names:
+        if METHODS[name].domain is Domain.INPUT:
+            raise UnavailableError(
+                f"{METHODS[name].title} has its map at the input only, and class sensitivity compares maps "
+                "at layers; choose another method"
+            )
+    return names
 
-    Raises ``ValueError`` when their layers or methods differ.
+
+def compare_classes(first: Explanation, second: Explanation) -> SensitivityTable:
+    """The table for two explanations of one photo, each for its class; maps at the input are left out.
+
+    Raises:
+        ArgumentError: their layers, methods, input sizes or meta steps differ.
     """
-    if (first.layers, first.methods, first.size) != (second.layers, second.methods, second.size):
-        raise ValueError("the two explanations must have the same layers, methods and input size")
+    one, other = ((each.layers, each.methods, each.size, each.meta) for each in (first, second))
+    if one != other:
+        raise ArgumentError(
+            "the two explanations must have the same layers, methods, input size and meta step; explain both "
+            "with the same arguments"
+        )
     layers = tuple(layer.name for layer in first.layers)
-    methods = tuple(name for name in first.methods if METHODS[name].where != "input")
+    methods = tuple(name for name in first.methods if METHODS[name].domain is not Domain.INPUT)
     cells = {
         (method, layer): _compare(first, second, method, layer)
         for method in methods
@@ -171,16 +174,16 @@ def class_sensitivity_over(
     classes: Sequence[int | str] | None = None,
     *,
     methods: Iterable[str] | None = None,
-    layers: Iterable[str] | None = None,
+    layers: Iterable[str | Layer] | None = None,
     meta: MetaStep | None = None,
     fit: str = "crop",
-    progress: Progress | None = None,
+    progress: ProgressCallback = no_progress,
     lock: Lock = NO_LOCK,
 ) -> dict[tuple[str, str], MeanSensitivity | None]:
     """Mean and 95% confidence interval of the class sensitivity over several photos.
 
     Keys are (method, layer); None where the correlation was undefined for every photo. Photos for which it
-    was undefined are left out of a mean, whose ``count`` tells how many were used.
+    was undefined are left out of a mean, whose ``count`` is the number of those used.
 
     Args:
         images: photos, or a folder whose files are all photos.
@@ -188,11 +191,12 @@ def class_sensitivity_over(
         progress: called with (photos done, photos in all).
 
     Raises:
-        ValueError: no photos, a file that is none (``ImageError``), or what the table refuses.
+        ArgumentError: no photos.
+        ImageError: a file that is not a photo.
     """
     photos = _files(images) if isinstance(images, str | os.PathLike) else images
-    names = None if methods is None else tuple(methods)
-    asked = None if layers is None else tuple(layers)
+    names = _at_layers(methods)
+    asked = layers if layers is None or isinstance(layers, str) else tuple(layers)
     tables = []
     for index, photo in enumerate(photos, 1):
         image = open_image(photo) if isinstance(photo, Path) else photo
@@ -201,8 +205,7 @@ def class_sensitivity_over(
                 classifier, image, classes, methods=names, layers=asked, meta=meta, fit=fit, lock=lock
             )
         )
-        if progress is not None:
-            progress(index, len(photos))
+        progress(index, len(photos))
     return mean_sensitivity(tables)
 
 
@@ -219,12 +222,13 @@ def mean_sensitivity(
     With ``before``, tables of the same photos in the same order, the mean of the change: of each photo's
     correlation minus the one before.
 
-    Raises ``ValueError`` for no tables, or a different number before.
+    Raises:
+        ArgumentError: no tables, or a different number before.
     """
     if not tables:
-        raise ValueError("no photos were given; expected at least one")
+        raise ArgumentError("no photos were given; expected at least one")
     if before is not None and len(before) != len(tables):
-        raise ValueError(f"there are {len(tables)} tables and {len(before)} before; expected as many")
+        raise ArgumentError(f"there are {len(tables)} tables and {len(before)} before; expected as many")
 
     def found(key: tuple[str, str]) -> list[float]:
         after = [table.correlation(*key) for table in tables]
@@ -255,25 +259,5 @@ def _compare(first: Explanation, second: Explanation, method: str, layer: str) -
     if constant:
         which = " and ".join(f"“{label}”" for label in constant)
         undefined = f"The map for {which} is constant. {METHODS[method].empty}"
-    correlation = None if constant else _correlation(*(_ranks(resize(values, first.size)) for values in maps))
+    correlation = None if constant else pearson(*(ranks(resize(values, first.size)) for values in maps))
     return ClassSensitivity(method, layer, (first.target, second.target), correlation, undefined, maps)
-
-
-def _ranks(values: FloatMap) -> NDArray[np.float64]:
-    """Ranks from 0, equal values sharing their mean rank; several times quicker than scipy.stats.rankdata."""
-    flat = values.ravel()
-    order = np.argsort(flat)
-    ordered = flat[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    ends = np.append(starts[1:], flat.size)
-    ranks = np.empty(flat.size)
-    ranks[order] = np.repeat((starts + ends - 1) / 2, ends - starts)
-    return ranks
-
-
-def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Pearson's correlation of two arrays that are not constant."""
-    a, b = first - first.mean(), second - second.mean()
-    # Not a @ b: NumPy's BLAS has threads of its own, which wait in a loop and take the cores from PyTorch's.
-    products = float((a * b).sum()), float((a * a).sum()), float((b * b).sum())
-    return float(np.clip(products[0] / math.sqrt(products[1] * products[2]), -1, 1))

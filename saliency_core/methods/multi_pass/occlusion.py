@@ -1,0 +1,54 @@
+"""Occlusion: how far the score falls when a window of the photo is covered."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from saliency_core.methods.passes import OptionValues, Passes
+
+
+def count_passes(options: OptionValues, size: tuple[int, int]) -> int:
+    """One pass for the photo, and one per position of the window."""
+    steps = (
+        math.ceil((length - side) / stride) + 1
+        for length, (side, stride) in zip(size, _windows(options, size), strict=True)
+    )
+    return 1 + math.prod(steps)
+
+
+def occlusion(network: Passes, options: OptionValues) -> Tensor:
+    r"""How far the class logit falls when a window over the location gets the mean colour, (H, W).
+
+    .. math:: m_u = \frac{1}{|\{w \ni u\}|} \sum_{w \ni u} \big( y(x) - y(x \text{ without } w) \big)
+
+    The window slides by half its side: by default 32 pixels by 16 for an input of 224 × 224, so one pass for
+    the photo and 13 × 13 for the windows; the last ones are cut off at the border where they do not fit.
+    Captum gives all three channels the same attribution, since a window covers them together; the map is
+    their **mean**. Negative where the class gains by the covering. Unit: logit.
+
+    Source: Zeiler, Fergus: Visualizing and understanding convolutional networks, ECCV 2014.
+    """
+    from captum.attr import Occlusion  # half a second, which only those who ask for it pay
+
+    def forward(batch: Tensor) -> Tensor:
+        with network.turn(len(batch)):
+            return network.logits(batch)
+
+    windows = _windows(options, (network.x.shape[2], network.x.shape[3]))
+    attribution: Tensor = Occlusion(forward).attribute(
+        network.x,
+        sliding_window_shapes=(3, *(side for side, _ in windows)),
+        strides=(3, *(stride for _, stride in windows)),
+        baselines=0.0,
+        target=network.target,
+        perturbations_per_eval=network.forward_batch,
+    )
+    return attribution[0].mean(dim=0)  # (3, H, W) -> (H, W)
+
+
+def _windows(options: OptionValues, size: tuple[int, int]) -> list[tuple[int, int]]:
+    """The window's side and stride in pixels, along each axis."""
+    sides = [max(1, round(length * options["window"])) for length in size]
+    return [(side, max(1, side // 2)) for side in sides]

@@ -1,0 +1,105 @@
+"""Many passes through a network: taking turns with others, counted, and checked for finite numbers.
+
+The network is called as a plain function: no hook is attached, no mode changed and no gradient left on it, so
+one thread may do this while others explain with the same network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from saliency_core.errors import NonFiniteError
+from saliency_core.models.classifier import Classifier
+from saliency_core.progress import Lock, ProgressCallback
+
+OptionValues = Mapping[str, float]
+"""A value for every option of a method."""
+Gradients = TypeVar("Gradients")
+
+SEED = 0
+"""Seed of all noise and masks: the same image and class always give the same map."""
+# Small enough for a batch of EfficientNet-Lite0 to take less than 0.25 s on two cores, since that is how long
+# an explanation waits for its turn; larger batches are hardly faster there, but they are on a GPU.
+FORWARD_BATCH = {"cpu": 8}
+GRADIENT_BATCH = {"cpu": 4}
+LARGE_BATCH = 32
+
+
+class Passes:
+    """The class scores of changed copies of one image, as a function that many-pass methods call.
+
+    ``x`` is the prepared image (1, 3, H, W), in float32 or float64; ``target`` the class index; ``total`` the
+    number of images that will go through the network.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        x: Tensor,
+        target: int,
+        total: int,
+        progress: ProgressCallback,
+        lock: Lock,
+    ) -> None:
+        prepared = classifier.to_device(x)
+        # A network in half precision gets its inputs so, but what is summed over passes is not.
+        self.x = prepared.to(torch.promote_types(prepared.dtype, torch.float32), copy=True)
+        self.target = classifier.class_index(target)
+        self.total = total
+        self.forward_batch = FORWARD_BATCH.get(classifier.device.type, LARGE_BATCH)
+        """How many images go through the network at once without gradients."""
+        self.gradient_batch = GRADIENT_BATCH.get(classifier.device.type, LARGE_BATCH)
+        self._classifier = classifier
+        self._progress = progress
+        self._lock = lock
+        self._done = 0
+
+    def logits(self, batch: Tensor) -> Tensor:
+        """Class scores, (N, 3, H, W) -> (N, classes), differentiable."""
+        # A copy, since a network may work in place on its input.
+        inputs = batch.to(self._classifier.dtype, copy=True)
+        scores: Tensor = self._classifier.tapped(())(inputs)
+        if not torch.isfinite(scores).all():
+            raise NonFiniteError(
+                "the network's class scores contain NaN or infinity for a changed copy of this image, so "
+                "nothing can be explained; check its weights and the input"
+            )
+        return scores.to(self.x.dtype)
+
+    @contextmanager
+    def turn(self, count: int) -> Iterator[None]:
+        """One batch of passes: within the lock, then reported."""
+        with self._lock:
+            yield
+        self._done += count
+        self._progress(self._done, self.total)
+
+    def in_turns(self, gradients: Callable[..., Gradients]) -> Callable[..., Gradients]:
+        """Captum's gradient function (forward and backward pass of one batch), each call in its turn."""
+
+        def turned(
+            forward_fn: object, inputs: tuple[Tensor, ...], *args: object, **named: object
+        ) -> Gradients:
+            with self.turn(len(inputs[0])):
+                return gradients(forward_fn, inputs, *args, **named)
+
+        return turned
+
+
+def checked_map(values: Tensor) -> Tensor:
+    """A finished map, (H, W), as float32.
+
+    Raises:
+        NonFiniteError: it contains NaN or infinity.
+    """
+    if not torch.isfinite(values).all():
+        raise NonFiniteError(
+            "the network's gradients contain NaN or infinity at the input, so there is no map; check its "
+            "weights and the input"
+        )
+    return values.detach().float()
