@@ -240,6 +240,13 @@ def test_the_leading_eigenpair_is_found_to_the_tolerance_however_slowly_it_stand
     assert value.item() == pytest.approx(1, abs=1e-6)
 
 
+def test_where_no_direction_stands_out_the_gram_matrix_is_decomposed() -> None:
+    matrix = spectrum(torch.linspace(1, 0.5, 400, dtype=torch.float64).tolist(), 420)
+    vector, value = leading_eigenpair(matrix)
+    residual = matrix @ (vector @ matrix) - value * vector
+    assert torch.linalg.vector_norm(residual) <= 1e-10
+
+
 class CountProducts(TorchFunctionMode):
     """Counts the products of matrices and the decompositions inside the block."""
 
