@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from saliency_core.engine.tasks import CLOSED, CROWDED, FAILED, FairLock, Job, JobPool
-from saliency_core.methods.multi_pass import smoothgrad
+from saliency_core.methods.registry import METHODS
 from saliency_core.progress import Cancelled, ProgressCallback
 from tests.networks import batch, classifier
 
@@ -381,8 +381,8 @@ def test_a_baseline_as_a_job_lets_others_in_between_its_batches_and_stops_within
             until(lambda: lock.waiting == 1)
 
     clf.module.head.register_forward_hook(note)
-    pool = JobPool(workers=1)
-    job = pool.start("key", 50, lambda step: smoothgrad(clf, x, 0, progress=step, lock=lock))
+    pool, smoothgrad = JobPool(workers=1), METHODS["smoothgrad"].kind
+    job = pool.start("key", 50, lambda step: smoothgrad.run(clf, x, 0, progress=step, lock=lock))
     assert first.wait(LONG)
     with lock:  # a quick explanation: its turn comes after one batch of the job
         assert len(batches) == 1

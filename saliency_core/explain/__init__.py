@@ -181,7 +181,7 @@ def explain_classes(
         )
     if chosen is None:
         with lock, torch.no_grad():
-            chosen = _extremes(classifier.module(classifier.to_device(batch))[0])
+            chosen = _extremes(classifier.module(classifier.to_device(batch).clone())[0])
     found: list[Explanation] = []
     for target in chosen:
         if meta is not None:
