@@ -1,1 +1,1 @@
-"""What the app costs, measured on the machine at hand: ``python -m benchmarks``. Never part of the tests."""
+"""How fast the core and the app are on this machine: ``python -m benchmarks``. Not part of the tests."""

@@ -1,6 +1,7 @@
-"""Run the benchmarks and print their table; ``--readme`` also puts it into the README.
+"""Measure, print the table, and exit with 1 if a bound is not met.
 
-``--classes`` gives the table of class sensitivity instead.
+``--classes`` computes the table of class sensitivity instead; ``--write`` also puts the table that was
+printed into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from benchmarks import classes, core, viewer
 from benchmarks.measure import Row
 
-README = Path(__file__).parent.parent / "README.md"
+DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -34,27 +35,41 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def main() -> None:
-    """Measure, print, and fail if a bound is not met."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=15, help="counted runs per figure")
-    parser.add_argument("--readme", action="store_true", help="replace the table in README.md")
+    """Read the command line and do what it says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--runs", type=int, default=15, help="counted runs per figure (default: 15)")
+    parser.add_argument("--write", action="store_true", help="replace the table in docs/benchmarks.md")
     parser.add_argument("--core", action="store_true", help="only what needs no browser")
-    parser.add_argument("--classes", action="store_true", help="class sensitivity on the bundled photos")
+    parser.add_argument("--classes", action="store_true", help="class sensitivity on the sample photos")
     options = parser.parse_args()
     if options.classes:
-        _show(classes.table(), "classes", options.readme)
+        show("classes", classes.table(), write=options.write)
         return
     rows = list(chain(core.rows(options.runs), () if options.core else viewer.rows()))
-    _show(table(rows), "benchmarks", options.readme)
+    show("benchmarks", table(rows), write=options.write)
     raise SystemExit(any(row.met is False for row in rows))
 
 
-def _show(text: str, name: str, readme: bool) -> None:
-    """Print a table and, if asked, put it between its marks in the README."""
+def show(name: str, text: str, *, write: bool) -> None:
+    """Print a table and, on request, put it between its marks in the document."""
     print(text)
-    if readme:
-        pattern = re.compile(f"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
-        README.write_text(pattern.sub(lambda _: text + "\n", README.read_text()))
+    if write:
+        DOCUMENT.write_text(replaced(DOCUMENT.read_text(encoding="utf-8"), name, text), encoding="utf-8")
+
+
+def replaced(document: str, name: str, text: str) -> str:
+    """The document with ``text`` between the marks ``<!-- name -->`` and ``<!-- /name -->``.
+
+    Raises:
+        ValueError: The document does not have these marks exactly once.
+    """
+    pattern = re.compile(f"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
+    document, count = pattern.subn(lambda _: text + "\n", document)
+    if count != 1:
+        raise ValueError(
+            f"{DOCUMENT.name} has {count} places between the marks of {name!r}; it must have one"
+        )
+    return document
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""The core: the price of an explanation over the bare network and beside its peers, and its memory."""
+"""The core: the time and memory of an explanation, beside the bare network and other libraries."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import torch
@@ -15,19 +17,18 @@ from torch import Tensor, nn
 
 import saliency_core as sc
 from benchmarks.measure import Row, in_turn, median_seconds, ratio
-from saliency_core.models.classifier import shared_tree
 
 NETWORKS = ("tf_efficientnet_lite0", "resnet50", "vgg16")
 LARGE_STAGES = ("vgg16",)
-"""Its first stage has the input's full resolution, so that its price for all methods is shown, not bound."""
-FIRST = ("normgrad", "normgrad_selective", "grad_cam", "linear_approx", "gradient", "gradient_sum")
+"""Their first stage has the input's full resolution: what all methods cost there is shown without a bound."""
+SIX = ("normgrad", "normgrad_selective", "grad_cam", "linear_approx", "gradient", "gradient_sum")
 FIRST_RATIO, ALL_RATIO, CACHED_MS, MEGABYTES = 1.15, 1.25, 5.0, 3.0
 META_RATIO, TABLE_SECONDS = 3.0, 3.0
 CLASS = 282
 
 
 def bare(network: nn.Module, x: Tensor) -> None:
-    """Forward, and the class logit's gradient back to the input: what any single map costs at least."""
+    """One forward and one backward pass from a class logit to the input: the least that any map costs."""
     inputs = x.clone().requires_grad_()
     torch.autograd.grad(network(inputs)[0, CLASS], inputs)
 
@@ -37,36 +38,36 @@ def rows(runs: int) -> Iterator[Row]:
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     for name in NETWORKS:
         classifier = sc.load_classifier(name, random=0)
-        # A second copy without taps and in the ordinary layout, so that the baseline is the plain network.
+        # The baseline is the plain network: a second one without hooks, in the ordinary memory layout.
         network = sc.MODELS[name].build().eval().requires_grad_(False).to(classifier.device)
         network.load_state_dict(classifier.module.state_dict())
         inputs, bound = x.to(classifier.device), name not in LARGE_STAGES
         title = sc.MODELS[name].title
         yield layouts(title, classifier, network, inputs, runs)
-        yield price(title, "the six first methods", classifier, network, inputs, FIRST, runs, FIRST_RATIO)
+        yield cost(title, "six methods", classifier, network, inputs, SIX, runs, FIRST_RATIO)
         limit = ALL_RATIO if bound else None
-        yield price(
+        yield cost(
             title, "all cells and class activation maps", classifier, network, inputs, None, runs, limit
         )
         yield from beside_peers(title, classifier, network, inputs, runs)
         if not bound:
-            yield memory(title, "the six first methods", sc.explain(classifier, x, methods=FIRST), MEGABYTES)
+            yield memory(title, "six methods", sc.explain(classifier, x, methods=SIX), MEGABYTES)
         yield memory(
             title, "all single-pass methods", sc.explain(classifier, x), MEGABYTES if bound else None
         )
         yield after_a_step(title, classifier, network, inputs, runs)
     yield second_request(runs)
-    yield class_against_class(runs)
+    yield all_class_sensitivities(runs)
 
 
 def layouts(title: str, classifier: sc.Classifier, network: nn.Module, inputs: Tensor, runs: int) -> Row:
-    """What the layout alone changes: the classifier has its own, the baseline the ordinary one."""
-    ours, theirs = shared_tree(classifier.module), partial(bare, network, inputs)
-    quotient, *_ = ratio(partial(bare, ours, classifier.to_device(inputs)), theirs, runs)
+    """What the memory layout alone changes: the classifier chooses one, the baseline has the ordinary one."""
+    ours = partial(bare, classifier.module, classifier.to_device(inputs))
+    quotient, *_ = ratio(ours, partial(bare, network, inputs), runs)
     return Row(f"{title}: bare forward + backward, channels last / plain layout", f"{quotient:.2f}")
 
 
-def price(
+def cost(
     title: str,
     which: str,
     classifier: sc.Classifier,
@@ -76,7 +77,7 @@ def price(
     runs: int,
     limit: float | None,
 ) -> Row:
-    """What an explanation takes, as a multiple of the bare network's two passes."""
+    """How long an explanation takes, as a multiple of the bare network's two passes."""
     explain = partial(sc.explain, classifier, inputs, CLASS, methods=methods)
     quotient, ours, theirs = ratio(explain, partial(bare, network, inputs), runs)
     what = f"{title}: {which}, {count(explain())} maps / bare forward + backward"
@@ -87,10 +88,11 @@ def price(
 def beside_peers(
     title: str, classifier: sc.Classifier, network: nn.Module, inputs: Tensor, runs: int
 ) -> Iterator[Row]:
-    """A map's price here and in two libraries, prepared beforehand and without gradients of the weights.
+    """The cost of a map here and in two libraries, set up beforehand and without gradients of the weights.
 
-    Once as they are mostly used, one Grad-CAM at the last stage, and once at their best, all stages from one
-    pass: Grad-CAM in pytorch-grad-cam, gradient × activation in Captum, whose Grad-CAM takes one layer only.
+    First as they are mostly used, one Grad-CAM map at the last stage; then all stages from one pass, where
+    they are fastest: Grad-CAM in pytorch-grad-cam, gradient × activation in Captum, whose Grad-CAM takes one
+    layer only.
     """
     names = classifier.default_layers
     explain = partial(sc.explain, classifier, inputs, CLASS)
@@ -109,9 +111,15 @@ def beside_peers(
         yield Row(f"{title}: cost per map; the others: {what}", value)
 
 
+def with_shared_weights(network: nn.Module) -> nn.Module:
+    """A copy of the modules, to put a library's hooks on; its weights are the network's own tensors."""
+    weights = chain(network.parameters(), network.buffers())
+    return copy.deepcopy(network, {id(tensor): tensor for tensor in weights})
+
+
 def pytorch_grad_cam(network: nn.Module, layers: tuple[str, ...], x: Tensor) -> Callable[[], object]:
     """Grad-CAM at some layers."""
-    own = shared_tree(network)
+    own = with_shared_weights(network)
     cam = GradCAM(own, [own.get_submodule(layer) for layer in layers])
     targets = [ClassifierOutputTarget(CLASS)]
     return lambda: cam(x.clone().requires_grad_(), targets)
@@ -119,7 +127,7 @@ def pytorch_grad_cam(network: nn.Module, layers: tuple[str, ...], x: Tensor) -> 
 
 def captum(network: nn.Module, layers: tuple[str, ...], x: Tensor) -> Callable[[], object]:
     """Grad-CAM at one layer, or gradient × activation summed over the channels at several."""
-    own = shared_tree(network)
+    own = with_shared_weights(network)
     modules = [own.get_submodule(layer) for layer in layers]
     if len(modules) == 1:
         one = LayerGradCam(own, modules[0])
@@ -141,15 +149,15 @@ def count(explanation: sc.Explanation) -> int:
 
 
 def after_a_step(title: str, classifier: sc.Classifier, network: nn.Module, inputs: Tensor, runs: int) -> Row:
-    """What an explanation after a meta step takes, as a multiple of the bare network's two passes."""
-    explain = partial(sc.explain, classifier, inputs, CLASS, methods=FIRST, meta=sc.MetaStep())
+    """How long an explanation after a meta step takes, as a multiple of the bare network's two passes."""
+    explain = partial(sc.explain, classifier, inputs, CLASS, methods=SIX, meta=sc.MetaStep())
     quotient, ours, theirs = ratio(explain, partial(bare, network, inputs), runs)
     what = f"{title}: explain after a meta step / bare forward + backward"
     value = f"{quotient:.2f} ({1e3 * ours:.0f} ms / {1e3 * theirs:.0f} ms)"
     return Row(what, value, f"≤ {META_RATIO:g}", quotient <= META_RATIO)
 
 
-def class_against_class(runs: int) -> Row:
+def all_class_sensitivities(runs: int) -> Row:
     """The rank correlation between two classes for every single-pass method at every default layer."""
     classifier = sc.load_classifier(random=0)
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
@@ -160,9 +168,9 @@ def class_against_class(runs: int) -> Row:
 
 
 def second_request(runs: int) -> Row:
-    """The same photo, model, class and fit again, with the photo's digest taken from its pixels."""
+    """The same photo, model, class and fit again; the photo's digest is computed from its pixels."""
     pixels = np.random.default_rng(0).integers(0, 256, (768, 1024, 3), dtype=np.uint8)
     image, engine = Image.fromarray(pixels), sc.Engine()
     again = median_seconds(lambda: engine.explain(sc.DEFAULT_MODEL, image), runs) * 1e3
-    what = "Engine: second request for the same key (1024 × 768 photo)"
+    what = "Engine: the same request again, from the cache (1024 × 768 photo)"
     return Row(what, f"{again:.2f} ms", f"< {CACHED_MS:g} ms", again < CACHED_MS)

@@ -1,4 +1,4 @@
-"""Honest timings: interleaved runs, medians, and ratios taken pair by pair."""
+"""Timings: interleaved runs, medians, and ratios taken pair by pair."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; without a bound it is only shown."""
+    """One line of the table; a figure without a bound is only shown."""
 
     what: str
     value: str
@@ -45,7 +45,8 @@ def ratio(call: Callable[[], object], against: Callable[[], object], runs: int) 
 def in_turn(calls: Sequence[Callable[[], object]], runs: int) -> tuple[list[float], list[float]]:
     """Medians of several calls, and of each one's ratio to the first.
 
-    Taken in turn, after one round that is not counted, so that a change of the machine's pace meets all.
+    The calls take turns, after one round that is not counted, so that a machine that becomes slower or faster
+    meanwhile affects all of them.
     """
     for call in calls:
         call()

@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.measure import Row
-from tests.serving import CHROMIUM_FLAGS, START_SECONDS, find_chromium, running_app
+from tools.serving import CHROMIUM_FLAGS, START_SECONDS, find_chromium, running_app
 
 FRAME_MS = 1000 / 60
 STEPS = 120

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.serving import CHROMIUM_FLAGS, find_chromium, running_app
+from tools.serving import CHROMIUM_FLAGS, find_chromium, running_app
 
 PATIENCE_MS = 60_000
 
@@ -37,7 +37,7 @@ def start_app(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture(scope="session")
 def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of one server for all tests that do not need a fresh one."""
+    """The address of one server for all tests of this process that do not need a fresh one."""
     with running_app(tmp_path_factory.mktemp("app") / "server.log") as url:
         yield url
 
@@ -55,5 +55,6 @@ def browser(chromium: str) -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """An empty page in a profile of its own, 1280 x 900."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE_MS)  # clicks wait as long as expectations do
     yield context.new_page()
     context.close()

@@ -1,8 +1,8 @@
 """What every method promises on every network: a map or a reason, and nothing left behind."""
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
@@ -18,8 +18,8 @@ from tests.networks import classifier, seeded
 from tests.test_capture import assert_same_state, state_of
 
 SIDE, CLASSES, TARGETS = 64, 10, [3, 8]
-PASSES = [name for name, method in sc.METHODS.items() if method.cost == "passes"]
-SHARED = [name for name in sc.METHODS if name not in PASSES]
+MULTI_PASS = [name for name, method in sc.METHODS.items() if isinstance(method.kind, sc.MultiPass)]
+SHARED = [name for name in sc.METHODS if name not in MULTI_PASS]
 """The methods whose map comes out of a capture."""
 
 
@@ -70,19 +70,12 @@ class Subject:
         return self.explain(), self.explain()
 
     def explain(self) -> sc.Explanation:
-        everywhere = [name for name in self.available if sc.METHODS[name].where == "any"]
-        return sc.explain(self.clf, self.x[:1], TARGETS[0], None, everywhere)
+        return sc.explain(self.clf, self.x[:1], TARGETS[0], None, self.available)
 
     @cached_property
     def precise(self) -> sc.Classifier:
         """The network in float64, where no rounding turns a ReLU on or off or changes what a pool picks."""
         return sc.Classifier(copy.deepcopy(self.network).double(), preprocess=self.clf.preprocess)
-
-    @cached_property
-    def captures(self) -> dict[object, sc.Capture]:
-        """Both images at once, by backward rule."""
-        rules = {sc.METHODS[name].rule for name in self.available}
-        return {rule: sc.capture(self.precise, self.x, TARGETS, rule=rule) for rule in rules}
 
 
 @pytest.fixture(scope="module", params=list(ARCHITECTURES))
@@ -123,34 +116,27 @@ def assert_close(one: Tensor, other: Tensor) -> None:
     assert (one - other).abs().max() <= 1e-8 * other.abs().max()
 
 
-def image_of(pair: sc.LayerCapture, index: int) -> sc.LayerCapture:
-    """One image of a captured batch, as a batch of one."""
-    only = slice(index, index + 1)
-    call = pair.convolution and replace(pair.convolution, inputs=pair.convolution.inputs[only])
-    return sc.LayerCapture(pair.activation[only], pair.gradient[only], call)
-
-
-@pytest.mark.parametrize("name", SHARED)
-def test_a_method_gives_its_map_at_every_default_layer_or_a_reason(subject: Subject, name: str) -> None:
-    reason = sc.unavailable(subject.clf, name)
-    if reason is None and sc.METHODS[name].where == "any":
-        first, again = subject.explanations
-        assert first.layers_of(name) == first.layers
+def test_every_method_gives_its_map_at_every_default_layer_or_a_reason(subject: Subject) -> None:
+    first, again = subject.explanations
+    for name in subject.available:
+        everywhere = sc.METHODS[name].domain is sc.Domain.LAYERS
+        expected = [
+            layer for layer in first.layers if everywhere or not sc.unavailable(subject.clf, name, layer.name)
+        ]
+        assert list(first.layers_of(name)) == expected, name
         assert_map(first, name)
-        for layer in first.layers:
-            np.testing.assert_array_equal(first.map(name, layer.name), again.map(name, layer.name))
-    elif reason is None:
-        layers = [each for each in subject.clf.default_layers if not sc.unavailable(subject.clf, name, each)]
-        found = sc.explain(subject.clf, subject.x[:1], TARGETS[0], None, [name])
-        assert [layer.name for layer in found.layers_of(name)] == layers
-        assert_map(found, name)
-    else:
-        assert_sentence(reason)
-        last = subject.clf.default_layers[-1]
-        why = sc.unavailable(subject.clf, name, last)
+        for layer in expected:
+            np.testing.assert_array_equal(first.map(name, layer), again.map(name, layer), name)
+
+
+def test_a_method_that_is_not_defined_for_a_network_is_refused_with_the_reason(subject: Subject) -> None:
+    last = subject.clf.default_layers[-1]
+    for name in set(SHARED) - set(subject.available):
+        reason, why = sc.unavailable(subject.clf, name), sc.unavailable(subject.clf, name, last)
+        assert reason is not None
         assert why is not None
-        assert_sentence(why)
         for layers, sentence in ((None, reason), ([last], why)):
+            assert_sentence(sentence)
             with pytest.raises(sc.UnavailableError) as error:
                 sc.explain(subject.clf, subject.x[:1], TARGETS[0], layers, [name])
             assert sentence in str(error.value)
@@ -158,28 +144,17 @@ def test_a_method_gives_its_map_at_every_default_layer_or_a_reason(subject: Subj
 
 
 def test_a_batch_captures_what_its_images_do(subject: Subject) -> None:
-    for rule, together in subject.captures.items():
-        for index, target in enumerate(TARGETS):
-            alone = sc.capture(subject.precise, subject.x[index][None], target, rule=rule)
-            for layer, pair in together.layers.items():
-                assert_close(pair.activation[index], alone.layers[layer].activation[0])
-                assert_close(pair.gradient[index], alone.layers[layer].gradient[0])
-
-
-@pytest.mark.parametrize("name", [name for name in SHARED if sc.METHODS[name].where == "any"])
-def test_a_batch_gives_the_maps_of_its_images(subject: Subject, name: str) -> None:
-    if name not in subject.available:
-        assert sc.METHODS[name].rule is not None
-        return
-    # From the same numbers: sums that cancel, as those over the channels before a LayerNorm, are nothing but
-    # the rounding of what went in.
-    for pair in subject.captures[sc.METHODS[name].rule].layers.values():
-        for index, values in enumerate(sc.METHODS[name](pair)):
-            assert_close(values, sc.METHODS[name](image_of(pair, index))[0])
+    """Methods are functions of what is captured; batches of theirs are in test_methods."""
+    for rule in dict.fromkeys(sc.METHODS[name].rule for name in subject.available):
+        together = sc.capture(subject.precise, subject.x, TARGETS, rule=rule)
+        alone = sc.capture(subject.precise, subject.x[1:], TARGETS[1], rule=rule)
+        for layer, pair in together.layers.items():
+            assert_close(pair.activation[1], alone.layers[layer].activation[0])
+            assert_close(pair.gradient[1], alone.layers[layer].gradient[0])
 
 
 def test_normgrad_of_real_convolutions(subject: Subject) -> None:
-    """At a corner, where padding shows, and in the middle: the norm of that place's share in the gradient."""
+    """At corners, where padding shows, and in the middle: its share's norm in the gradient."""
     name, layers = "normgrad_proper", subject.convolutions
     assert all(sc.unavailable(subject.clf, name, layer) is None for layer in layers)
     first, again = (sc.explain(subject.clf, subject.x[:1], TARGETS[0], layers, [name]) for _ in range(2))
@@ -229,49 +204,57 @@ def small_resnet() -> Subject:
     return build("resnet18", 32)
 
 
-@pytest.mark.parametrize("name", PASSES)
-def test_a_method_of_many_passes_gives_one_map_at_the_input(small_resnet: Subject, name: str) -> None:
+@pytest.mark.parametrize("name", MULTI_PASS)
+def test_a_many_pass_method_gives_one_map_at_the_input(small_resnet: Subject, name: str) -> None:
     clf, x = small_resnet.clf, small_resnet.x[:1]
+    ask = partial(sc.explain, clf, x, layers=clf.default_layers[-1:], methods=[name], options=few([name]))
     assert sc.unavailable(clf, name) is None
     own, shared = state_of(small_resnet.network), state_of(clf.module)
     steps: list[tuple[int, int]] = []
-    first = sc.explain(
-        clf, x, TARGETS[0], None, [name], progress=lambda done, total: steps.append((done, total))
-    )
+    first = ask(TARGETS[0], progress=lambda done, total: steps.append((done, total)))
     assert [layer.name for layer in first.layers_of(name)] == ["input"]
     assert_map(first, name)
     assert first.map(name, "input").shape == (32, 32)
     assert steps[-1][0] == steps[-1][1]
-    again = sc.explain(clf, x, TARGETS[0], None, [name])
-    np.testing.assert_array_equal(first.map(name, "input"), again.map(name, "input"))
+    np.testing.assert_array_equal(first.map(name, "input"), ask(TARGETS[0]).map(name, "input"))
 
     def interrupt(done: int, total: int) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        sc.explain(clf, x, TARGETS[0], None, [name], progress=interrupt)
+        ask(TARGETS[0], progress=interrupt)
     with pytest.raises(sc.TargetError):
-        sc.explain(clf, x, CLASSES, None, [name])
+        ask(CLASSES)
     assert_same_state(own, state_of(small_resnet.network))
     assert_same_state(shared, state_of(clf.module))
 
 
+def few(names: Iterable[str]) -> dict[str, dict[str, float]]:
+    """Options with which many-pass methods take few passes."""
+    options = {"integrated_gradients": {"steps": 6}, "smoothgrad": {"samples": 6}, "rise": {"masks": 20}}
+    return {name: options[name] for name in names if name in options}
+
+
 def explain_small(
-    name: str, layer: str = "down", value: float | None = None, change: Callable[[nn.Module], None] = id
+    layer: str = "down",
+    value: float | None = None,
+    change: Callable[[nn.Module], None] = id,
+    methods: Iterable[str] = sc.METHODS,
 ) -> sc.Explanation:
-    """The class 3 of a small changed network, at a convolution."""
+    """The class 3 of a small changed network, at a convolution, by every method."""
     network = seeded(dtype=torch.float32)
     with torch.no_grad():
         change(network)
     x = torch.randn(1, 3, SMALL_SIDE, SMALL_SIDE, generator=torch.Generator().manual_seed(1))
     image = x if value is None else torch.full_like(x, value)
-    return sc.explain(classifier(network), image, 3, [layer], [name])
+    return sc.explain(classifier(network), image, 3, [layer], methods, options=few(methods))
 
 
 @pytest.mark.parametrize("value", [0.0, 0.7])
-@pytest.mark.parametrize("name", list(sc.METHODS))
-def test_a_constant_image_gives_a_finite_map(name: str, value: float) -> None:
-    assert_map(explain_small(name, value=value), name)
+def test_a_constant_image_gives_finite_maps(value: float) -> None:
+    found = explain_small(value=value)
+    for name in sc.METHODS:
+        assert_map(found, name)
 
 
 def kill_class(network: nn.Module) -> None:
@@ -279,37 +262,38 @@ def kill_class(network: nn.Module) -> None:
     network.head.bias[3] = 0
 
 
-@pytest.mark.parametrize("name", list(sc.METHODS))
-def test_a_dead_class_gives_a_map_of_zeros(name: str) -> None:
-    found = explain_small(name, change=kill_class)
-    (layer,) = found.layers_of(name)
-    assert_map(found, name)
+def test_a_dead_class_gives_maps_of_zeros() -> None:
+    found = explain_small(change=kill_class)
     assert found.energy("down") is None
-    if name not in ("eigen_cam", "rise"):  # the one knows no class, the other asks for its probability
-        assert (found.map(name, layer.name) == 0).all()
-        assert found.constant(name, layer.name)
+    for name in sc.METHODS:
+        (layer,) = found.layers_of(name)
+        assert_map(found, name)
+        if name not in ("eigen_cam", "rise"):  # the one ignores the class, the other asks for its probability
+            assert (found.map(name, layer) == 0).all(), name
+            assert found.constant(name, layer)
 
 
 def test_layers_with_the_channels_last_are_refused_in_a_sentence() -> None:
-    clf = sc.Classifier(torchvision.models.convnext_tiny())
+    network = torchvision.models.convnext_tiny(num_classes=5)
+    clf = sc.Classifier(network, preprocess=sc.Preprocess(size=SIDE, resize=SIDE))
     inside = next(name for name, module in clf.modules.items() if isinstance(module, nn.GELU))
     with pytest.raises(sc.LayerError, match=r"which is not square as the input"):
-        sc.capture(clf, torch.zeros(1, 3, 224, 224), 0, [inside])
+        sc.capture(clf, torch.zeros(1, 3, SIDE, SIDE), 0, [inside])
 
 
-@pytest.mark.parametrize("name", list(sc.METHODS))
-def test_a_layer_of_one_place_is_refused_in_a_sentence(name: str) -> None:
+@pytest.mark.parametrize("name", ["normgrad", "guided_backprop", "rise"])
+def test_a_layer_of_one_location_is_refused_in_a_sentence(name: str) -> None:
     with pytest.raises(
         sc.LayerError, match=r"its output has a single location \(1 × 1\), so there is no map"
     ):
-        explain_small(name, layer="pool")
+        explain_small("pool", methods=[name])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("name", list(sc.METHODS))
+@pytest.mark.parametrize("name", ["normgrad", "guided_backprop", "excitation_backprop", "rise"])
 def test_weights_that_are_not_finite_are_reported_in_a_sentence(name: str, value: float) -> None:
     with pytest.raises(sc.NonFiniteError, match=r"NaN or infinity.*check its weights and the input"):
-        explain_small(name, change=lambda network: network.down.weight[0, 0].fill_(value))
+        explain_small(change=lambda network: network.down.weight[0, 0].fill_(value), methods=[name])
 
 
 def scaled_layers(factor: float) -> Callable[[nn.Module], None]:
@@ -323,25 +307,20 @@ def scaled_layers(factor: float) -> Callable[[nn.Module], None]:
     return change
 
 
-@pytest.mark.parametrize("factor", [1e-25, 1e25])
-@pytest.mark.parametrize("name", list(sc.METHODS))
-def test_numbers_too_large_to_square_give_a_map_or_a_sentence(name: str, factor: float) -> None:
-    """Activations at the one factor, gradients at the other; some methods add up squares of them."""
-    found, refusal = None, ""
-    try:
-        found = explain_small(name, change=scaled_layers(factor))
-    except sc.NonFiniteError as error:
-        refusal = str(error)
-    if found is None:
-        assert "contains NaN or infinity" in refusal
-        assert refusal.endswith("overflow there; check its weights and the input")
-    else:
-        assert_map(found, name)
-
-
-@pytest.mark.parametrize("factor", [1e-25, 1e25])
-def test_eigen_cams_know_no_scale(factor: float) -> None:
-    for name, share in (("eigen_cam", factor), ("eigen_grad_cam", 1)):
-        expected = explain_small(name).map(name, "down") * share
-        found = explain_small(name, change=scaled_layers(factor)).map(name, "down")
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * expected.max())
+@pytest.mark.parametrize("factor", [2.0**-80, 2.0**80])
+def test_numbers_too_large_or_small_to_square_scale_the_maps_and_nothing_else(factor: float) -> None:
+    """With x at the factor and g at its inverse each map is multiplied by one of the two, or by neither."""
+    plain, found = explain_small(), explain_small(change=scaled_layers(factor))
+    of_g = {"gradient", "guided_backprop", "deconvnet"}
+    of_g |= {name for name, method in sc.METHODS.items() if method.cell and method.cell[0] == "bias"}
+    for name, method in sc.METHODS.items():
+        if (method.rule and "excitation" in method.rule.name) or name == "contrastive_excitation_backprop":
+            continue  # its definition adds 1e-20 to activations of any size
+        scale = 1 / factor if name in of_g else factor if name == "eigen_cam" else 1
+        (layer,) = found.layers_of(name)
+        if name == "normgrad_proper":  # what goes into the convolution stays as it was
+            scale = 1 / factor
+        ours, expected = found.map(name, layer).astype(np.float64), plain.map(name, layer) * float(scale)
+        assert np.abs(expected).max() > 0, name
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-4 * np.abs(expected).max(), err_msg=name)
+    assert found.energy("down") == pytest.approx(plain.energy("down"), rel=1e-4)

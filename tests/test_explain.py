@@ -95,6 +95,128 @@ def test_methods_of_several_kinds_can_be_asked_for_together_and_joined() -> None
         joined.map("occlusion", "act")
 
 
+@pytest.mark.parametrize("names", [None, ["normgrad_proper", "normgrad", "guided_backprop", "rise"]])
+def test_several_images_are_explained_as_each_alone(names: list[str] | None) -> None:
+    clf, x, targets = classifier(default_layers=["conv", "bn", "down", "act"]), batch(3), [0, 3, 1]
+    options = None if names is None else {"rise": {"masks": 9}}
+    together = sc.explain_many(clf, x, targets, methods=names, options=options)
+    assert [each.target for each in together] == targets
+    for index, found in enumerate(together):
+        alone = sc.explain(clf, x[index : index + 1], targets[index], methods=names, options=options)
+        assert (found.label, found.layers, found.methods) == (alone.label, alone.layers, alone.methods)
+        assert (found.box, found.size, found.nbytes) == (alone.box, alone.size, alone.nbytes)
+        np.testing.assert_allclose(found.probabilities, alone.probabilities, rtol=1e-6)
+        for method in found.methods:
+            for layer in found.layers_of(method):
+                ours, theirs = found.map(method, layer), alone.map(method, layer)
+                np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6 * np.abs(theirs).max())
+                assert not ours.flags.writeable
+        for layer in found.layers:
+            assert found.energy(layer) == pytest.approx(alone.energy(layer), rel=1e-6)
+
+
+def test_several_images_take_one_forward_and_one_backward_pass() -> None:
+    clf = classifier()
+    forward: list[int] = []
+    backward: list[int] = []
+
+    def watch(_module: object, _inputs: object, output: torch.Tensor) -> None:
+        forward.append(len(output))
+        output.register_hook(lambda gradient: backward.append(len(gradient)))
+
+    handle = clf.module.down.register_forward_hook(watch)
+    found = sc.explain_many(clf, [batch(), batch(seed=2), batch(seed=3)])
+    handle.remove()
+    assert (forward, backward) == ([3], [3])
+    assert [each.target for each in found] == [int(each.probabilities.argmax()) for each in found]
+
+
+def test_after_a_meta_step_each_image_has_its_own_stepped_network() -> None:
+    clf, x, meta = classifier(), batch(2), sc.MetaStep(0.1)
+    together = sc.explain_many(clf, x, 2, methods=["normgrad"], meta=meta)
+    for index, found in enumerate(together):
+        alone = sc.explain(clf, x[index : index + 1], 2, methods=["normgrad"], meta=meta)
+        np.testing.assert_array_equal(found.map("normgrad", "act"), alone.map("normgrad", "act"))
+        assert found.meta == meta
+
+
+def test_photos_of_different_sizes_are_explained_together() -> None:
+    random = np.random.default_rng(0)
+    photos = [
+        Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8))
+        for shape in ((60, 90, 3), (40, 30, 3))
+    ]
+    clf = classifier(seeded(dtype=torch.float32))
+    found = sc.explain_many(clf, photos, "class 1", methods=["normgrad"], fit="stretch")
+    assert [each.box for each in found] == [(0, 0, 90, 60), (0, 0, 30, 40)]
+    alone = sc.explain(clf, photos[1], 1, methods=["normgrad"], fit="stretch").map("normgrad", "act")
+    np.testing.assert_allclose(found[1].map("normgrad", "act"), alone, rtol=0, atol=1e-5 * alone.max())
+
+
+@pytest.mark.parametrize("meta", [None, sc.MetaStep(0.1)])
+def test_the_classes_of_a_photo_are_explained_where_it_was_fitted(meta: sc.MetaStep | None) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8))
+    clf = classifier(seeded(dtype=torch.float32))
+    for fit, box in (("stretch", (0, 0, 90, 60)), ("crop", (15, 0, 75, 60))):
+        for found in sc.explain_classes(clf, image, [0, 3], methods=["normgrad"], fit=fit, meta=meta):
+            assert found.box == box
+            alone = sc.explain(clf, image, found.target, methods=["normgrad"], fit=fit, meta=meta)
+            np.testing.assert_allclose(
+                found.map("normgrad", "act"), alone.map("normgrad", "act"), rtol=1e-4, atol=1e-9
+            )
+
+
+def test_explanations_before_and_after_a_meta_step_are_not_joined() -> None:
+    clf, x = classifier(), batch()
+    before = sc.explain(clf, x, 1, methods=["normgrad"])
+    after = sc.explain(clf, x, 1, methods=["grad_cam"], meta=sc.MetaStep(1e-9))
+    with pytest.raises(sc.ArgumentError, match="different photos, classes, layers or meta steps"):
+        before.joined(after)
+    same = sc.explain(clf, x, 1, methods=["normgrad"], meta=sc.MetaStep(1e-9))
+    assert same.joined(after).methods == ("normgrad", "grad_cam")
+
+
+def test_an_explanation_of_another_network_is_not_joined() -> None:
+    with pytest.raises(sc.ArgumentError, match="cannot be joined"):
+        sc.explain(classifier(seeded(classes=4)), batch(), 1).joined(sc.explain(classifier(), batch(), 1))
+
+
+def test_some_methods_of_an_explanation_hold_their_own_maps_alone() -> None:
+    found = sc.explain(classifier(), batch(), 1)
+    some = found.only(["grad_cam", "normgrad"])
+    assert some.methods == ("grad_cam", "normgrad")
+    np.testing.assert_array_equal(some.map("normgrad", "act"), found.map("normgrad", "act"))
+    assert not some.has("gradient", "act")
+    assert some.map("normgrad", "act").base is None  # a view would keep the memory of all
+    assert some.nbytes < found.nbytes / 5
+    assert found.only("grad_cam").methods == ("grad_cam",)
+    with pytest.raises(sc.UnknownNameError, match="unknown method 'gradient'; .*choices: grad_cam, normgrad"):
+        some.map("gradient", "act")
+
+
+def test_explanations_are_compared_by_identity_and_can_be_keys() -> None:
+    one, other = (sc.explain(classifier(), batch(), 1, methods=["normgrad"]) for _ in range(2))
+    assert one == one
+    assert one != other
+    assert len({one, other}) == 2
+
+
+def test_a_layer_stands_for_its_name() -> None:
+    clf = classifier()
+    layer = clf.layers[-1]
+    found = sc.explain(clf, batch(), 1, [layer])
+    np.testing.assert_array_equal(found.map("normgrad", layer), found.map("normgrad", layer.name))
+    np.testing.assert_array_equal(found.resized("normgrad", layer), found.resized("normgrad", layer.name))
+    assert found.constant("normgrad", layer) == found.constant("normgrad", layer.name)
+    assert found.energy(layer) == found.energy(layer.name)
+    assert found.has("normgrad", layer)
+
+
+def test_a_single_name_stands_for_itself() -> None:
+    found = sc.explain(classifier(), batch(), 1, "act", "normgrad")
+    assert (found.methods, [layer.name for layer in found.layers]) == (("normgrad",), ["act"])
+
+
 def test_the_memory_counted_is_the_memory_of_the_maps() -> None:
     explanation = sc.explain(classifier(), batch())
     cells = sum(layer.height * layer.width for layer in explanation.layers)
@@ -104,8 +226,9 @@ def test_the_memory_counted_is_the_memory_of_the_maps() -> None:
 def test_an_overflowing_network_is_reported_with_method_and_layer() -> None:
     network = seeded(dtype=torch.float32)
     with torch.no_grad():
-        network.down.weight *= 1e25
-        network.head.weight *= 1e-30
+        network.down.weight[0] *= 1e30  # activations of a channel that no score depends on
+        network.head.weight *= 1e15
+        network.head.weight[:, 0] = 0
     with pytest.raises(sc.NonFiniteError, match="at layer '.*' contains NaN or infinity"):
         sc.explain(classifier(network), batch(dtype=torch.float32), 0)
 
@@ -120,10 +243,25 @@ def test_an_overflowing_network_is_reported_with_method_and_layer() -> None:
         (lambda clf: sc.explain(clf, batch()).map("saliency", "act"), "unknown method 'saliency'"),
         (lambda clf: sc.explain(clf, batch()).energy("conv"), "unknown layer 'conv'"),
         (lambda clf: sc.explain(clf, Image.new("RGB", (9, 9)), fit="fill"), "unknown fit 'fill'"),
+        (lambda clf: sc.explain(clf, batch(), layers=7), "layers is 7; expected names of layers"),
+        (lambda clf: sc.explain(clf, batch(), methods=7), "methods is 7; expected names of methods"),
+        (lambda clf: sc.explain(clf, batch()).only("rise"), "unknown method 'rise'"),
+        (lambda clf: sc.explain(clf, batch()).only([]), "no method was asked for"),
+        (lambda clf: sc.explain_many(clf, []), "no images were given"),
+        (lambda clf: sc.explain_many(clf, Image.new("RGB", (9, 9))), "images is a single image"),
+        (lambda clf: sc.explain_many(clf, batch(2), [1]), "1 targets were given for 2 images"),
+        (lambda clf: sc.explain_many(clf, batch(2)[0]), r"image has shape \(24, 24\); expected one"),
+        (
+            lambda clf: sc.explain_many(clf, [batch(), batch()[..., :20]]),
+            r"different shapes, \(1, 3, 24, 24\), \(1, 3, 24, 20\)",
+        ),
+        (lambda clf: sc.explain_classes(clf, batch(), "cat"), "classes is 'cat'; expected a sequence"),
+        (lambda clf: sc.explain_classes(clf, batch(), 3), "classes is 3; expected a sequence"),
+        (lambda clf: sc.explain_classes(clf, batch(), []), "no class was asked for"),
     ],
 )
 def test_a_wrong_question_is_answered_with_the_choices(question, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(sc.SaliencyError, match=message):
         question(classifier())
 
 

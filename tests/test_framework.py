@@ -72,3 +72,32 @@ def test_an_unknown_cell_lists_the_choices(options: dict[str, str], message: str
 def test_tensors_of_different_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"shapes \(1, 2, 3, 3\) and \(1, 2, 3, 4\); expected the same"):
         sc.framework(torch.ones(1, 2, 3, 3), torch.ones(1, 2, 3, 4), extract="bias", aggregate="sum")
+
+
+def test_the_depthwise_maximum_is_negative_where_every_gradient_is() -> None:
+    """With x ≥ 0 and every channel's g < 0 the largest share is that of the smallest x, not 0."""
+    x = torch.rand(1, 3, 5, 5, dtype=torch.float64) + 1
+    g = torch.rand(1, 3, 5, 5, dtype=torch.float64)
+    g[:, :, 2, 2] = -g[:, :, 2, 2] - 1
+    ours = sc.framework(x, g, extract="conv3x3_depthwise", aggregate="max")
+    assert ours[0, 2, 2] <= -1
+    torch.testing.assert_close(ours, REDUCE["max"](share(x, g, "conv3x3_depthwise")))
+
+
+def test_the_depthwise_maximum_counts_a_negative_activation_times_a_negative_gradient() -> None:
+    """Where some channel's g is > 0 everywhere, as for the shortcut of positive activations."""
+    x, g = -torch.rand(1, 3, 5, 5, dtype=torch.float64), torch.rand(1, 3, 5, 5, dtype=torch.float64)
+    g[:, 1] *= -1
+    ours = sc.framework(x, g, extract="conv3x3_depthwise", aggregate="max")
+    assert ours[0, 2, 2] > 0
+    torch.testing.assert_close(ours, REDUCE["max"](share(x, g, "conv3x3_depthwise")))
+
+
+@pytest.mark.parametrize(("extract", "aggregate"), CELLS)
+def test_a_cell_of_tensors_with_gradients_can_be_differentiated(extract: str, aggregate: str) -> None:
+    x, g = (torch.rand(1, 3, 4, 4, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    found = sc.framework(x, g, extract=extract, aggregate=aggregate)
+    (slope,) = torch.autograd.grad(found.sum(), g)
+    assert (slope > 0).any()
+    expected = sc.framework(x.detach(), g.detach(), extract=extract, aggregate=aggregate)
+    torch.testing.assert_close(found.detach(), expected)

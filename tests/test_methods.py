@@ -7,10 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 import saliency_core as sc
+from saliency_core.explain import SINGLE_PASS
+from saliency_core.methods.cams import leading_eigenpair
 from saliency_core.methods.framework import CELLS
-from saliency_core.methods.registry import surviving_energy
+from saliency_core.methods.gradient import surviving_energy
 from tests.networks import batch, classifier, seeded
 
 TARGET = 2
@@ -143,12 +146,11 @@ DEFINITIONS = {
         *(grad_cam, grad_cam_plus_plus, xgrad_cam, layer_cam, hires_cam, eigen_cam, eigen_grad_cam),
     )
 }
-SINGLE_PASS = [name for name, m in sc.METHODS.items() if m.cost == "single" and m.where == "any"]
 TESTED_ELSEWHERE = {
     "test_framework": [name for name, m in sc.METHODS.items() if m.family == "Framework cells"],
     "test_convolution": ["normgrad_proper"],
-    "test_rules": [name for name, m in sc.METHODS.items() if m.cost == "backward"],
-    "test_baselines": [name for name, m in sc.METHODS.items() if m.cost == "passes"],
+    "test_rules": [name for name, m in sc.METHODS.items() if m.rule],
+    "test_multi_pass": [name for name, m in sc.METHODS.items() if isinstance(m.kind, sc.MultiPass)],
 }
 
 
@@ -214,18 +216,105 @@ def test_two_equally_strong_directions_still_give_a_finite_map() -> None:
     assert torch.isfinite(sc.METHODS["eigen_grad_cam"](sc.LayerCapture(x, x))).all()
 
 
-def test_a_baseline_is_no_function_of_one_layer() -> None:
+def spectrum(values: list[float], columns: int, seed: int = 0) -> Tensor:
+    """A matrix with these singular values (the rest of its spectrum is zero) and random directions."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = len(values)
+    left, right = (
+        torch.linalg.qr(torch.randn(size, rows, generator=generator, dtype=torch.float64)).Q
+        for size in (rows, columns)
+    )
+    return left * torch.tensor(values, dtype=torch.float64) @ right.T
+
+
+@pytest.mark.parametrize("rows", [20, 64, 160])
+@pytest.mark.parametrize("ratio", [0.3, 0.9, 0.99, 0.9999])
+def test_the_leading_eigenpair_is_found_to_the_tolerance_however_slowly_it_stands_out(
+    rows: int, ratio: float
+) -> None:
+    """By decomposition, by powers, by Lanczos' steps, and by what follows where these two give up."""
+    matrix = spectrum([ratio**index for index in range(rows)], 200)
+    vector, value = leading_eigenpair(matrix)
+    residual = matrix @ (vector @ matrix) - value * vector
+    assert torch.linalg.vector_norm(residual) <= 1.01e-6
+    assert value.item() == pytest.approx(1, abs=1e-6)
+
+
+def test_where_no_direction_stands_out_the_gram_matrix_is_decomposed() -> None:
+    matrix = spectrum(torch.linspace(1, 0.5, 400, dtype=torch.float64).tolist(), 420)
+    vector, value = leading_eigenpair(matrix)
+    residual = matrix @ (vector @ matrix) - value * vector
+    assert torch.linalg.vector_norm(residual) <= 1e-10
+
+
+class CountProducts(TorchFunctionMode):
+    """Counts the products of matrices and the decompositions inside the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.products = self.decompositions = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.products += getattr(func, "__name__", "") in ("matmul", "__matmul__", "__rmatmul__")
+        self.decompositions += func is torch.linalg.eigh
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_dominant_direction_takes_few_products() -> None:
+    """So that the stopping rules do stop: a handful of steps, and no decomposition of the Gram matrix."""
+    small, large = (spectrum([1.0] + [0.01] * rest, 200) for rest in (63, 159))
+    with CountProducts() as by_powers:
+        leading_eigenpair(small)
+    assert (by_powers.products, by_powers.decompositions) == (1 + 2 * 2 + 2, 0)
+    with CountProducts() as by_steps:
+        leading_eigenpair(large)
+    assert by_steps.decompositions == 1
+    assert by_steps.products <= 40
+
+
+def test_a_default_device_or_autocast_of_the_caller_makes_no_difference() -> None:
+    generator = torch.Generator().manual_seed(3)
+    for channels in (6, 140):  # eigenvectors by decomposition and from a random start
+        x, g = torch.randn(2, 1, channels, 12, 12, generator=generator)
+        pair = [sc.LayerCapture(x, g) for _ in range(3)]
+        for name in SINGLE_PASS:
+            expected = sc.METHODS[name](pair[0])
+            with torch.device("meta"):
+                assert torch.equal(sc.METHODS[name](pair[1]), expected), name
+            with torch.autocast("cpu", torch.bfloat16):
+                assert torch.equal(sc.METHODS[name](pair[2]), expected), name
+
+
+def test_a_many_pass_method_is_not_a_function_of_one_layer() -> None:
     pair = sc.LayerCapture(torch.rand(1, 2, 3, 3), torch.rand(1, 2, 3, 3))
     with pytest.raises(
-        ValueError, match=r"RISE is no function of one layer; use explain\(methods=\['rise'\]\)"
+        sc.ArgumentError, match=r"RISE is not a function of one layer; use explain\(methods=\['rise'\]\)"
     ):
         sc.METHODS["rise"](pair)
 
 
-def test_the_cost_is_told_in_words() -> None:
-    costs = {sc.METHODS[name].cost_text for name in ("normgrad", "deconvnet")}
-    assert costs == {"single pass, shared", "one extra pass"}
-    assert sc.METHODS["rise"].cost_text == f"about {sc.METHODS['rise'].passes} passes"
+def test_the_cost_is_stated_in_words() -> None:
+    texts = [sc.METHODS[name].cost_text for name in ("normgrad", "deconvnet", "rise", "occlusion")]
+    assert texts == ["no extra cost", "one extra pass", "about 2,000 passes", "about 170 passes"]
+
+
+@pytest.mark.parametrize("scale", [1e-24, 1e-30, 1e15])
+def test_squares_of_tiny_or_huge_gradients_do_not_vanish(scale: float) -> None:
+    """Image by image: the other one of the batch has ordinary numbers."""
+    generator = torch.Generator().manual_seed(0)
+    x, g = torch.randn(2, 2, 7, 5, 6, generator=generator)
+    scaled = g.clone()
+    scaled[1] *= scale
+    for name in SINGLE_PASS:
+        if name == "grad_cam_plus_plus":  # it has a constant beside the gradient
+            continue
+        plain = sc.METHODS[name](sc.LayerCapture(x.double(), g.double()))
+        found = sc.METHODS[name](sc.LayerCapture(x, scaled)).double()
+        expected = plain if name == "eigen_cam" else plain * torch.tensor([1, scale])[:, None, None]
+        for ours, theirs in zip(found, expected, strict=True):
+            assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max(), name
+    shares = surviving_energy(sc.LayerCapture(x, scaled)).tolist()
+    assert shares == pytest.approx(surviving_energy(sc.LayerCapture(x, g)).tolist(), rel=1e-5)
 
 
 def test_surviving_energy_is_one_for_a_gradient_equal_everywhere_and_zero_for_one_that_cancels() -> None:
@@ -237,10 +326,17 @@ def test_surviving_energy_is_one_for_a_gradient_equal_everywhere_and_zero_for_on
     assert shares == pytest.approx([1.0, 0.0, 0.5])
 
 
-def test_registry_entries_say_what_people_need() -> None:
+def test_a_registry_entry_has_what_a_reader_needs() -> None:
     for name, method in sc.METHODS.items():
         assert method.name == name
         assert method.summary.endswith(".")
         assert method.empty.endswith(".")
         assert method.url.startswith("https://")
-        assert all((method.title, method.formula, method.reference, method.family))
+        assert all((method.title, method.short_title, method.formula, method.reference, method.family))
+        assert bool(method.needs) == (method.rule is not None or method.domain is sc.Domain.CONVOLUTIONS)
+        assert bool(method.domain_text) == bool(method.needs or method.domain is sc.Domain.INPUT)
+        assert bool(method.cell_text) == bool(method.cell)
+        assert bool(method.options) == isinstance(method.kind, sc.MultiPass)
+        for option in method.options:
+            assert option.low <= option.checked(option.default) <= option.high
+            assert option.summary.endswith(".")

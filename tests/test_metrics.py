@@ -109,10 +109,52 @@ def test_the_same_method_for_a_class_that_it_ignores_correlates_perfectly() -> N
     assert sc.class_sensitivity(classifier(), batch(), "eigen_cam", "act", [0, 1]).correlation == 1
 
 
-@pytest.mark.parametrize("classes", [[1], [1, 1], [1, 2, 3], []])
+@pytest.mark.parametrize("classes", [[1], [1, 1], [1, 2, 3], [1, 1, 2]])
 def test_not_two_different_classes_are_refused(classes: list[int]) -> None:
-    with pytest.raises(ValueError, match="expected two different ones"):
+    with pytest.raises(sc.TargetError, match="expected two different ones"):
         sc.class_sensitivity(classifier(), batch(), classes=classes)
+
+
+def test_no_classes_and_a_single_one_are_refused() -> None:
+    with pytest.raises(sc.TargetError, match="no class was asked for"):
+        sc.class_sensitivity(classifier(), batch(), classes=[])
+    with pytest.raises(sc.ArgumentTypeError, match="classes is 'class 1'; expected a sequence"):
+        sc.class_sensitivity(classifier(), batch(), classes="class 1")
+
+
+@pytest.mark.parametrize("meta", [None, sc.MetaStep()])
+def test_without_a_most_and_a_least_likely_class_the_classes_must_be_named(meta: sc.MetaStep | None) -> None:
+    with pytest.raises(sc.TargetError, match="the network has a single class"):
+        sc.class_sensitivity(classifier(seeded(classes=1)), batch(), meta=meta)
+    equal = seeded()
+    with torch.no_grad():
+        equal.head.weight[:] = equal.head.weight[:1].clone()
+        equal.head.bias[:] = 0
+    with pytest.raises(sc.TargetError, match="all classes are equally likely.*name the classes"):
+        sc.class_sensitivity(classifier(equal), batch(), meta=meta)
+
+
+def test_a_method_with_its_map_at_the_input_is_refused_before_its_passes() -> None:
+    clf, passes = classifier(), []
+    clf.module.head.register_forward_hook(lambda *_: passes.append(1))
+    for ask in (sc.class_sensitivity, partial(sc.class_sensitivity_table, classes=[0, 1])):
+        options = {"method": "rise"} if ask is sc.class_sensitivity else {"methods": ["normgrad", "rise"]}
+        with pytest.raises(sc.UnavailableError, match="RISE has its map at the input only"):
+            ask(clf, batch(), **options)
+    assert not passes
+
+
+def test_a_single_name_of_a_method_or_layer_stands_for_itself() -> None:
+    table = sc.class_sensitivity_table(classifier(), batch(), [0, 1], methods="normgrad", layers="act")
+    assert list(table.cells) == [("normgrad", "act")]
+    over = sc.class_sensitivity_over(classifier(), [batch()], [0, 1], methods="normgrad", layers="act")
+    assert list(over) == [("normgrad", "act")]
+
+
+def test_explanations_before_and_after_a_step_are_not_compared() -> None:
+    before, after = (sc.explain(classifier(), batch(), 0, meta=meta) for meta in (None, sc.MetaStep()))
+    with pytest.raises(sc.ArgumentError, match="meta step"):
+        sc.compare_classes(before, after)
 
 
 def test_the_mean_over_photos_has_students_interval() -> None:

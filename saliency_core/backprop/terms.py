@@ -162,7 +162,7 @@ class Terms:
     @cached_property
     def x_is_positive(self) -> bool:
         """Whether no activation is negative, as after a ReLU: its negative parts need no work."""
-        return float(self.x_min.min()) >= 0
+        return float(self.x_min.detach().min()) >= 0
 
     @cached_property
     def x_pos(self) -> Tensor:

@@ -173,7 +173,7 @@ def _depthwise_filter_norm(t: Terms) -> Tensor:
 def _depthwise_max(t: Terms) -> Tensor:
     padded = pad_border(t.x)
     positive = max3x3(padded) * t.g_pos
-    if t.x_is_positive and float(t.g_max.min()) >= 0:
+    if t.x_is_positive and float(t.g_max.detach().min()) >= 0:
         # At every location some share is >= 0, and those of channels with g < 0 are not.
         return channel_max(positive)
     return channel_max(torch.addcmul(positive, min3x3(padded), t.g_neg, value=-1))

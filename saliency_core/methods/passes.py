@@ -63,7 +63,7 @@ class Passes:
         """Class scores, (N, 3, H, W) -> (N, classes), differentiable."""
         # A copy, since a network may work in place on its input.
         inputs = batch.to(self._classifier.dtype, copy=True)
-        scores: Tensor = self._classifier.tapped(())(inputs)
+        scores: Tensor = self._classifier.module(inputs)
         if not torch.isfinite(scores).all():
             raise NonFiniteError(
                 "the network's class scores contain NaN or infinity for a changed copy of this image, so "

@@ -1,3 +1,4 @@
+import copy
 import subprocess
 import sys
 import threading
@@ -13,26 +14,46 @@ from captum.attr import NoiseTunnel, Saliency
 from torch import Tensor, nn
 
 import saliency_core as sc
-from saliency_core.methods.multi_pass import (
-    BASELINES,
-    SEED,
-    integrated_gradients,
-    occlusion,
-    rise,
-    smoothgrad,
-)
-from saliency_core.progress import Cancelled
+from saliency_core.methods.passes import SEED
+from saliency_core.progress import NO_LOCK, Cancelled, Lock, ProgressCallback, no_progress
 from tests.networks import SIDE, InPlaceNet, batch, classifier, seeded
 
 TARGET = 3
+
+
+def compute(
+    name: str,
+    clf: sc.Classifier,
+    x: Tensor,
+    target: int = TARGET,
+    *,
+    progress: ProgressCallback = no_progress,
+    lock: Lock = NO_LOCK,
+    **options: float,
+) -> Tensor:
+    """The map of a many-pass method with some options."""
+    kind = sc.METHODS[name].kind
+    assert isinstance(kind, sc.MultiPass)
+    return kind.run(clf, x, target, options, progress=progress, lock=lock)
+
+
+integrated_gradients = partial(compute, "integrated_gradients")
+smoothgrad = partial(compute, "smoothgrad")
+occlusion = partial(compute, "occlusion")
+rise = partial(compute, "rise")
 QUICK = {
     "integrated_gradients": partial(integrated_gradients, steps=26),
     "smoothgrad": partial(smoothgrad, samples=26),
     "occlusion": partial(occlusion, window=1 / 3),
     "rise": partial(rise, masks=42),
 }
-"""Every baseline with passes enough for several batches, the last of them not full."""
-every_baseline = pytest.mark.parametrize("name", list(BASELINES))
+"""Every many-pass method with passes enough for several batches, the last of them not full."""
+MULTI_PASS = [name for name, method in sc.METHODS.items() if isinstance(method.kind, sc.MultiPass)]
+every_method = pytest.mark.parametrize("name", MULTI_PASS)
+
+
+def test_every_many_pass_method_is_tested_here() -> None:
+    assert list(QUICK) == MULTI_PASS
 
 
 class Linear(nn.Module):
@@ -144,7 +165,7 @@ def test_smoothgrad_is_captums_noise_tunnel_where_nobody_else_draws_numbers() ->
     close(smoothgrad(clf, x, TARGET, samples=9), expected[0].abs().amax(dim=0), 1e-5)
 
 
-def test_occlusion_is_the_mean_fall_over_the_windows_that_cover_a_place() -> None:
+def test_occlusion_is_the_mean_fall_over_the_windows_that_cover_a_location() -> None:
     clf = classifier()
     x = torch.randn(1, 3, 25, 30, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     total, count = torch.zeros(2, 25, 30, dtype=torch.float64)
@@ -191,13 +212,13 @@ def test_rise_is_the_sum_over_masks_one_by_one() -> None:
 def test_a_planted_bright_patch_is_found(name: str) -> None:
     x = torch.full((1, 3, SIDE, SIDE), 0.1)
     x[:, :, 4:8, 12:16] = 1.0
-    found = BASELINES[name].compute(classifier(Bright()), x, 1)
+    found = compute(name, classifier(Bright()), x, 1)
     row, column = divmod(int(found.argmax()), SIDE)
     assert 4 <= row < 8
     assert 12 <= column < 16
 
 
-@every_baseline
+@every_method
 def test_a_map_is_float32_at_the_input_and_the_same_every_time(name: str) -> None:
     clf, x = classifier(), batch()
     with torch.random.fork_rng():
@@ -210,7 +231,7 @@ def test_a_map_is_float32_at_the_input_and_the_same_every_time(name: str) -> Non
     assert first.max() > first.min()
 
 
-@every_baseline
+@every_method
 def test_nobody_elses_random_numbers_change(name: str) -> None:
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     QUICK[name](classifier(), batch(), TARGET)
@@ -218,7 +239,7 @@ def test_nobody_elses_random_numbers_change(name: str) -> None:
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
 
 
-@every_baseline
+@every_method
 @pytest.mark.parametrize("stop", [False, True], ids=["finished", "stopped"])
 def test_network_and_photo_are_left_as_they_were(name: str, stop: bool) -> None:
     clf, x = classifier(Touchy().double()), batch()
@@ -245,7 +266,7 @@ def hooks_of(network: nn.Module) -> list[int]:
     return [len(getattr(module, kind)) for module in network.modules() for kind in kinds]
 
 
-@every_baseline
+@every_method
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_a_frozen_network_and_the_callers_mode_make_no_difference(name: str, mode: type) -> None:
     frozen = seeded().requires_grad_(False)
@@ -255,7 +276,7 @@ def test_a_frozen_network_and_the_callers_mode_make_no_difference(name: str, mod
     assert torch.equal(found, expected)
 
 
-@every_baseline
+@every_method
 def test_progress_counts_the_passes_and_reaches_the_total(name: str) -> None:
     clf = classifier()
     passes: list[int] = []
@@ -267,7 +288,7 @@ def test_progress_counts_the_passes_and_reaches_the_total(name: str) -> None:
     assert max(passes) <= 8
 
 
-@every_baseline
+@every_method
 def test_the_passes_on_a_usual_input_are_as_many_as_announced(name: str) -> None:
     totals: list[int] = []
 
@@ -276,11 +297,11 @@ def test_the_passes_on_a_usual_input_are_as_many_as_announced(name: str) -> None
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        BASELINES[name].compute(classifier(), torch.zeros(1, 3, 224, 224), TARGET, progress=step)
-    assert totals == [BASELINES[name].passes]
+        compute(name, classifier(), torch.zeros(1, 3, 224, 224), progress=step)
+    assert totals == [sc.METHODS[name].passes]
 
 
-@every_baseline
+@every_method
 def test_stopping_ends_it_after_the_batch_under_way(name: str) -> None:
     clf = classifier()
     batches: list[int] = []
@@ -296,20 +317,20 @@ def test_stopping_ends_it_after_the_batch_under_way(name: str) -> None:
 
 
 class Watched(InPlaceNet):
-    """Notes whether the gate is closed whenever a forward or a backward pass comes by."""
+    """Notes whether the lock is held whenever a forward or a backward pass comes by."""
 
-    def __init__(self, gate: "Gate") -> None:
+    def __init__(self, guard: "WatchedLock") -> None:
         super().__init__()
-        self.gate = gate
+        self.guard = guard
 
     def forward(self, images: Tensor) -> Tensor:
-        self.gate.seen.append(("forward", self.gate.held))
+        self.guard.seen.append(("forward", self.guard.held))
         if images.requires_grad:
-            images.register_hook(lambda _: self.gate.seen.append(("backward", self.gate.held)))
+            images.register_hook(lambda _: self.guard.seen.append(("backward", self.guard.held)))
         return super().forward(images)
 
 
-class Gate:
+class WatchedLock:
     """A lock that knows whether it is held."""
 
     def __init__(self) -> None:
@@ -317,7 +338,7 @@ class Gate:
         self.entered = 0
         self.seen: list[tuple[str, bool]] = []
 
-    def __deepcopy__(self, memo: object) -> "Gate":
+    def __deepcopy__(self, memo: object) -> "WatchedLock":
         return self
 
     def __enter__(self) -> None:
@@ -331,24 +352,30 @@ class Gate:
         self.held = False
 
 
-@every_baseline
-def test_each_batch_runs_inside_the_gate_and_reports_outside(name: str) -> None:
-    gate = Gate()
-    network = Watched(gate).double()
+@every_method
+def test_each_batch_runs_inside_the_lock_and_reports_outside(name: str) -> None:
+    guard = WatchedLock()
+    network = Watched(guard).double()
     clf = classifier(network)
-    gate.seen.clear()  # looking the network over is not part of it
+    guard.seen.clear()  # looking the network over is not part of it
     reported: list[bool] = []
-    QUICK[name](clf, batch(), TARGET, lock=gate, progress=lambda done, total: reported.append(gate.held))
-    assert all(held for _, held in gate.seen)
+    QUICK[name](
+        clf,
+        batch(),
+        TARGET,
+        lock=guard,
+        progress=lambda done, total: reported.append(guard.held),
+    )
+    assert all(held for _, held in guard.seen)
     assert not any(reported)
-    assert not gate.held
-    assert gate.entered == len(reported) == [kind for kind, _ in gate.seen].count("forward") >= 5
+    assert not guard.held
+    assert guard.entered == len(reported) == [kind for kind, _ in guard.seen].count("forward") >= 5
     gradients = name in ("integrated_gradients", "smoothgrad")
-    assert [kind for kind, _ in gate.seen].count("backward") == (gate.entered if gradients else 0)
+    assert [kind for kind, _ in guard.seen].count("backward") == (guard.entered if gradients else 0)
 
 
-@every_baseline
-def test_baselines_and_explanations_in_many_threads_do_not_mix(name: str) -> None:
+@every_method
+def test_many_pass_methods_and_explanations_in_many_threads_do_not_mix(name: str) -> None:
     clf, x = classifier(), batch()
     plain = sc.explain(clf, x, TARGET, methods=["normgrad"])
     alone = QUICK[name](clf, x, TARGET)
@@ -358,19 +385,19 @@ def test_baselines_and_explanations_in_many_threads_do_not_mix(name: str) -> Non
         start.wait()
         return [sc.explain(clf, x, TARGET, methods=["normgrad"]) for _ in range(20)]
 
-    def baseline() -> Tensor:
+    def many_passes() -> Tensor:
         start.wait()
         return QUICK[name](clf, x, TARGET)
 
     with ThreadPoolExecutor(4) as pool:
         quick = [pool.submit(explain_often) for _ in range(2)]
-        slow = [pool.submit(baseline) for _ in range(2)]
+        slow = [pool.submit(many_passes) for _ in range(2)]
     for explanation in (one for future in quick for one in future.result()):
         np.testing.assert_array_equal(explanation.map("normgrad", "act"), plain.map("normgrad", "act"))
     assert all(torch.equal(future.result(), alone) for future in slow)
 
 
-@every_baseline
+@every_method
 def test_scores_that_are_not_finite_are_refused(name: str) -> None:
     network = seeded()
     clf = classifier(network)
@@ -386,12 +413,91 @@ def test_gradients_that_are_not_finite_are_refused() -> None:
             method(clf, black, TARGET)
 
 
-@every_baseline
+@every_method
 def test_one_image_and_an_existing_class_are_asked_for(name: str) -> None:
     with pytest.raises(ValueError, match=r"x has shape \(2, 3, 24, 24\); expected one prepared image"):
         QUICK[name](classifier(), batch(2), TARGET)
     with pytest.raises(sc.TargetError, match="expected an index from 0 to 4"):
         QUICK[name](classifier(), batch(), 5)
+
+
+@every_method
+def test_a_default_device_of_the_caller_makes_no_difference(name: str) -> None:
+    expected = QUICK[name](classifier(), batch())
+    clf, x = classifier(), batch()
+    with torch.device("meta"):
+        found = QUICK[name](clf, x)
+    assert torch.equal(found, expected)
+
+
+@every_method
+def test_a_network_in_half_precision_is_summed_up_in_float32(name: str) -> None:
+    """So that the map is that of the same network in float32, but for the rounding of each pass."""
+    precise = seeded(dtype=torch.float32)
+    for parameter in precise.parameters():
+        parameter.data = parameter.data.bfloat16().float()
+    x = batch(dtype=torch.float32).bfloat16().float()
+    found = QUICK[name](classifier(copy.deepcopy(precise).bfloat16()), x)
+    expected = QUICK[name](classifier(precise), x)
+    assert found.dtype == torch.float32
+    if name == "rise":  # a sum of probabilities, each to three digits
+        close(found, expected, 0.01)
+    assert np.corrcoef(found.flatten(), expected.flatten())[0, 1] > 0.95
+
+
+def test_an_option_changes_the_map_and_the_passes() -> None:
+    clf, x = classifier(), batch()
+    totals = []
+    found = sc.explain(
+        clf,
+        x,
+        TARGET,
+        methods=["rise"],
+        options={"rise": {"masks": 10}},
+        progress=lambda *n: totals.append(n),
+    )
+    assert totals[-1] == (10, 10)
+    close(torch.from_numpy(found.map("rise", "input").copy()), rise(clf, x, masks=10))
+
+
+def test_several_methods_and_images_share_one_count_of_passes() -> None:
+    steps: list[tuple[int, int]] = []
+    options = {"rise": {"masks": 10}, "smoothgrad": {"samples": 6}}
+    sc.explain_many(
+        classifier(),
+        batch(2),
+        TARGET,
+        methods=["rise", "smoothgrad"],
+        options=options,
+        progress=lambda *step: steps.append(step),
+    )
+    assert [done for done, _ in steps] == sorted({done for done, _ in steps})
+    assert {total for _, total in steps} == {2 * (10 + 6)}
+    assert steps[-1] == (32, 32)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"rise": {"mask": 5}}, sc.UnknownNameError, "unknown option 'mask'; did you mean 'masks'"),
+        ({"rise": {"masks": 0}}, sc.ArgumentError, "'masks' is 0; expected a whole number from 1 to 20000"),
+        ({"rise": {"masks": 50_000}}, sc.ArgumentError, "'masks' is 50000; expected"),
+        ({"rise": {"masks": 2.5}}, sc.ArgumentTypeError, "'masks' is 2.5; expected a whole number"),
+        ({"rise": {"masks": "9"}}, sc.ArgumentTypeError, "'masks' is '9'; expected a whole number"),
+        ({"rise": {"masks": True}}, sc.ArgumentTypeError, "'masks' is True; expected a whole number"),
+        ({"rise": {"keep": float("nan")}}, sc.ArgumentError, "'keep' is nan; expected a number from 0.05"),
+        ({"rise": 5}, sc.ArgumentTypeError, "the options of RISE are 5; expected {option: value}"),
+        ({"occlusion": {}}, sc.ArgumentError, "Occlusion, which is not among the methods asked for"),
+        ({"normgrad": {"masks": 5}}, sc.ArgumentError, "NormGrad takes no options; those that do: .*rise"),
+        ({"rice": {}}, sc.UnknownNameError, "unknown method 'rice'; did you mean 'rise'"),
+        ([("rise", 5)], sc.ArgumentTypeError, "expected {method: {option: value}}"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_refused_with_the_choices(
+    options: object, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        sc.explain(classifier(), batch(), 0, methods=["rise", "normgrad"], options=options)
 
 
 def test_captum_is_imported_only_by_those_who_ask_for_it() -> None:

@@ -1,4 +1,4 @@
-"""The running app and the browser to look at it with, for the tests and the benchmarks."""
+"""Starts the app on a free port and finds a Chromium to open it in."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def find_chromium() -> str:
 
 @contextmanager
 def running_app(log: Path, env: dict[str, str] | None = None) -> Iterator[str]:
-    """The app in a process of its own, from its first healthy answer on; yields its address."""
+    """Run the app in its own process until the context ends; yields its address once it answers.
+
+    ``env`` is added to the environment of the process; what it prints goes to the file ``log``.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

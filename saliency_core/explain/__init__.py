@@ -1,0 +1,340 @@
+"""From photos, a network and classes to every method's map at every layer."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from saliency_core.backprop.capture import Capture, capture, capture_classes
+from saliency_core.backprop.variants import MetaStep, stepped
+from saliency_core.combine import FloatMap
+from saliency_core.errors import ArgumentError, ArgumentTypeError, TargetError, UnavailableError
+from saliency_core.explain.arguments import (
+    Options,
+    Target,
+    chosen_names,
+    class_indices,
+    class_per_image,
+    layer_name,
+    option_values,
+    prepared_batch,
+)
+from saliency_core.explain.explanation import Explanation
+from saliency_core.explain.maps import MapStack, check_finite, map_stacks, to_host
+from saliency_core.inputs.preprocess import Box
+from saliency_core.methods.method import Domain, MultiPass, SharedPass
+from saliency_core.methods.registry import METHODS, unavailable
+from saliency_core.models.classifier import Classifier
+from saliency_core.models.layers import INPUT, Layer, choose_layers
+from saliency_core.progress import NO_LOCK, Lock, ProgressCallback, no_progress
+
+__all__ = ["SINGLE_PASS", "Explanation", "class_indices", "explain", "explain_classes", "explain_many"]
+
+SINGLE_PASS = tuple(
+    name
+    for name, method in METHODS.items()
+    if isinstance(method.kind, SharedPass) and method.domain is Domain.LAYERS
+)
+"""The methods that one forward and one backward pass give at every layer."""
+
+
+def explain(
+    classifier: Classifier,
+    image: Image.Image | Tensor,
+    target: Target | None = None,
+    layers: Iterable[str | Layer] | None = None,
+    methods: Iterable[str] | None = None,
+    *,
+    fit: str = "crop",
+    meta: MetaStep | None = None,
+    options: Options | None = None,
+    progress: ProgressCallback = no_progress,
+    lock: Lock = NO_LOCK,
+) -> Explanation:
+    """Explain one photo: one forward and one backward pass, every single-pass method at every layer.
+
+    Methods with a backward rule of their own take one more pass each, for all layers together. Many-pass
+    methods run the network on many changed copies; their map is at the layer ``"input"``.
+
+    Args:
+        image: a PIL image, or a prepared tensor (1, 3, H, W).
+        target: class index or label; the most likely class if None.
+        layers: layers or their names, ``"input"`` too; the classifier's default stages if None.
+        methods: names; every method of the shared pass if None.
+        fit: how a PIL image is laid into the input: ``"crop"``, ``"stretch"`` or ``"pad"``.
+        meta: one gradient step before the explanation; the probabilities stay those before it.
+        options: values for options of many-pass methods, ``{"rise": {"masks": 500}}``.
+        progress: called with (passes done, passes in all) by many-pass methods; what it raises stops them.
+        lock: entered for every batch of passes.
+
+    Raises:
+        UnknownNameError, LayerError, TargetError: an unknown name, with the choices.
+        UnavailableError: a method that is not defined here, with the reason.
+        ArgumentError, ArgumentTypeError: an image, option or list of names that cannot be used.
+        NonFiniteError: NaN or infinity in the network.
+
+    >>> e = explain(load_classifier("tf_efficientnet_lite0"), open_image("cat.jpg"))  # doctest: +SKIP
+    >>> e.map("normgrad", "blocks.4").shape  # doctest: +SKIP
+    (14, 14)
+    """
+    if isinstance(image, Tensor) and image.ndim == 4 and len(image) != 1:
+        raise ArgumentError(
+            f"image has shape {tuple(image.shape)}; expected one prepared image (1, 3, H, W); "
+            "explain_many takes several"
+        )
+    (found,) = explain_many(
+        classifier,
+        [image],
+        None if target is None else [target],
+        layers,
+        methods,
+        fit=fit,
+        meta=meta,
+        options=options,
+        progress=progress,
+        lock=lock,
+    )
+    return found
+
+
+def explain_many(
+    classifier: Classifier,
+    images: Sequence[Image.Image | Tensor] | Tensor,
+    targets: Target | Sequence[Target] | None = None,
+    layers: Iterable[str | Layer] | None = None,
+    methods: Iterable[str] | None = None,
+    *,
+    fit: str = "crop",
+    meta: MetaStep | None = None,
+    options: Options | None = None,
+    progress: ProgressCallback = no_progress,
+    lock: Lock = NO_LOCK,
+) -> tuple[Explanation, ...]:
+    """Explain several photos together: one forward and one backward pass for the batch.
+
+    The maps are those of each photo alone, up to rounding. With a meta step, which changes the network for
+    each photo, and for many-pass methods the photos take their passes one after the other.
+
+    Args:
+        images: PIL images and prepared tensors (1, 3, H, W), or one tensor (N, 3, H, W), all of one size
+            once prepared. Memory grows with their number.
+        targets: one class for all, one per image, or None for each image's most likely class.
+        layers, methods, fit, meta, options, progress, lock: as for :func:`explain`, which also lists the
+            errors.
+    """
+    request = _checked_request(classifier, layers, methods, meta, options, progress, lock)
+    start = time.perf_counter()
+    batch, regions = prepared_batch(classifier, images, fit)
+    classes = class_per_image(classifier, targets, len(batch))
+    if meta is None:
+        with lock:
+            first = capture(
+                classifier, batch, classes, request.layers, convolutions=request.needs_convolutions
+            )
+        return request.answers(batch, regions, first, first.logits, start)
+    found: list[Explanation] = []
+    for index, region in enumerate(regions):
+        single, target = batch[index : index + 1], None if classes is None else classes[index]
+        found += request.answers_after_step(single, region, target, meta)
+    return tuple(found)
+
+
+def explain_classes(
+    classifier: Classifier,
+    image: Image.Image | Tensor,
+    classes: Sequence[Target] | None = None,
+    layers: Iterable[str | Layer] | None = None,
+    methods: Iterable[str] | None = None,
+    *,
+    fit: str = "crop",
+    meta: MetaStep | None = None,
+    lock: Lock = NO_LOCK,
+) -> tuple[Explanation, ...]:
+    """Explain one photo for several classes: one forward pass, and one backward pass per class.
+
+    With a meta step, which changes the network for each class, every class takes passes of its own.
+
+    Args:
+        classes: indices or labels; the most and the least likely class if None.
+        image, layers, methods, fit, meta, lock: as for :func:`explain`, which also lists the errors.
+
+    Raises:
+        TargetError: no class; or none given, where all classes are equally likely.
+    """
+    request = _checked_request(classifier, layers, methods, meta, None, no_progress, lock)
+    start = time.perf_counter()
+    batch, regions = prepared_batch(classifier, [image], fit)
+    chosen = None if classes is None else class_indices(classifier, classes)
+    if meta is None and not request.needs_convolutions:
+        with lock:
+            captures = capture_classes(
+                classifier, batch, lambda logits: chosen or _extremes(logits), request.layers
+            )
+        return tuple(
+            request.answers(batch, regions, captured, captured.logits, start)[0] for captured in captures
+        )
+    if chosen is None:
+        with lock, torch.no_grad():
+            chosen = _extremes(classifier.module(classifier.to_device(batch).clone())[0])
+    found: list[Explanation] = []
+    for target in chosen:
+        if meta is not None:
+            found += request.answers_after_step(batch, regions[0], target, meta)
+            continue
+        with lock:
+            captured = capture(classifier, batch, target, request.layers, convolutions=True)
+        found += request.answers(batch, regions, captured, captured.logits, start)
+    return tuple(found)
+
+
+def _extremes(logits: Tensor) -> list[int]:
+    """The most and the least likely class."""
+    most, least = int(logits.argmax()), int(logits.argmin())
+    if most == least:
+        reason = "the network has a single class" if len(logits) == 1 else "all classes are equally likely"
+        raise TargetError(f"{reason}, so none is the most and another the least likely; name the classes")
+    return [most, least]
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is computed for every image: layers and methods, checked, with the options of each method."""
+
+    classifier: Classifier
+    layers: tuple[str, ...]
+    names: tuple[str, ...]
+    meta: MetaStep | None
+    options: Mapping[str, Mapping[str, float]]
+    progress: ProgressCallback
+    lock: Lock
+
+    @property
+    def needs_convolutions(self) -> bool:
+        return any(METHODS[name].domain is Domain.CONVOLUTIONS for name in self.names)
+
+    def answers_after_step(
+        self, image: Tensor, region: Box, target: int | None, meta: MetaStep
+    ) -> tuple[Explanation, ...]:
+        """The explanation of one image (1, 3, H, W) by the network after its meta step."""
+        start = time.perf_counter()
+        with contextlib.ExitStack() as stack:
+            with self.lock:
+                after = stack.enter_context(stepped(self.classifier, image, target, meta))
+            with self.lock:
+                first = capture(
+                    self.classifier,
+                    image,
+                    int(after.targets[0]),
+                    self.layers,
+                    convolutions=self.needs_convolutions,
+                    network=after.network,
+                )
+            return self.answers(image, [region], first, after.logits, start, after.network)
+
+    def answers(
+        self,
+        batch: Tensor,
+        regions: Sequence[Box],
+        first: Capture,
+        logits: Tensor,
+        start: float,
+        network: nn.Module | None = None,
+    ) -> tuple[Explanation, ...]:
+        """The explanations of a batch (N, 3, H, W) whose shared pass is done."""
+        targets = [int(target) for target in first.targets]
+        with self.lock:
+            shared = [name for name in self.names if isinstance(METHODS[name].kind, SharedPass)]
+            stacks = map_stacks(first, shared, with_energy=True)
+            energies = torch.stack([each.energy for each in stacks if each.energy is not None], dim=1)
+        for rule in dict.fromkeys(rule for name in self.names if (rule := METHODS[name].rule)):
+            with self.lock:
+                second = capture(self.classifier, batch, targets, self.layers, rule=rule, network=network)
+                stacks += map_stacks(second, [name for name in self.names if METHODS[name].rule is rule])
+        stacks += self._at_the_input(batch, targets)
+        scores = logits.detach()
+        probabilities = scores.to(torch.promote_types(scores.dtype, torch.float32)).softmax(dim=1)
+        rows = to_host([probabilities, energies, *(stack.maps for stack in stacks)])
+        layers = tuple(Layer(name, *pair.activation.shape[1:]) for name, pair in first.layers.items())
+        explanations = []
+        for target, region, (probability, shares, *arrays) in zip(targets, regions, rows, strict=True):
+            maps: dict[tuple[str, str], FloatMap] = {}
+            for stack, array in zip(stacks, arrays, strict=True):
+                check_finite(stack, array)
+                maps |= {(name, stack.layer): array[row] for row, name in enumerate(stack.names)}
+            explanations.append(
+                Explanation(
+                    target=target,
+                    label=self.classifier.labels[target],
+                    probabilities=probability,
+                    layers=layers,
+                    methods=self.names,
+                    box=region,
+                    size=(int(batch.shape[2]), int(batch.shape[3])),
+                    seconds=(time.perf_counter() - start) / len(batch),
+                    meta=self.meta,
+                    _maps=maps,
+                    _energy=dict(zip(first.layers, shares.tolist(), strict=True)),
+                )
+            )
+        return tuple(explanations)
+
+    def _at_the_input(self, batch: Tensor, targets: Sequence[int]) -> list[MapStack]:
+        """The maps of the many-pass methods, image by image, with one count of passes for all."""
+        kinds = {name: kind for name in self.names if isinstance(kind := METHODS[name].kind, MultiPass)}
+        size = (int(batch.shape[2]), int(batch.shape[3]))
+        passes = {name: kind.passes(self.options[name], size) for name, kind in kinds.items()}
+        total, before = len(batch) * sum(passes.values()), 0
+        stacks = []
+        for name, kind in kinds.items():
+            maps = []
+            for index, target in enumerate(targets):
+
+                def report(done: int, _: int, before: int = before) -> None:
+                    self.progress(before + done, total)
+
+                image = batch[index : index + 1]
+                maps.append(
+                    kind.run(
+                        self.classifier, image, target, self.options[name], progress=report, lock=self.lock
+                    )
+                )
+                before += passes[name]
+            stacks.append(MapStack(INPUT, [name], torch.stack(maps)[:, None]))
+        return stacks
+
+
+def _checked_request(
+    classifier: Classifier,
+    layers: Iterable[str | Layer] | None,
+    methods: Iterable[str] | None,
+    meta: MetaStep | None,
+    options: Options | None,
+    progress: ProgressCallback,
+    lock: Lock,
+) -> _Request:
+    """Layers, methods and options, checked."""
+    names = SINGLE_PASS if methods is None else chosen_names(methods, "method")
+    for name in names:
+        METHODS[name]
+    chosen = classifier.default_layers
+    if layers is not None:
+        given = (layers,) if isinstance(layers, str | Layer) else layers
+        if not isinstance(given, Iterable):
+            raise ArgumentTypeError(f"layers is {layers!r}; expected names of layers, or None")
+        chosen = choose_layers(classifier.survey, [layer_name(layer) for layer in given])
+    # Of the default layers a method takes those at which it is defined; named ones it must all take.
+    for name in names:
+        for layer in (None,) if layers is None else chosen:
+            if (reason := unavailable(classifier, name, layer)) is not None:
+                raise UnavailableError(f"{METHODS[name].title} is not available: {reason}")
+    if meta is not None and (slow := [name for name in names if isinstance(METHODS[name].kind, MultiPass)]):
+        raise UnavailableError(
+            f"{METHODS[slow[0]].title} is not available after a meta step; leave it out, or take no step"
+        )
+    return _Request(classifier, chosen, names, meta, option_values(names, options), progress, lock)

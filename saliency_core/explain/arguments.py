@@ -1,0 +1,118 @@
+"""The arguments of an explanation, checked: names, options, images, classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from saliency_core.errors import ArgumentError, ArgumentTypeError, TargetError
+from saliency_core.inputs.preprocess import Box
+from saliency_core.methods.method import MultiPass
+from saliency_core.methods.registry import METHODS
+from saliency_core.models.classifier import Classifier
+from saliency_core.models.layers import Layer
+
+Target = int | str
+"""A class by its index or its label."""
+Options = Mapping[str, Mapping[str, float]]
+"""Method -> option -> value, see :attr:`saliency_core.methods.method.Method.options`."""
+
+
+def chosen_names(given: str | Iterable[str], kind: str) -> tuple[str, ...]:
+    """Names without repetitions; a single one may stand for itself."""
+    if not isinstance(given, Iterable):
+        raise ArgumentTypeError(f"{kind}s is {given!r}; expected names of {kind}s, or None")
+    names = (given,) if isinstance(given, str) else tuple(given)
+    if not names:
+        raise ArgumentError(f"no {kind} was asked for; name at least one, or pass None for all of them")
+    return tuple(dict.fromkeys(names))
+
+
+def layer_name(layer: str | Layer) -> str:
+    """The name of a layer given by itself or by its name."""
+    return layer.name if isinstance(layer, Layer) else layer
+
+
+def option_values(names: Sequence[str], options: Options | None) -> dict[str, dict[str, float]]:
+    """For every many-pass method asked for, a value for each of its options."""
+    if options is not None and not isinstance(options, Mapping):
+        raise ArgumentTypeError(f"options is {options!r}; expected {{method: {{option: value}}}}")
+    for name, given in (options or {}).items():
+        title = METHODS[name].title
+        if name not in names:
+            raise ArgumentError(f"options are given for {title}, which is not among the methods asked for")
+        if not METHODS[name].options:
+            having = ", ".join(each for each, method in METHODS.items() if method.options)
+            raise ArgumentError(f"{title} takes no options; those that do: {having}")
+        if not isinstance(given, Mapping):
+            raise ArgumentTypeError(f"the options of {title} are {given!r}; expected {{option: value}}")
+    return {
+        name: kind.values((options or {}).get(name))
+        for name in names
+        if isinstance(kind := METHODS[name].kind, MultiPass)
+    }
+
+
+def prepared_batch(
+    classifier: Classifier, images: Sequence[Image.Image | Tensor] | Tensor, fit: str
+) -> tuple[Tensor, list[Box]]:
+    """The inputs (N, 3, H, W), and what each of them shows."""
+    if isinstance(images, Image.Image):
+        raise ArgumentTypeError("images is a single image; expected a sequence of images (explain takes one)")
+    prepared: list[Tensor] = []
+    regions: list[Box] = []
+    for image in images[:, None] if isinstance(images, Tensor) and images.ndim == 4 else images:
+        if isinstance(image, Tensor):
+            if image.ndim != 4 or len(image) != 1:
+                raise ArgumentError(
+                    f"image has shape {tuple(image.shape)}; expected one prepared image (1, 3, H, W)"
+                )
+            prepared.append(image)
+            regions.append((0.0, 0.0, float(image.shape[3]), float(image.shape[2])))
+        else:
+            x, region = classifier.prepare(image, fit)
+            prepared.append(x)
+            regions.append(region)
+    if not prepared:
+        raise ArgumentError("no images were given; expected at least one")
+    shapes = dict.fromkeys(tuple(x.shape) for x in prepared)
+    if len(shapes) > 1:
+        raise ArgumentError(
+            f"the prepared images have different shapes, {', '.join(map(str, shapes))}; explain them one "
+            "by one"
+        )
+    if len(prepared) == 1:
+        return prepared[0], regions
+    return torch.cat([classifier.to_device(x) for x in prepared]), regions
+
+
+def class_per_image(
+    classifier: Classifier, targets: Target | Sequence[Target] | None, count: int
+) -> list[int] | None:
+    """A class index per image; None for the most likely ones."""
+    if targets is None:
+        return None
+    if isinstance(targets, str) or not isinstance(targets, Iterable):
+        return [classifier.class_index(targets)] * count
+    indices = [classifier.class_index(target) for target in targets]
+    if len(indices) != count:
+        raise TargetError(f"{len(indices)} targets were given for {count} images; expected one each")
+    return indices
+
+
+def class_indices(classifier: Classifier, classes: Sequence[Target]) -> list[int]:
+    """The indices of classes given by index or label.
+
+    Raises:
+        ArgumentTypeError: a single class instead of a sequence.
+        TargetError: no class, or one that does not exist.
+    """
+    if isinstance(classes, str) or not isinstance(classes, Iterable):
+        raise ArgumentTypeError(f"classes is {classes!r}; expected a sequence of class indices or labels")
+    chosen = [classifier.class_index(target) for target in classes]
+    if not chosen:
+        raise TargetError("no class was asked for; name at least one, or pass None for the extremes")
+    return chosen

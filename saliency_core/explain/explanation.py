@@ -1,0 +1,140 @@
+"""The result: every method's map at every layer for one photo, network and class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saliency_core.backprop.variants import MetaStep
+from saliency_core.combine import FloatMap, is_constant, normalise, resize
+from saliency_core.errors import ArgumentError, UnknownNameError
+from saliency_core.explain.arguments import chosen_names, layer_name
+from saliency_core.inputs.preprocess import Box
+from saliency_core.models.layers import INPUT, Layer
+from saliency_core.registry import unknown
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Every method's map at every layer for one photo, network and class. Immutable, compared by identity."""
+
+    target: int
+    """Index of the class explained."""
+    label: str
+    probabilities: NDArray[np.float32]
+    """Softmax of the class scores, (classes,); those before the meta step, if there was one."""
+    layers: tuple[Layer, ...]
+    methods: tuple[str, ...]
+    box: Box
+    """What the network saw: (left, top, right, bottom) in the photo's pixels."""
+    size: tuple[int, int]
+    """(height, width) of the network's input."""
+    seconds: float
+    """Time taken by all passes and maps; of a batch, its time divided by the number of images."""
+    meta: MetaStep | None
+    """The gradient step taken before explaining."""
+    _maps: Mapping[tuple[str, str], FloatMap] = field(repr=False)
+    _energy: Mapping[str, float] = field(repr=False)
+
+    def has(self, method: str, layer: str | Layer) -> bool:
+        """Whether there is a map of this method at this layer."""
+        return (method, layer_name(layer)) in self._maps
+
+    def layers_of(self, method: str) -> tuple[Layer, ...]:
+        """The layers at which this method has a map: all that were asked for, or the input alone.
+
+        Raises:
+            UnknownNameError: a method that is not in this explanation, with the choices.
+        """
+        if method not in self.methods:
+            raise UnknownNameError(unknown("method", method, self.methods))
+        found = tuple(layer for layer in self.layers if (method, layer.name) in self._maps)
+        return found or (Layer(INPUT, 3, *self.size),)
+
+    def map(self, method: str, layer: str | Layer) -> FloatMap:
+        """The raw map, float32 (height, width) of the layer, read-only.
+
+        Args:
+            method: one of ``methods``.
+            layer: one of ``layers``, or its name.
+
+        Raises:
+            UnknownNameError: no map of this name, with the choices.
+        """
+        name = layer_name(layer)
+        try:
+            return self._maps[method, name]
+        except KeyError:
+            names = tuple(each.name for each in self.layers_of(method))
+            raise UnknownNameError(unknown("layer", name, names)) from None
+
+    def resized(self, method: str, layer: str | Layer, size: tuple[int, int] = (224, 224)) -> FloatMap:
+        """The map resized to (height, width), bilinear, then min-max normalised to [0, 1]."""
+        values = self.map(method, layer)
+        return np.zeros(size, np.float32) if is_constant(values) else normalise(resize(values, size))
+
+    def constant(self, method: str, layer: str | Layer) -> bool:
+        """Whether the map has the same value at every location, so that there is nothing to see."""
+        return is_constant(self.map(method, layer))
+
+    def energy(self, layer: str | Layer) -> float | None:
+        """Share of the gradient energy left after averaging over all locations; None for a zero gradient.
+
+        See :func:`saliency_core.methods.gradient.surviving_energy`.
+        """
+        name, names = layer_name(layer), tuple(each.name for each in self.layers)
+        if name not in names:
+            raise UnknownNameError(unknown("layer", name, names))
+        share = self._energy[name]
+        return None if math.isnan(share) else min(share, 1.0)
+
+    def joined(self, other: Explanation) -> Explanation:
+        """This explanation with the methods of another one of the same photo, class and layers too.
+
+        Raises:
+            ArgumentError: the two explain something else.
+        """
+        same_photo = self.probabilities.shape == other.probabilities.shape and np.allclose(
+            self.probabilities, other.probabilities, atol=1e-4
+        )
+        mine, others = ((each.target, each.layers, each.box, each.size, each.meta) for each in (self, other))
+        if not same_photo or mine != others:
+            raise ArgumentError(
+                "these explanations are of different photos, classes, layers or meta steps and cannot be "
+                "joined; explain both with the same arguments"
+            )
+        return replace(
+            self,
+            methods=tuple(dict.fromkeys((*self.methods, *other.methods))),
+            _maps={**self._maps, **other._maps},
+        )
+
+    def only(self, methods: str | Iterable[str]) -> Explanation:
+        """This explanation with some of its methods, whose maps alone it holds.
+
+        Raises:
+            UnknownNameError: a method that is not in this explanation, with the choices.
+            ArgumentError: no method.
+        """
+        names = chosen_names(methods, "method")
+        for name in names:
+            if name not in self.methods:
+                raise UnknownNameError(unknown("method", name, self.methods))
+        # Copies: a view would keep the memory of all the other maps.
+        kept = {key: read_only(values.copy()) for key, values in self._maps.items() if key[0] in names}
+        return replace(self, methods=names, _maps=kept)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return self.probabilities.nbytes + sum(values.nbytes for values in self._maps.values())
+
+
+def read_only(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The array itself, from now on read-only."""
+    values.flags.writeable = False
+    return values
