@@ -124,7 +124,8 @@ def test_every_method_is_drawn_as_its_resized_map(
     viewer(page)
     for method in methods:
         page.get_by_test_id("method-left").select_option(method)
-        expect(page.get_by_test_id("caption-left")).to_contain_text(sc.METHODS[method].title)
+        title = re.escape(sc.METHODS[method].title)
+        expect(page.get_by_test_id("caption-left")).to_have_text(re.compile(f"^{title} · "))
         expect(page.get_by_test_id("stage-left")).to_have_attribute("data-state", "map")
         assert_drawn(page, "left", explanation.resized(method, "blocks.5", size=(448, 448)))
 

@@ -102,7 +102,7 @@ def viewer(
     layers = tuple(layer.name for layer in explanation.layers)
     sent_view = _view_of(key, revision, view)
     tables = _tables_of(
-        photo, explanation, model, payloads.needed_methods(mode, explanation, sent_view), comparison
+        photo, explanation, model, payloads.needed_methods(mode, explanation, view), comparison
     )
     sent = payloads.payload(
         tables.content,
