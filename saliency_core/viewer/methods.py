@@ -1,4 +1,6 @@
-"""The registry of methods as the browser gets it: words, formulas as MathML, and the framework's table."""
+"""The registry of methods as the browser gets it: texts, formulas as MathML, and the framework's table."""
+
+from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
@@ -6,9 +8,9 @@ from typing import Any
 
 from latex2mathml.converter import convert
 
-import saliency_core as sc
 from saliency_core.methods import registry
 from saliency_core.methods.framework import AGGREGATES, EXTRACTS
+from saliency_core.methods.registry import METHODS, Method, cell_method
 
 _DOMAINS = {"convolution": "convolution layers only", "input": "at the input only"}
 _SIZES = {
@@ -29,7 +31,7 @@ def mathml(latex: str) -> str:
 @functools.cache
 def methods() -> tuple[Mapping[str, Any], ...]:
     """Every method of the registry, in its order: what pickers and descriptions say of it."""
-    return tuple(_method(method) for method in sc.METHODS.values())
+    return tuple(_method(method) for method in METHODS.values())
 
 
 @functools.cache
@@ -53,16 +55,16 @@ def table() -> Mapping[str, Any]:
             }
             for name in AGGREGATES
         ],
-        "cells": [[sc.cell_method(row, column).name for column in AGGREGATES] for row in EXTRACTS],
+        "cells": [[cell_method(row, column).name for column in AGGREGATES] for row in EXTRACTS],
     }
 
 
-def is_plain_cell(method: sc.Method) -> bool:
-    """Whether a method is a cell of the framework without a name of its own."""
+def is_plain_cell(method: Method) -> bool:
+    """Whether a method is a cell of the framework that has no other name."""
     return method.family == registry.CELL
 
 
-def _method(method: sc.Method) -> Mapping[str, Any]:
+def _method(method: Method) -> Mapping[str, Any]:
     cell = method.cell and (
         registry.EXTRACT_TITLES[method.cell[0]],
         registry.AGGREGATE_TITLES[method.cell[1]],
@@ -76,7 +78,7 @@ def _method(method: sc.Method) -> Mapping[str, Any]:
         "formula": mathml(method.formula),
         "reference": method.reference,
         "url": method.url,
-        # In a picker only what costs extra is worth a word.
+        # A picker mentions only extra costs.
         "cost": None if method.cost == "single" else method.cost_text,
         "costText": method.cost_text,
         "needs": method.needs,
