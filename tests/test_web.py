@@ -109,7 +109,7 @@ def painted() -> list[dict[str, object]]:
         # Drawn at random, so that none lies halfway between two levels.
         values = np.random.default_rng(2).uniform(low, high, 50).astype(np.float32)
         values[:2] = low, high
-        unit = sc.render.scale(values, low=low, high=high)
+        unit = np.clip((values.astype(np.float64) - low) / (high - low), 0, 1)
         pixels = entry.table[np.floor(unit * 255 + 0.5).astype(int)]
         cases.append(
             {
