@@ -58,7 +58,7 @@ def test_every_cell_is_drawn_as_the_framework_defines_it(
         assert_drawn(page, f"{extract}-{aggregate}", expected)
     page.get_by_test_id("depth").focus()
     page.keyboard.press("Home")
-    expect(page.get_by_test_id("framework-caption")).to_contain_text("blocks.0")
+    expect(page.get_by_test_id("depth-name")).to_contain_text("blocks.0")
     for extract, aggregate in CELLS:
         expected = resize(raw(captured, "blocks.0", extract, aggregate), CELL_SIZE)
         assert_drawn(page, f"{extract}-{aggregate}", expected)
