@@ -13,7 +13,7 @@ from saliency_core import render
 from saliency_core.backprop.capture import Capture, LayerCapture, capture
 from saliency_core.backprop.variants import MetaStep
 from saliency_core.combine import combine, layer_weights
-from saliency_core.engine.local import Engine, Loading
+from saliency_core.engine.local import Engine
 from saliency_core.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -62,7 +62,6 @@ __all__ = [
     "Layer",
     "LayerCapture",
     "LayerError",
-    "Loading",
     "MetaStep",
     "Method",
     "ModelSpec",

@@ -1,22 +1,29 @@
 """Weights from a real server on the loopback, from packages and from files: checked, and never executed."""
 
 import hashlib
+import io
 import pickle
 import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from random import Random
 
 import pytest
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import saliency_core as sc
+from saliency_core.models import weights
 from saliency_core.models.weights import Download, load_state, read_checkpoint, weights_folder
+from saliency_core.progress import Cancelled
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB: several chunks
+FTP = "ftp://127.0.0.1/net.pth"
+RELEASE = threading.Event()
+"""Lets go of the connections that a server keeps open without a word."""
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -27,10 +34,30 @@ class Files(BaseHTTPRequestHandler):
         if self.path == "/missing.pth":
             self.send_error(404)
             return
+        if self.path.startswith("/redirect"):
+            self.send_response(302)
+            self.send_header("Location", {"/redirect.pth": "/net.pth", "/redirect-ftp.pth": FTP}[self.path])
+            self.end_headers()
+            return
+        if self.path == "/garbage.pth":
+            self.wfile.write(b"\x00\xff" * 100)
+            return
+        if self.path == "/silent.pth":
+            RELEASE.wait(60)
+            return
         self.send_response(200)
+        if self.path == "/chunked.pth":
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"1000\r\nfar less than that")
+            return
         if self.path != "/unannounced.pth":
             self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
+        if self.path == "/stalled.pth":
+            self.wfile.write(CONTENT[:1000])
+            RELEASE.wait(60)
+            return
         self.wfile.write(CONTENT[: len(CONTENT) // 2] if self.path == "/broken.pth" else CONTENT)
 
     def log_message(self, *_: object) -> None:
@@ -42,13 +69,15 @@ def server() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Files) as http:
         threading.Thread(target=http.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{http.server_port}"
+        RELEASE.set()
         http.shutdown()
 
 
 @pytest.fixture(autouse=True)
 def _no_torch_hub_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch")))
-    monkeypatch.delenv("SALIENCY_MIRROR", raising=False)
+    for name in ("SALIENCY_MIRROR", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.parametrize("name", ["net.pth", "unannounced.pth"])
@@ -68,26 +97,69 @@ def test_a_download_is_kept_once_and_reports_its_progress(server: str, tmp_path:
 @pytest.mark.parametrize(
     ("name", "digest", "size", "message"),
     [
-        ("net.pth", "00000000", None, "net.pth arrived damaged .* was not kept; try again"),
-        ("broken.pth", DIGEST, None, "broke off; try again|cannot be reached"),
-        ("missing.pth", DIGEST, None, "answered 404 for missing.pth"),
-        ("net.pth", DIGEST, 1000, "net.pth is larger than it should be"),
-        ("net.pth", DIGEST, 1 << 60, "the disk has no room for net.pth"),
+        ("net.pth", "00000000", None, "^net.pth arrived damaged .* was not kept. Try again."),
+        ("broken.pth", DIGEST, None, "^HOST stopped answering before the download was complete. Try again.$"),
+        (
+            "chunked.pth",
+            DIGEST,
+            None,
+            "^HOST stopped answering before the download was complete. Try again.$",
+        ),
+        ("missing.pth", DIGEST, None, "^HOST answered 404 for missing.pth. .*save missing.pth in FOLDER.$"),
+        ("garbage.pth", DIGEST, None, "^HOST is unreachable. Offline: save garbage.pth in FOLDER.$"),
+        ("redirect-ftp.pth", DIGEST, None, "^HOST redirects from http to ftp, which is not followed."),
+        ("net.pth", DIGEST, 1000, "^net.pth is larger than it should be and was not kept."),
+        ("net.pth", DIGEST, 1 << 60, "^net.pth needs more space than is free in FOLDER."),
     ],
 )
 def test_a_failed_download_says_why_and_leaves_nothing(
     server: str, tmp_path: Path, name: str, digest: str, size: int | None, message: str
 ) -> None:
-    with pytest.raises(sc.WeightsError, match=message):
+    expected = message.replace("HOST", server.removeprefix("http://")).replace("FOLDER", str(tmp_path))
+    with pytest.raises(sc.WeightsError, match=expected):
         Download(f"{server}/{name}", digest, size).path(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("silent.pth", "is unreachable"), ("stalled.pth", "stopped answering before")]
+)
+def test_a_server_that_says_nothing_more_is_given_up(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    monkeypatch.setattr(weights, "TIMEOUT_SECONDS", 0.2)
+    with pytest.raises(sc.WeightsError, match=message):
+        Download(f"{server}/{name}", DIGEST).path(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_has_arrived_is_reported_before_a_chunk_is_full_and_cancelling_leaves_nothing(
+    server: str, tmp_path: Path
+) -> None:
+    received: list[int] = []
+
+    def cancel(done: int, total: int | None) -> None:
+        received.append(done)
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        Download(f"{server}/stalled.pth", DIGEST).path(tmp_path, cancel)
+    assert received == [1000]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_redirect_within_the_web_is_followed(server: str, tmp_path: Path) -> None:
+    path = Download(f"{server}/redirect.pth", DIGEST).path(tmp_path)
+    assert path == tmp_path / "redirect.pth"
+    assert path.read_bytes() == CONTENT
 
 
 def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Files) as http:
         port = http.server_port
-    with pytest.raises(sc.WeightsError, match=f"127.0.0.1:{port} cannot be reached.*by hand"):
+    with pytest.raises(sc.WeightsError) as raised:
         Download(f"http://127.0.0.1:{port}/net.pth", DIGEST).path(tmp_path)
+    assert str(raised.value) == f"127.0.0.1:{port} is unreachable. Offline: save net.pth in {tmp_path}."
 
 
 def test_a_mirror_takes_the_place_of_the_address(
@@ -96,9 +168,29 @@ def test_a_mirror_takes_the_place_of_the_address(
     source = Download("https://nowhere.invalid/models/net.pth", DIGEST[:8])
     monkeypatch.setenv("SALIENCY_MIRROR", server)
     assert source.path(tmp_path).read_bytes() == CONTENT
-    monkeypatch.setenv("SALIENCY_MIRROR", "file:///etc")
-    with pytest.raises(sc.WeightsError, match="not http or https"):
+
+
+@pytest.mark.parametrize(
+    "mirror", ["file:///etc", "ftp://host", "http://", "http://[bad", "host/folder", "javascript:1"]
+)
+def test_a_mirror_that_is_no_web_address_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: str
+) -> None:
+    monkeypatch.setenv("SALIENCY_MIRROR", mirror)
+    message = "passwd has an address that is not http or https. Check SALIENCY_MIRROR."
+    with pytest.raises(sc.WeightsError, match=message):
         Download("https://nowhere.invalid/passwd", DIGEST).path(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("host", ["a" * 70, "user:secret@127.0.0.1:9", "127.0.0.1:x"])
+def test_a_host_that_cannot_be_one_is_unreachable_and_no_password_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("SALIENCY_MIRROR", f"http://{host}")
+    with pytest.raises(sc.WeightsError, match="is unreachable. Offline") as raised:
+        Download("https://nowhere.invalid/net.pth", DIGEST).path(tmp_path)
+    assert "secret" not in str(raised.value)
 
 
 def test_a_file_put_there_by_hand_is_used_if_its_checksum_is_right(tmp_path: Path) -> None:
@@ -106,13 +198,27 @@ def test_a_file_put_there_by_hand_is_used_if_its_checksum_is_right(tmp_path: Pat
     (tmp_path / "net.pth").write_bytes(CONTENT)
     assert source.path(tmp_path) == tmp_path / "net.pth"
     (tmp_path / "net.pth").write_bytes(CONTENT[:-1])
-    with pytest.raises(sc.WeightsError, match="damaged or another file.*delete it"):
+    with pytest.raises(
+        sc.WeightsError, match="net.pth is damaged or another file.* Delete it and try again."
+    ):
         source.path(tmp_path)
+    assert source.is_local(tmp_path)
+
+
+def test_a_folder_name_that_cannot_exist_is_a_sentence(tmp_path: Path, server: str) -> None:
+    source = Download(f"{server}/net.pth", DIGEST)
+    folder = tmp_path / ("x" * 300)
+    assert not source.is_local(folder)
+    with pytest.raises(sc.WeightsError, match="net.pth couldn't be written to .*: File name too long."):
+        source.path(folder)
 
 
 def test_a_folder_that_cannot_be_written_is_reported(server: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(sc.WeightsError, match="could not be written to the weights folder"):
+    with pytest.raises(
+        sc.WeightsError,
+        match="net.pth couldn't be written to .*: (File exists|Not a directory). Choose another",
+    ):
         Download(f"{server}/net.pth", DIGEST).path(tmp_path / "file")
 
 
@@ -161,6 +267,66 @@ def test_a_checkpoint_without_a_state_dict_is_refused(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "list.pth")
 
 
+def test_names_that_are_no_strings_are_no_state_dict(tmp_path: Path) -> None:
+    torch.save({1: torch.zeros(2)}, tmp_path / "numbers.pth")
+    with pytest.raises(sc.WeightsError, match="holds no state dict"):
+        read_checkpoint(tmp_path / "numbers.pth")
+
+
+def checkpoint(kind: str) -> bytes:
+    """A small checkpoint as PyTorch writes it now, as it did before 1.6, or as safetensors."""
+    state = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2)).state_dict()
+    if kind == "safetensors":
+        return safetensors.torch.save(state)
+    file = io.BytesIO()
+    torch.save(state, file, _use_new_zipfile_serialization=kind == "zip")
+    return file.getvalue()
+
+
+def damaged(content: bytes, random: Random) -> bytes:
+    """Cut, or with some bytes changed, a piece left out, or a piece repeated."""
+    start, length = random.randrange(len(content)), random.randrange(1, 64)
+    match random.randrange(4):
+        case 0:
+            return content[:start]
+        case 1:
+            changed = bytearray(content)
+            for _ in range(random.randrange(1, 9)):
+                changed[random.randrange(len(changed))] = random.randrange(256)
+            return bytes(changed)
+        case 2:
+            return content[:start] + content[start + length :]
+        case _:
+            return content[:start] + content[start : start + length] + content[start:]
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+@pytest.mark.filterwarnings("ignore")  # what PyTorch warns of in damaged files
+def test_a_damaged_checkpoint_is_a_state_dict_or_a_sentence(tmp_path: Path, kind: str) -> None:
+    content, random = checkpoint(kind), Random(0)
+    file = tmp_path / f"net.{'safetensors' if kind == 'safetensors' else 'pth'}"
+    refused = 0
+    for _ in range(300):
+        file.write_bytes(damaged(content, random))
+        try:
+            state = read_checkpoint(file)
+        except sc.WeightsError:
+            refused += 1
+        else:
+            assert all(isinstance(name, str) and isinstance(each, Tensor) for name, each in state.items())
+    assert refused > 50  # much of it is damage that a parser sees
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+def test_a_checkpoint_cut_at_any_point_is_refused(tmp_path: Path, kind: str) -> None:
+    content = checkpoint(kind)
+    file = tmp_path / f"net.{'safetensors' if kind == 'safetensors' else 'pth'}"
+    for end in range(0, len(content), max(1, len(content) // 100)):
+        file.write_bytes(content[:end])
+        with pytest.raises(sc.WeightsError, match="is not a checkpoint that can be read safely"):
+            read_checkpoint(file)
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_both_formats_fill_a_network_built_without_memory(tmp_path: Path, suffix: str) -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
@@ -183,6 +349,8 @@ def test_a_checkpoint_of_another_network_is_refused_by_name_and_shape() -> None:
         load_state(network, {**good, "extra": good["bias"]})
     with pytest.raises(sc.WeightsError, match=r"bias has shape \(3,\), not \(2,\)"):
         load_state(network, {**good, "bias": torch.zeros(3)})
+    with pytest.raises(sc.WeightsError, match="bias has dtype torch.int64, not torch.float32"):
+        load_state(network, {**good, "bias": torch.zeros(2, dtype=torch.int64)})
     with pytest.raises(sc.WeightsError, match="has 1 tensors; the network needs 2"):
         load_state(network, {"weight": good["weight"]}, by_position=True)
     with pytest.raises(sc.WeightsError, match="weight has shape"):

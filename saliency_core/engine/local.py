@@ -1,123 +1,48 @@
-"""Explanations for many sessions at once: models loaded once, results cached, one computation per key."""
+"""The engine of one process: models loaded once, answers cached, one computation per request."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
+import contextlib
 import os
-import threading
-from collections import OrderedDict
+import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from dataclasses import replace
+from itertools import chain
+from typing import TypeVar
 
 import torch
 from PIL import Image
 
 from saliency_core.backprop.variants import MetaStep
-from saliency_core.engine.tasks import FairLock, Job, JobPool
+from saliency_core.engine.cache import SharedCache
+from saliency_core.engine.locks import FairLock
+from saliency_core.engine.request import (
+    ExplainRequest,
+    ModelInfo,
+    ModelListing,
+    frozen_options,
+    image_digest,
+)
+from saliency_core.engine.tasks import Task, TaskQueue
+from saliency_core.errors import ArgumentError, SaliencyError, UnknownNameError, WeightsError
 from saliency_core.explain import Explanation, explain
-from saliency_core.methods.registry import METHODS
+from saliency_core.methods.method import MultiPass
+from saliency_core.methods.registry import METHODS, unavailable
 from saliency_core.models.catalogue import MODELS, ModelSpec, build_classifier
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
 from saliency_core.models.weights import weights_folder
-from saliency_core.progress import ProgressCallback
+from saliency_core.progress import Cancelled, ProgressCallback, no_progress
+from saliency_core.registry import unknown
 
 CACHE_BYTES = 256 << 20
-MOST_QUESTIONS = 4096
+MAX_KNOWN_CLASSES = 4096
 """Photos × models × fits whose most likely class is remembered."""
-Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
-log = logging.getLogger(__name__)
-
-
-class SharedCache(Generic[Key, Result]):
-    """A least-recently-used cache bounded in bytes; callers that ask for one key at once compute it once."""
-
-    def __init__(self, most_bytes: int, size_of: Callable[[Result], int]) -> None:
-        if most_bytes < 0:
-            raise ValueError(f"the cache's size is {most_bytes} bytes; expected 0 or more")
-        self.most_bytes = most_bytes
-        self.nbytes = 0
-        self._size_of = size_of
-        self._kept: OrderedDict[Key, Result] = OrderedDict()
-        self._pending: dict[Key, Future[Result]] = {}
-        self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def peek(self, key: Key) -> Result | None:
-        """The result if it is here, without computing it."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
-
-    def get(
-        self, key: Key, compute: Callable[[], Result], keep_as: Callable[[Result], Key] | None = None
-    ) -> Result:
-        """The result for the key, computed by the first who asks; an error reaches all who wait for it.
-
-        ``keep_as`` gives the key to keep the result under when that is known only afterwards.
-        """
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-            pending = self._pending.get(key)
-            if pending is None:
-                mine: Future[Result] = Future()
-                self._pending[key] = mine
-        if pending is not None:
-            return pending.result()
-        try:
-            result = compute()
-        except BaseException as error:
-            with self._lock:
-                del self._pending[key]
-            mine.set_exception(error)
-            raise
-        with self._lock:
-            del self._pending[key]
-            self._keep(key if keep_as is None else keep_as(result), result)
-        mine.set_result(result)
-        return result
-
-    def put(self, key: Key, result: Result) -> None:
-        """Keep a result that is known already."""
-        with self._lock:
-            self._keep(key, result)
-
-    def _keep(self, key: Key, result: Result) -> None:
-        size = self._size_of(result)
-        if key in self._kept or size > self.most_bytes:
-            return
-        self._kept[key] = result
-        self.nbytes += size
-        while self.nbytes > self.most_bytes:
-            _, dropped = self._kept.popitem(last=False)
-            self.nbytes -= self._size_of(dropped)
-
-
-@dataclass(frozen=True)
-class Loading:
-    """How far the loading of a model is."""
-
-    received: int = 0
-    """Bytes fetched so far."""
-    total: int | None = None
-    """Bytes to fetch, if known."""
-    done: bool = False
-    """Whether it has ended, well or not."""
-    error: str | None = None
-    """A sentence for people when it failed."""
 
 
 class Engine:
-    """The cached core that all sessions share.
+    """The engine that computes in this process, shared by all sessions.
 
     Args:
         device: as for :func:`saliency_core.load_classifier`.
@@ -139,55 +64,52 @@ class Engine:
         models: Mapping[str, ModelSpec] | None = None,
     ) -> None:
         self.device = choose_device(device)
-        self.models = MODELS if models is None else models
         self.weights_dir = weights_folder(weights_dir)
-        self.cache: SharedCache[tuple[object, ...], Explanation] = SharedCache(
-            cache_bytes, lambda explanation: explanation.nbytes
-        )
-        self._most_likely: SharedCache[tuple[str, str, str], int] = SharedCache(MOST_QUESTIONS, lambda _: 1)
-        self._classifiers: SharedCache[str, Classifier] = SharedCache(len(self.models), lambda _: 1)
-        self._loading: dict[str, Loading] = {}
-        self._loading_lock = threading.Lock()
+        self.cache: SharedCache[Hashable, Explanation] = SharedCache(cache_bytes, lambda found: found.nbytes)
+        self._specs = MODELS if models is None else models
+        self._likely: SharedCache[tuple[str, str, str, int], int] = SharedCache(MAX_KNOWN_CLASSES)
+        # A model that was loaded stays: another copy would be made of one that is dropped while it is used.
+        self._classifiers: SharedCache[str, Classifier] = SharedCache(sys.maxsize)
+        self._infos: SharedCache[str, ModelInfo] = SharedCache(sys.maxsize)
         # One pass at a time: two at once on the same cores or device are slower than one after the other.
-        self._compute = FairLock()
-        self._jobs: JobPool[Explanation] = JobPool()
+        self._passes = FairLock()
+        # Apart, so that a page never waits for a thread behind a download or a sweep. Nobody looks for a task
+        # that has ended: results are in the caches, errors in the task that its session holds.
+        self._explaining = TaskQueue(4, 64, max_ended=0)
+        self._loading = TaskQueue(2, max_ended=0)
+        self._background = TaskQueue(2, max_ended=0)
+
+    def models(self) -> tuple[ModelListing, ...]:
+        """The models offered, in the order of the registry."""
+        return tuple(self._listing(spec) for spec in self._specs.values())
 
     def classifier(self, name: str) -> Classifier:
         """A model, loaded by the first who asks and kept. Raises as ``load_classifier``."""
-        spec = self.models[name]
-        return self._classifiers.get(name, lambda: self._load(spec))
+        kept = self._classifiers.peek(name)
+        if kept is None:
+            _wait_for_model(self.load(name))
+            kept = self._classifiers.get(name, lambda: self._build(self._spec(name), no_progress))
+        return kept
 
-    def is_loaded(self, name: str) -> bool:
-        """Whether the model is in memory."""
-        return self._classifiers.peek(name) is not None
+    def model_info(self, name: str) -> ModelInfo:
+        """Labels, layers and unavailable methods of a model, which is loaded first if it has to be."""
+        return _wait_for_model(self.load(name))
 
-    def is_local(self, name: str) -> bool:
-        """Whether the model can be loaded without fetching anything."""
-        return self.models[name].source.is_local(self.weights_dir)
+    def load(self, name: str) -> Task[ModelInfo]:
+        """Load a model in the background; see :meth:`ExplainEngine.load`."""
+        spec = self._spec(name)
+        if self._classifiers.peek(name) is not None and (info := self._infos.peek(name)) is not None:
+            return Task.finished(name, info, title=spec.title)
 
-    def start_loading(self, name: str) -> Loading:
-        """Begin to load a model in the background, unless it is under way; never blocks.
+        def run(progress: ProgressCallback) -> ModelInfo:
+            classifier = self._classifiers.get(name, lambda: self._build(spec, progress))
+            return self._infos.get(name, lambda: _info(spec, classifier))
 
-        One thread per model serves all sessions; after a failure the next call begins anew.
-        """
-        spec = self.models[name]
-        with self._loading_lock:
-            state = self._loading.get(name)
-            if self.is_loaded(name):
-                return Loading(done=True)
-            if state is None or state.done:
-                state = self._loading[name] = Loading(total=spec.download_bytes)
-                threading.Thread(target=self._load_in_background, args=(name,), daemon=True).start()
-        return state
-
-    def loading(self, name: str) -> Loading | None:
-        """How far the last loading of the model is; None if it was never begun in the background."""
-        with self._loading_lock:
-            return self._loading.get(name)
+        return self._loading.submit(name, run, title=spec.title, total=spec.download_bytes or 0, unit="bytes")
 
     def explain(
         self,
-        model_name: str,
+        request: ExplainRequest | str,
         image: Image.Image,
         *,
         target: int | str | None = None,
@@ -195,91 +117,175 @@ class Engine:
         digest: str | None = None,
         methods: Sequence[str] | None = None,
         meta: MetaStep | None = None,
+        options: Mapping[str, Mapping[str, float]] | None = None,
     ) -> Explanation:
-        """The explanation of a photo, cached by content: photo, model, class, fit, methods and meta step.
+        """The answer to a request, from the cache or computed now.
 
-        ``digest`` is the SHA-256 of the photo's file where the caller knows it; taken from the pixels
-        otherwise. Raises as :func:`saliency_core.explain` and :func:`saliency_core.load_classifier`.
+        A model's name in the request's place stands for the request with the other arguments; ``digest`` is
+        the photo's where the caller knows it. Raises as :func:`saliency_core.explain` and
+        :func:`saliency_core.load_classifier`.
         """
-        asked = None if methods is None else tuple(methods)
-        question, index = self._question(model_name, image, target, fit, digest)
-        classifier = self.classifier(model_name)
+        if isinstance(request, str):
+            names = (methods,) if isinstance(methods, str) else methods
+            request = ExplainRequest(
+                photo=digest or image_digest(image),
+                model=request,
+                target=None if target is None else self.classifier(request).class_index(target),
+                fit=fit,
+                methods=None if names is None else tuple(names),
+                variant=meta,
+                options=frozen_options(options),
+            )
+        elif (target, fit, digest, methods, meta, options) != (None, "crop", None, None, None, None):
+            raise ArgumentError(
+                "a request has its own class, fit, methods, variant and options; change them there, or pass "
+                "a model's name in its place"
+            )
+        return self._answer(request, image, no_progress)
 
-        def compute() -> Explanation:
-            return explain(classifier, image, index, methods=asked, fit=fit, meta=meta, lock=self._compute)
-
-        explanation = self.cache.get(
-            (*question, index, asked, meta), compute, lambda result: (*question, result.target, asked, meta)
-        )
-        if index is None:
-            self._most_likely.put(question, explanation.target)
-        return explanation
-
-    def start_job(
-        self,
-        model_name: str,
-        image: Image.Image,
-        method: str,
-        *,
-        target: int | str | None = None,
-        fit: str = "crop",
-        digest: str | None = None,
-    ) -> Job[Explanation]:
-        """Begin a method that takes many passes in the background; never blocks on the computation.
-
-        Sessions that ask for the same photo, model, class, fit and method share one job, whose result is an
-        explanation with that method alone and is kept in the cache like every other.
-        """
-        question, index = self._question(model_name, image, target, fit, digest)
-        if index is None:
-            index = self.explain(model_name, image, fit=fit, digest=digest).target
-        key = (*question, index, (method,), None)
-        known = self.cache.peek(key)
-        if known is not None:
-            return Job.finished(known)
-        classifier = self.classifier(model_name)
+    def submit(self, request: ExplainRequest, image: Image.Image, *, title: str = "") -> Task[Explanation]:
+        """The answer as a task; see :meth:`ExplainEngine.submit`."""
+        try:
+            spec, loading = self._spec(request.model), self.load(request.model)
+        except SaliencyError as error:
+            return Task.refused(request, error, title=title)
+        kept = self._classifiers.peek(request.model)
+        if kept is not None:
+            request = self._with_likely_class(request, _weights_state(kept))
+            if (known := self.cache.peek(_key(request, _weights_state(kept)))) is not None:
+                return Task.finished(request, known, title=title)
 
         def run(progress: ProgressCallback) -> Explanation:
-            # Kept, but not shared through the cache while it runs: nobody who waits is stopped with it.
-            found = explain(
-                classifier, image, index, methods=[method], fit=fit, progress=progress, lock=self._compute
+            _wait_for_model(loading)  # it has ended: raises what it has failed with
+            return self._answer(request, image, progress)
+
+        passes = _many_passes(request, spec.preprocess.size)
+        queue = self._background if passes else self._explaining
+        return queue.submit(request, run, title=title, total=passes, after=loading)
+
+    def run(
+        self,
+        key: Hashable,
+        compute: Callable[[ProgressCallback], Result],
+        *,
+        title: str,
+        total: int,
+        unit: str = "passes",
+        short: bool = False,
+    ) -> Task[Result]:
+        """Any other computation in the background; see :meth:`ExplainEngine.run`."""
+        queue = self._explaining if short else self._background
+        return queue.submit(key, compute, title=title, total=total, unit=unit)
+
+    def _answer(self, request: ExplainRequest, image: Image.Image, progress: ProgressCallback) -> Explanation:
+        classifier = self.classifier(request.model)
+        weights = _weights_state(classifier)  # those before the passes: an answer must not outlive them
+        likely_class_wanted = request.target is None
+        request = self._with_likely_class(request, weights)
+
+        def compute() -> Explanation:
+            return explain(
+                classifier,
+                image,
+                request.target,
+                request.layers,
+                request.methods,
+                fit=request.fit,
+                meta=request.variant,
+                options={method: dict(values) for method, values in request.options},
+                progress=progress,
+                lock=self._passes,
             )
-            self.cache.put(key, found)
-            return found
 
-        return self._jobs.start(key, METHODS[method].passes, run)
+        def full_key(found: Explanation) -> Hashable:
+            return _key(replace(request, target=found.target), weights)
 
-    def _question(
-        self, model_name: str, image: Image.Image, target: int | str | None, fit: str, digest: str | None
-    ) -> tuple[tuple[str, str, str], int | None]:
-        """Photo, model and fit as a key, and the class if it is known."""
-        question = (digest or image_digest(image), model_name, fit)
-        if target is not None:
-            return question, self.classifier(model_name).class_index(target)
-        return question, self._most_likely.peek(question)
+        found = self.cache.get(_key(request, weights), compute, full_key)
+        if likely_class_wanted and request.variant is None:
+            self._likely.put(_question(request, weights), found.target)
+        return found
 
-    def _load(self, spec: ModelSpec) -> Classifier:
-        def progress(received: int, total: int | None) -> None:
-            self._note(spec.name, received=received, total=total or spec.download_bytes)
+    def _with_likely_class(self, request: ExplainRequest, weights: int) -> ExplainRequest:
+        """The request with its class, if the most likely one is meant and known."""
+        if request.target is not None:
+            return request
+        return replace(request, target=self._likely.peek(_question(request, weights)))
 
-        return build_classifier(spec, self.device, weights_dir=self.weights_dir, progress=progress)
-
-    def _load_in_background(self, name: str) -> None:
+    def _spec(self, name: str) -> ModelSpec:
         try:
-            self.classifier(name)
-        except (OSError, ValueError, RuntimeError, MemoryError) as error:
-            log.exception("loading %s failed", name)
-            self._note(name, done=True, error=str(error))
-        else:
-            self._note(name, done=True)
+            return self._specs[name]
+        except KeyError:
+            raise UnknownNameError(unknown("model", name, tuple(self._specs))) from None
 
-    def _note(self, name: str, **news: object) -> None:
-        with self._loading_lock:
-            self._loading[name] = replace(self._loading.get(name, Loading()), **news)  # type: ignore[arg-type]
+    def _listing(self, spec: ModelSpec) -> ModelListing:
+        loaded = self._classifiers.peek(spec.name) is not None
+        local = loaded or spec.embedded or spec.source.is_local(self.weights_dir)
+        return ModelListing(
+            name=spec.name,
+            title=spec.title,
+            summary=spec.summary,
+            state="loaded" if loaded else "local" if local else "download",
+            download_bytes=None if local else spec.download_bytes,
+        )
+
+    def _build(self, spec: ModelSpec, progress: ProgressCallback) -> Classifier:
+        def report(received: int, total: int | None) -> None:
+            progress(received, total or spec.download_bytes or 0)
+
+        try:
+            return build_classifier(spec, self.device, weights_dir=self.weights_dir, progress=report)
+        except WeightsError as error:
+            raise WeightsError(f"{spec.title} couldn't be loaded: {error}") from error
 
 
-def image_digest(image: Image.Image) -> str:
-    """SHA-256 of an image's mode, size and pixels."""
-    digest = hashlib.sha256(f"{image.mode} {image.size}".encode())
-    digest.update(image.tobytes())
-    return digest.hexdigest()
+def _wait_for_model(loading: Task[ModelInfo]) -> ModelInfo:
+    """What a task of :meth:`Engine.load` gives; it was cancelled for itself only, not for those who wait."""
+    try:
+        return loading.value()
+    except Cancelled:
+        raise WeightsError(f"Loading {loading.title} was cancelled. Choose it again to load it.") from None
+
+
+def _info(spec: ModelSpec, classifier: Classifier) -> ModelInfo:
+    reasons = {name: unavailable(classifier, name) for name in METHODS}
+    return ModelInfo(
+        name=spec.name,
+        title=spec.title,
+        labels=classifier.labels,
+        layers=classifier.layers,
+        default_layers=classifier.default_layers,
+        presets=spec.presets,
+        unavailable={name: reason for name, reason in reasons.items() if reason is not None},
+        notice=getattr(classifier, "notice", None),
+    )
+
+
+def _many_passes(request: ExplainRequest, size: int) -> int:
+    """Passes of its many-pass methods on an input of ``size`` × ``size``; 0 if it cannot be answered."""
+    options = {method: dict(values) for method, values in request.options}
+    with contextlib.suppress(SaliencyError):  # the explanation says what is wrong
+        kinds = [(METHODS[name].kind, options.get(name)) for name in dict.fromkeys(request.methods or ())]
+        return sum(
+            kind.passes(kind.values(given), (size, size))
+            for kind, given in kinds
+            if isinstance(kind, MultiPass)
+        )
+    return 0
+
+
+def _question(request: ExplainRequest, weights: int) -> tuple[str, str, str, int]:
+    return request.photo, request.model, request.fit, weights
+
+
+def _key(request: ExplainRequest, weights: int) -> Hashable:
+    return request, weights
+
+
+def _weights_state(classifier: Classifier) -> int:
+    """A number that changes when weights are changed in place or replaced.
+
+    It follows PyTorch's version counters, which see every in-place operation but those on ``tensor.data``.
+    """
+    tensors = chain(classifier.module.parameters(), classifier.module.buffers())
+    versions = ((each.data_ptr(), 0 if each.is_inference() else each._version) for each in tensors)
+    return hash((id(classifier), *versions))

@@ -1,314 +1,413 @@
-"""Long computations in the background, one per key for all sessions: progress, time left, cancel."""
+"""Background work of every kind as one type: queued, running, done, failed or cancelled."""
 
 from __future__ import annotations
 
 import atexit
-import logging
+import contextlib
 import threading
 import time
+import traceback
 import weakref
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from saliency_core.engine.failures import UNEXPECTED, user_message
+from saliency_core.errors import ArgumentError, BusyError, SaliencyError
 from saliency_core.progress import Cancelled, ProgressCallback
 
 Result = TypeVar("Result")
 Clock = Callable[[], float]
-log = logging.getLogger(__name__)
 
-FAILED = "The computation failed unexpectedly. Try again; the reason is in the server's log."
-CROWDED = "Too many computations are waiting already. Try again in a minute."
+BUSY = "Too many computations are waiting already. Try again in a minute."
 CLOSED = "The server is shutting down."
 EXIT_SECONDS = 10.0
 """How long the interpreter waits for each thread at its exit; a batch of passes takes less."""
 
 
-class FairLock:
-    """A lock that is served in the order of asking.
+class TaskState(StrEnum):
+    """Where a task stands. A task that was cancelled ends after the unit of work under way."""
 
-    A plain lock may be taken again by the thread that has just released it while others wait: a job that
-    takes it batch after batch would keep everyone else out until it ends. Not reentrant.
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Task(Generic[Result]):
+    """One computation in the background, as every session that asked for it sees it. Thread-safe.
+
+    Args:
+        key: what is computed; tasks of one queue with equal keys are one task.
+        title: the same in words, for a list of tasks.
+        total: units of work expected, until the computation reports; 0 if unknown.
+        unit: what the units are: ``"passes"``, ``"bytes"``, ``"photos"``.
+        clock: seconds, for the time left.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held = False
-        self._waiting: deque[threading.Lock] = deque()
-
-    @property
-    def waiting(self) -> int:
-        """How many wait for it."""
-        return len(self._waiting)
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._held:
-                self._held = True
-                return
-            turn = threading.Lock()
-            turn.acquire()
-            self._waiting.append(turn)
-        turn.acquire()  # released by the one before, who hands the lock over without letting go of it
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._held = False
-
-
-class Job(Generic[Result]):
-    """One computation in the background, as all sessions that asked for it see it."""
-
-    def __init__(self, total: int, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        key: Hashable,
+        *,
+        title: str = "",
+        total: int = 0,
+        unit: str = "passes",
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.key = key
+        self.title = title
+        self.unit = unit
         self._clock = clock
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._stop = False
-        self._steps, self._total = 0, total
-        self._begun: float | None = None
+        self._state = TaskState.QUEUED
+        self._done, self._total = 0, total
+        self._begun = 0.0
         self._first: tuple[int, float] | None = None
         self._last: tuple[int, float] | None = None
         self._result: Result | None = None
+        self._exception: BaseException | None = None
+        self._traceback: TracebackType | None = None
         self._error: str | None = None
+        self._callbacks: list[Callable[[], None]] = []
 
     @classmethod
-    def finished(cls, result: Result) -> Job[Result]:
-        """A job that had nothing to do: its result is known already."""
-        job = cls(0)
-        job._end(result)
-        return job
+    def finished(cls, key: Hashable, result: Result, *, title: str = "") -> Task[Result]:
+        """A task that had nothing to do: its result is known already."""
+        task = cls(key, title=title)
+        task._end(TaskState.DONE, result)
+        return task
 
     @classmethod
-    def refused(cls, error: str) -> Job[Result]:
-        """A job that was not taken on, with the reason as a sentence for people."""
-        job = cls(0)
-        job._end(error=error)
-        return job
+    def refused(cls, key: Hashable, error: SaliencyError, *, title: str = "") -> Task[Result]:
+        """A task that was not accepted, for a reason that can be shown: it has failed already."""
+        task = cls(key, title=title)
+        task._fail(error)
+        return task
 
     @property
-    def done(self) -> bool:
-        """Whether it has ended: with a result, an error, or stopped."""
+    def state(self) -> TaskState:
+        """Queued, running, done, failed or cancelled."""
+        return self._state
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens: it is done, has failed, or has stopped after ``cancel``."""
         return self._ended.is_set()
 
     @property
-    def waiting(self) -> bool:
-        """Whether it has not begun yet, since others come first."""
-        return self._begun is None and not self.done
+    def done(self) -> int:
+        """Units of work done."""
+        return self._done
 
     @property
-    def cancelled(self) -> bool:
-        """Whether it was asked to stop before it ended; it ends after the batch of passes under way."""
-        return self._stop
+    def total(self) -> int:
+        """Units of work expected; 0 if unknown."""
+        return self._total
 
     @property
     def result(self) -> Result | None:
-        """The result once ``done``; None before, after an error and after ``cancel``."""
+        """The result of a task that is done; None before, and after an error or ``cancel``."""
         return self._result
 
     @property
     def error(self) -> str | None:
-        """A sentence for people when it failed."""
+        """Why it failed, as a user-facing sentence."""
         return self._error
 
     @property
     def fraction(self) -> float:
-        """How much of it is done, 0 to 1."""
+        """How much of it is done, from 0 to 1; 0 while the total is unknown."""
         with self._lock:
-            if self._result is not None:
+            if self._state is TaskState.DONE:
                 return 1.0
-            return min(self._steps / self._total, 1.0) if self._total > 0 else 0.0
+            return min(self._done / self._total, 1.0) if self._total > 0 else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """Time to its end at the pace measured so far, in seconds; None while that is unknown, 0 once done.
+        """Time to its end at the pace measured so far, in seconds; None while that is unknown, 0 once ended.
 
         The first report counts from the beginning and includes what happens once (importing, warming up);
         from the second on only the time since the first counts.
         """
         with self._lock:
-            if self.done:
+            if self.ended:
                 return 0.0
-            if self._begun is None or self._first is None or self._last is None:
+            if self._first is None or self._last is None or self._total <= 0:
                 return None
             since = (0, self._begun) if self._last[0] == self._first[0] else self._first
-            pace = (self._last[1] - since[1]) / (self._last[0] - since[0])  # seconds per pass
+            pace = (self._last[1] - since[1]) / (self._last[0] - since[0])  # seconds per unit
             expected = self._last[1] + pace * (self._total - self._last[0])
             return max(expected - self._clock(), 0.0)
 
     def cancel(self) -> None:
-        """Stop it for all sessions, after the batch of passes under way; nothing is kept. Never blocks."""
+        """Stop it for all sessions, after the unit of work under way; nothing is kept. Never blocks."""
         with self._lock:
-            if self.done:
+            if self.ended:
                 return
-            self._stop = True
-            if self._begun is None:
-                self._ended.set()
+            never_began = self._state is TaskState.QUEUED
+            self._state = TaskState.CANCELLED
+        if never_began:
+            self._end(TaskState.CANCELLED)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it has ended, ``timeout`` seconds at most; whether it has."""
         return self._ended.wait(timeout)
 
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        """Call back once when it ends, in the thread that ends it; now if it has ended."""
+        with self._lock:
+            if not self.ended:
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def value(self) -> Result:
+        """Wait for the result and return it.
+
+        Raises:
+            Cancelled: the task was cancelled.
+            Exception: what the computation raised.
+        """
+        self.wait()
+        if self._exception is not None:
+            # A traceback that grew with every call would keep the frames of all callers.
+            raise self._exception.with_traceback(self._traceback)
+        if self._state is not TaskState.DONE:
+            raise Cancelled
+        return self._result  # type: ignore[return-value]
+
     def _begin(self) -> bool:
         """Whether it is still wanted, now that its turn has come."""
         with self._lock:
-            if self.done:
+            if self._state is not TaskState.QUEUED:
                 return False
+            self._state = TaskState.RUNNING
             self._begun = self._clock()
             return True
 
-    def _report(self, steps: int, total: int) -> None:
-        """The ``step`` that the computation calls."""
+    def _report(self, done: int, total: int) -> None:
+        """The progress callback that the computation gets."""
         with self._lock:
-            if self._stop:
+            if self._state is TaskState.CANCELLED:
                 raise Cancelled
-            self._steps, self._total = steps, total
-            if steps > (self._last[0] if self._last else 0):
-                self._last = (steps, self._clock())
+            self._done, self._total = done, total
+            if done > (self._last[0] if self._last else 0):
+                self._last = (done, self._clock())
                 self._first = self._first or self._last
 
-    def _end(self, result: Result | None = None, error: str | None = None, *, stopped: bool = False) -> None:
+    def _end(
+        self,
+        state: TaskState,
+        result: Result | None = None,
+        exception: BaseException | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Nothing more happens; a task that was cancelled keeps neither result nor error."""
         with self._lock:
-            self._stop = self._stop or stopped
-            if not self._stop:
-                self._result, self._error = result, error
+            if self._state is not TaskState.CANCELLED:
+                self._state, self._result, self._error = state, result, error
+                if exception is not None:
+                    self._exception, self._traceback = exception, exception.__traceback__
             self._ended.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def _fail(self, exception: BaseException) -> None:
+        error = UNEXPECTED
+        # Logging is outside the lock, and a task must end even if it cannot be logged.
+        with contextlib.suppress(Exception):
+            if self._state is not TaskState.CANCELLED:
+                error = user_message(exception, self.title or f"The task {self.key!r}")
+        self._end(TaskState.FAILED, exception=exception, error=error)
+
+    def _forget_frames(self) -> None:
+        """Let go of the local variables (photos, tensors) that the traceback of an error would keep."""
+        error = self._exception
+        while error is not None:
+            traceback.clear_frames(error.__traceback__)
+            error = error.__cause__ or error.__context__
 
 
-class JobPool(Generic[Result]):
-    """Background jobs for all sessions: one per key, on a few threads, in the order of asking.
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """A task that waits for its turn, and for another task to end first."""
 
-    Threads are started when there is work and end when there is none. Before the interpreter exits, all jobs
+    task: Task[Any]
+    run: Callable[[ProgressCallback], Any]
+    after: Task[Any] | None
+
+    @property
+    def ready(self) -> bool:
+        return self.after is None or self.after.ended
+
+
+class TaskQueue:
+    """Tasks for all sessions: one per key, on a few threads, in the order of asking.
+
+    Threads are started when there is work and end when there is none. Before the interpreter exits, all tasks
     are cancelled and the threads waited for.
 
     Args:
-        workers: jobs that run at once. Where they share a :class:`FairLock` they take turns, batch by batch.
-        most_waiting: jobs that may wait beside those that run; more are refused with a sentence.
-        most_finished: ended jobs remembered, with their results or errors.
+        workers: tasks that run at once.
+        max_waiting: tasks that may wait beside those that run; more are refused with a sentence.
+        max_ended: ended tasks remembered, with their results or errors.
         clock: seconds, for the time left.
 
-    >>> pool = JobPool()
-    >>> job = pool.start("sum", total=3, run=lambda step: sum(range(3)))
-    >>> job.wait(), job.result
-    (True, 3)
+    Raises:
+        ArgumentError: ``workers`` or ``max_waiting`` below 1, or ``max_ended`` below 0.
+
+    >>> tasks = TaskQueue()
+    >>> task = tasks.submit("sum", lambda progress: sum(range(3)))
+    >>> task.value(), task.state.value
+    (3, 'done')
     """
 
     def __init__(
         self,
         workers: int = 2,
-        most_waiting: int = 16,
-        most_finished: int = 64,
+        max_waiting: int = 16,
+        max_ended: int = 64,
         clock: Clock = time.monotonic,
     ) -> None:
-        if min(workers, most_waiting, most_finished) < 1:
-            raise ValueError("workers, most_waiting and most_finished must be 1 or more")
+        if min(workers, max_waiting) < 1 or max_ended < 0:
+            raise ArgumentError(
+                f"workers is {workers}, max_waiting {max_waiting} and max_ended {max_ended}; expected 1 or "
+                "more for the first two and 0 or more for the last"
+            )
         self.workers = workers
-        self.most_waiting = most_waiting
-        self.most_finished = most_finished
+        self.max_waiting = max_waiting
+        self.max_ended = max_ended
         self._clock = clock
         self._lock = threading.Lock()
-        self._jobs: OrderedDict[Hashable, Job[Result]] = OrderedDict()
-        self._queue: deque[tuple[Job[Result], Callable[[ProgressCallback], Result]]] = deque()
+        self._tasks: OrderedDict[Hashable, Task[Any]] = OrderedDict()
+        self._waiting: list[_Entry] = []
         self._threads: set[threading.Thread] = set()
-        self._running: set[Job[Result]] = set()
+        self._running: set[Task[Any]] = set()
         self._closed = False
-        _POOLS.add(self)
+        _QUEUES.add(self)
 
-    def find(self, key: Hashable) -> Job[Result] | None:
-        """The newest job of the key, running or ended, if it is remembered."""
+    def find(self, key: Hashable) -> Task[Any] | None:
+        """The newest task of the key, running or ended, if it is remembered."""
         with self._lock:
-            return self._jobs.get(key)
+            return self._tasks.get(key)
 
-    def start(self, key: Hashable, total: int, run: Callable[[ProgressCallback], Result]) -> Job[Result]:
-        """The job of the key that is under way, or a new one; never blocks.
+    def submit(
+        self,
+        key: Hashable,
+        run: Callable[[ProgressCallback], Result],
+        *,
+        title: str = "",
+        total: int = 0,
+        unit: str = "passes",
+        after: Task[Any] | None = None,
+    ) -> Task[Result]:
+        """The task of the key that is queued or running, or a new one; never blocks.
 
-        One that has ended or was cancelled begins again. ``run`` gets a ``progress`` to call with (done,
-        total) after every piece of work; ``progress`` raises ``Cancelled`` once the job is cancelled, and
-        ``run`` must let that pass. A ``ValueError`` or ``OSError`` of ``run`` becomes its ``error`` as
-        it reads, any
-        other exception a general sentence; both are logged.
+        A key whose task has ended or was cancelled gets a new task. ``run`` gets a ``progress`` to call with
+        (done, total) after every unit of work; ``progress`` raises ``Cancelled`` once the task is cancelled,
+        and ``run`` must let that pass. What else ``run`` raises becomes the task's ``error``.
 
-        Args:
-            total: passes expected, until ``run`` reports.
+        ``after`` is a task of any queue that has to end first, however it ends; no thread waits for it.
+        ``run`` itself must not wait for another task of this queue, which might wait for its thread.
         """
         with self._lock:
-            job = self._jobs.get(key)
-            if job is not None and not job.done and not job.cancelled:
-                return job
+            task = self._tasks.get(key)
+            if task is not None and not task.ended and task.state is not TaskState.CANCELLED:
+                return task
             if self._closed:
-                return Job.refused(CLOSED)
-            self._queue = deque(entry for entry in self._queue if not entry[0].done)
-            if len(self._running) + len(self._queue) >= self.workers + self.most_waiting:
-                return Job.refused(CROWDED)
-            if len(self._threads) < self.workers:
-                thread = threading.Thread(target=self._work, name="saliency-job", daemon=True)
-                self._threads.add(thread)
-                try:
-                    thread.start()
-                except RuntimeError:  # the system has no thread left
-                    self._threads.discard(thread)
-                    log.exception("no thread could be started for a job")
-                    return Job.refused(CROWDED)
-            job = Job(total, self._clock)
-            self._jobs[key] = job
-            self._jobs.move_to_end(key)
-            self._queue.append((job, run))
-            ended = [key for key, one in self._jobs.items() if one.done]
-            for key in ended[: max(len(ended) - self.most_finished, 0)]:
-                del self._jobs[key]
-            return job
+                return Task.refused(key, BusyError(CLOSED), title=title)
+            self._waiting = [entry for entry in self._waiting if not entry.task.ended]
+            under_way = sum(not each.ended for each in self._running)
+            if under_way + len(self._waiting) >= self.workers + self.max_waiting:
+                return Task.refused(key, BusyError(BUSY), title=title)
+            if len(self._threads) < self.workers and not self._start_thread():
+                return Task.refused(key, BusyError(BUSY), title=title)
+            task = Task(key, title=title, total=total, unit=unit, clock=self._clock)
+            self._tasks[key] = task
+            self._tasks.move_to_end(key)
+            self._waiting.append(_Entry(task, run, after))
+            ended = [key for key, each in self._tasks.items() if each.ended]
+            for old in ended[: max(len(ended) - self.max_ended, 0)]:
+                del self._tasks[old]
+        if after is not None:
+            after.when_ended(self._wake)
+        return task
 
     def close(self, timeout: float | None = None) -> None:
-        """Cancel all jobs, take no more, and wait for the threads, ``timeout`` seconds each at most."""
+        """Cancel all tasks, accept no more, and wait for the threads, ``timeout`` seconds each at most."""
         with self._lock:
             self._closed = True
-            for job in (*self._running, *(job for job, _ in self._queue)):
-                job.cancel()
-            threads = tuple(self._threads)
+            tasks = (*self._running, *(entry.task for entry in self._waiting))
+            self._waiting.clear()
+            threads = self._threads - {threading.current_thread()}
+        for task in tasks:
+            task.cancel()
         for thread in threads:
             thread.join(timeout)
 
+    def _wake(self) -> None:
+        """Have a thread look at what waits: something that was waited for has ended."""
+        with self._lock:
+            if any(entry.ready for entry in self._waiting) and len(self._threads) < self.workers:
+                self._start_thread()
+
+    def _start_thread(self) -> bool:
+        """Start one more thread; False if the system has none left and no other thread is running."""
+        thread = threading.Thread(target=self._work, name="saliency-task", daemon=True)
+        self._threads.add(thread)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._threads.discard(thread)
+            user_message(error, "Starting a thread for a task")
+            return bool(self._threads)
+        return True
+
     def _work(self) -> None:
-        """A thread's life: one job after the other until none waits."""
-        while True:
-            with self._lock:
-                while self._queue and not self._queue[0][0]._begin():
-                    self._queue.popleft()
-                if not self._queue:
-                    self._threads.discard(threading.current_thread())
-                    return
-                job, run = self._queue.popleft()
-                self._running.add(job)
+        """What a thread does: one task after the other until none is ready."""
+        while (entry := self._next()) is not None:
             try:
-                _carry_out(job, run)
+                _compute(entry.task, entry.run)
             finally:
                 with self._lock:
-                    self._running.discard(job)
-            del job, run  # what they hold is not needed while the thread waits for the next
+                    self._running.discard(entry.task)
+            entry.task._forget_frames()
+
+    def _next(self) -> _Entry | None:
+        """The first entry whose turn has come; None ends the thread."""
+        with self._lock:
+            for entry in tuple(self._waiting):
+                if entry.ready:
+                    self._waiting.remove(entry)
+                    if entry.task._begin():
+                        self._running.add(entry.task)
+                        return entry
+            self._threads.discard(threading.current_thread())
+            return None
 
 
-def _carry_out(job: Job[Result], run: Callable[[ProgressCallback], Result]) -> None:
+def _compute(task: Task[Result], run: Callable[[ProgressCallback], Result]) -> None:
     try:
-        result = run(job._report)
+        result = run(task._report)
     except Cancelled:
-        job._end(stopped=True)
-    except (ValueError, OSError) as error:
-        log.warning("a job failed", exc_info=True)
-        job._end(error=str(error))
-    except BaseException:  # whatever it is, those who wait must learn that it ended
-        log.exception("a job failed unexpectedly")
-        job._end(error=FAILED)
+        task._end(TaskState.CANCELLED)
+    except BaseException as error:  # whatever it is, those who wait must learn that it ended
+        task._fail(error)
     else:
-        job._end(result)
+        task._end(TaskState.DONE, result)
 
 
-_POOLS: weakref.WeakSet[JobPool[Any]] = weakref.WeakSet()
+_QUEUES: weakref.WeakSet[TaskQueue] = weakref.WeakSet()
 
 
 @atexit.register
-def _close_pools() -> None:
-    """A thread that is inside the network while the interpreter goes away would bring the process down."""
-    for pool in tuple(_POOLS):
-        pool.close(EXIT_SECONDS)
+def _close_queues() -> None:
+    """A thread that is inside the network while the interpreter exits would crash the process."""
+    for queue in tuple(_QUEUES):
+        queue.close(EXIT_SECONDS)

@@ -1,11 +1,10 @@
-"""Where weights come from: a package, a file of one's own, or a checked download. No pickle is executed."""
+"""Where weights come from: a package, your own file, or a checked download. No pickle is executed."""
 
 from __future__ import annotations
 
 import hashlib
 import http.client
 import os
-import pickle
 import shutil
 import tempfile
 import urllib.error
@@ -13,12 +12,11 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import urlsplit
+from typing import IO, Protocol
+from urllib.parse import SplitResult, urlsplit
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from saliency_core.errors import WeightsError
@@ -26,9 +24,12 @@ from saliency_core.errors import WeightsError
 Progress = Callable[[int, int | None], None]
 """Called with the bytes received so far, and the bytes expected if known."""
 
-CHUNK = 1 << 18
-TIMEOUT = 30.0
-MOST = 1 << 30
+SCHEMES = ("http", "https")
+CHUNK_BYTES = 1 << 18
+TIMEOUT_SECONDS = 30.0
+"""How long a server may stay silent."""
+MAX_DOWNLOAD_BYTES = 2 << 30
+"""Bound of a download whose size is not known; others may be twice as large as stated."""
 
 
 class WeightSource(Protocol):
@@ -42,7 +43,7 @@ class WeightSource(Protocol):
         """Whether the file is here already."""
 
     def path(self, folder: Path, progress: Progress | None = None) -> Path:
-        """The checkpoint; raises ``WeightsError`` with a sentence for people."""
+        """The checkpoint; raises ``WeightsError``."""
 
 
 def weights_folder(folder: str | os.PathLike[str] | None = None) -> Path:
@@ -92,75 +93,145 @@ class Download:
         """The checked file, fetched when it is not here. Raises ``WeightsError``."""
         local = self._local(folder)
         if local is not None:
-            if _digest(local).startswith(self.sha256):
+            try:
+                digest = _digest(local)
+            except OSError as error:
+                reason = error.strerror or "unknown error"
+                raise WeightsError(f"{local} can't be read: {reason}. Check its permissions.") from error
+            if digest.startswith(self.sha256):
                 return local
             raise WeightsError(
-                f"{self.file_name} in the weights folder is damaged or another file (its checksum differs); "
-                "delete it and try again"
+                f"{local} is damaged or another file (its checksum differs). Delete it and try again."
             )
         return self._fetch(folder, progress)
 
     def _local(self, folder: Path) -> Path | None:
-        places = (folder, Path(torch.hub.get_dir()) / "checkpoints")
-        return next((place / self.file_name for place in places if (place / self.file_name).is_file()), None)
+        folders = (folder, Path(torch.hub.get_dir()) / "checkpoints")
+        # os.path: Path.is_file raises for a folder that cannot be read or a name that is too long.
+        files = (each / self.file_name for each in folders)
+        return next((file for file in files if os.path.isfile(file)), None)  # noqa: PTH113
 
     def _fetch(self, folder: Path, progress: Progress | None) -> Path:
-        """Stream to a temporary file beside the goal, check, then rename: never a half-written result."""
-        mirror = os.environ.get("SALIENCY_MIRROR", "").strip()
-        address = f"{mirror.rstrip('/')}/{self.file_name}" if mirror else self.url
-        host = urlsplit(address).netloc
+        """Stream to a temporary file in the same folder, check it, then rename it: never half a file."""
+        address = self._address()
+        host = _host(address)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if self.download_bytes and shutil.disk_usage(folder).free < self.download_bytes:
                 raise WeightsError(
-                    f"the disk has no room for {self.file_name}; free some space and try again"
+                    f"{self.file_name} needs more space than is free in {folder}. Free some and try again."
                 )
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as workshop:
-                part = Path(workshop) / self.file_name
-                digest, received, expected = self._stream(address, part, progress)
-                if expected is not None and received < expected:
-                    raise WeightsError(f"the connection to {host} broke off; try again")
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
+                part = Path(temporary) / self.file_name
+                digest = self._stream(address, part, progress)
                 if not digest.startswith(self.sha256):
                     raise WeightsError(
-                        f"{self.file_name} arrived damaged (its checksum differs) and was not kept; try again"
+                        f"{self.file_name} arrived damaged (its checksum differs) and was not kept. "
+                        "Try again."
                     )
                 part.replace(folder / self.file_name)
         except WeightsError:
             raise
         except urllib.error.HTTPError as error:
-            raise WeightsError(
-                f"{host} answered {error.code} for {self.file_name}; try again later"
-            ) from error
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            raise WeightsError(
-                f"{host} cannot be reached, so {self.file_name} could not be fetched; check the connection, "
-                "or put the file into the weights folder by hand"
-            ) from error
+            with error:
+                raise WeightsError(
+                    f"{host} answered {error.code} for {self.file_name}. Try again later. "
+                    f"{self._offline(folder)}"
+                ) from error
+        except (
+            urllib.error.URLError,
+            http.client.HTTPException,
+            TimeoutError,
+            ConnectionError,
+            UnicodeError,  # a host name that cannot be one
+        ) as error:
+            raise WeightsError(f"{host} is unreachable. {self._offline(folder)}") from error
         except OSError as error:
             reason = error.strerror or "unknown error"
             raise WeightsError(
-                f"{self.file_name} could not be written to the weights folder: {reason}"
+                f"{self.file_name} couldn't be written to {folder}: {reason}. Choose another folder with "
+                "SALIENCY_WEIGHTS."
             ) from error
         return folder / self.file_name
 
-    def _stream(self, address: str, part: Path, progress: Progress | None) -> tuple[str, int, int | None]:
-        """Fetch into a file; its SHA-256, the bytes received and the bytes announced."""
-        if urlsplit(address).scheme not in ("http", "https"):
-            raise WeightsError(f"the address of {self.file_name} is not http or https; check SALIENCY_MIRROR")
+    def _offline(self, folder: Path) -> str:
+        return f"Offline: save {self.file_name} in {folder}."
+
+    def _address(self) -> SplitResult:
+        """Where to fetch it from: the mirror named by ``SALIENCY_MIRROR``, else the address."""
+        mirror = os.environ.get("SALIENCY_MIRROR", "").strip()
+        address = f"{mirror.rstrip('/')}/{self.file_name}" if mirror else self.url
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            parts = SplitResult("", "", "", "", "")
+        if parts.scheme not in SCHEMES or not parts.netloc:
+            raise WeightsError(
+                f"{self.file_name} has an address that is not http or https. Check SALIENCY_MIRROR."
+            )
+        return parts
+
+    def _stream(self, address: SplitResult, part: Path, progress: Progress | None) -> str:
+        """Fetch into a file; its SHA-256."""
         digest, received = hashlib.sha256(), 0
-        most = (self.download_bytes or MOST) * 2
-        with urllib.request.urlopen(address, timeout=TIMEOUT) as reply, part.open("wb") as file:
+        most = 2 * self.download_bytes if self.download_bytes else MAX_DOWNLOAD_BYTES
+        opener = urllib.request.build_opener(_WebRedirects)
+        with opener.open(address.geturl(), timeout=TIMEOUT_SECONDS) as reply, part.open("wb") as file:
             length = reply.headers.get("Content-Length", "")
-            expected = int(length) if length.isdigit() else None
-            while chunk := reply.read(CHUNK):
+            expected = int(length) if length.isdecimal() else None
+            while chunk := _received(reply, _host(address)):
                 received += len(chunk)
                 if received > most:
-                    raise WeightsError(f"{self.file_name} is larger than it should be and was not kept")
+                    raise WeightsError(
+                        f"{self.file_name} is larger than it should be and was not kept. "
+                        "Check SALIENCY_MIRROR."
+                    )
                 digest.update(chunk)
                 file.write(chunk)
                 if progress is not None:
                     progress(received, expected)
-        return digest.hexdigest(), received, expected
+        if expected is not None and received < expected:
+            raise WeightsError(_broke_off(_host(address)))
+        return digest.hexdigest()
+
+
+class _WebRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to the same scheme or to https, and no others."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        """The request that follows. Raises ``WeightsError`` where that may not be."""
+        before, after = urlsplit(req.full_url), urlsplit(newurl)
+        if after.scheme not in (before.scheme, "https"):
+            raise WeightsError(
+                f"{_host(before)} redirects from {before.scheme} to {after.scheme}, which is not followed. "
+                "Check SALIENCY_MIRROR."
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _received(reply: http.client.HTTPResponse, host: str) -> bytes:
+    """What has arrived, not a full chunk, so that a slow download can be followed and cancelled."""
+    try:
+        return reply.read1(CHUNK_BYTES)
+    except (OSError, http.client.HTTPException) as error:
+        raise WeightsError(_broke_off(host)) from error
+
+
+def _host(address: SplitResult) -> str:
+    """Host and port, without a user's name and password."""
+    return address.netloc.rpartition("@")[2]
+
+
+def _broke_off(host: str) -> str:
+    return f"{host} stopped answering before the download was complete. Try again."
 
 
 def _digest(path: Path) -> str:
@@ -172,23 +243,24 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The tensors of a ``.safetensors`` file or a PyTorch checkpoint, in file order, on the CPU.
 
     PyTorch files are read by its restricted unpickler, which builds tensors and plain containers and
-    executes nothing. Raises ``WeightsError``.
+    executes nothing.
+
+    Raises:
+        WeightsError: a file that is not a checkpoint, or that holds no state dict.
     """
     try:
         if path.suffix == ".safetensors":
-            return dict(safetensors.torch.load_file(path))
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        EOFError,
-        KeyError,
-        pickle.UnpicklingError,
-        SafetensorError,
-    ) as error:
-        raise WeightsError(f"{path.name} is not a checkpoint that can be read safely") from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+            state = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a parser of foreign bytes: any error means that it cannot read them
+        raise WeightsError(
+            f"{path.name} is not a checkpoint that can be read safely; expected a state dict that torch.save "
+            "or safetensors wrote"
+        ) from error
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise WeightsError(f"{path.name} holds no state dict (names with tensors)")
     return dict(state)
 
@@ -212,4 +284,7 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], *, by_position: 
         if state[name].shape != tensor.shape:
             shapes = f"{tuple(state[name].shape)}, not {tuple(tensor.shape)}"
             raise WeightsError(f"the checkpoint does not fit: {name} has shape {shapes}")
+        if state[name].is_floating_point() != tensor.is_floating_point():
+            dtypes = f"{state[name].dtype}, not {tensor.dtype}"
+            raise WeightsError(f"the checkpoint does not fit: {name} has dtype {dtypes}")
     network.load_state_dict(state, assign=True)
