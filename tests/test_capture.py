@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import saliency_core as sc
+from saliency_core.backprop.capture import _Forward
 from tests.networks import InPlaceNet, batch, classifier, seeded
 
 
@@ -256,3 +257,11 @@ def test_labels_must_fit_the_classes() -> None:
         classifier(labels=["a", "b"])
     with pytest.raises(TypeError, match="expected a torch.nn.Module"):
         sc.Classifier("resnet18")
+
+
+def test_the_last_backward_pass_frees_the_graph_and_those_before_it_do_not() -> None:
+    run = _Forward(classifier(), batch(), None)
+    first, second = run.back(0, last=False), run.back(1, last=True)
+    assert not torch.equal(first.layers["act"].gradient, second.layers["act"].gradient)
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        run.back(2, last=True)

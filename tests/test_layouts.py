@@ -21,6 +21,7 @@ def observed(
         ((2, 16, 112, 56), (1, 16, 144, 88)),  # another stride for the width
         ((2, 1024, 3, 3), (1, 1024, 4, 5)),
         ((2, 768, 14, 14), None),
+        ((2, 64, 448, 448), (1, 64, 576, 704)),  # enlarged
     ],
 )
 def test_maps_grow_with_the_image(square: tuple[int, ...], wide: tuple[int, ...] | None) -> None:
@@ -45,7 +46,9 @@ def test_maps_grow_with_the_image(square: tuple[int, ...], wide: tuple[int, ...]
         ((2, 197, 768), None),  # tokens
         ((2, 1000), (1, 1000)),
         ((2, 64, 56, 56), (1, 64, 88, 72)),  # rows and columns exchanged
-        ((2, 64, 224, 225), None),
+        ((2, 64, 112, 56), None),
+        ((2, 49, 64, 64), None),  # a grid of attention in MaxViT: no whole stride leads to 64
+        ((2, 64, 448, 448), None),  # larger than the image
         ((), ()),
     ],
 )

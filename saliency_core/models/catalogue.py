@@ -98,9 +98,9 @@ def build_classifier(
     chosen = choose_device(device)
     with torch.inference_mode(False):  # whose tensors could not take part in gradients
         network = _network(spec, weights_dir, progress, random).requires_grad_(False).to(chosen)
-    if chosen.type == "cpu":
-        # The same weights, laid out as convolutions on the CPU take them: up to a fifth faster.
-        network.to(memory_format=torch.channels_last)
+        if chosen.type == "cpu":
+            # The same weights, laid out as convolutions on the CPU take them: up to a fifth faster.
+            network.to(memory_format=torch.channels_last)
     return Classifier(
         network,
         preprocess=spec.preprocess,

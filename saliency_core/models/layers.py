@@ -27,6 +27,9 @@ MIN_LAYERS = 2
 STEP = 32
 """The sides of a second input differ by multiples of it, so that layers with a stride up to it follow."""
 
+REENTRANT = "CheckpointFunctionBackward"
+"""The node of ``torch.utils.checkpoint`` that works with ``.backward()`` only."""
+
 COMMON_SIZES = (28, 32, 48, 64, 84, 96, 112, 128, 160, 192, 224, 227, 240, 256, 288, 299, 320, 384, 448, 518)
 
 
@@ -320,7 +323,8 @@ def _unrecordable(
             f"the network runs, but not while gradients are recorded: {_first_line(error)}; "
             "remove what forbids gradients from its forward method"
         ) from error
-    reached = _graph(logits.grad_fn if isinstance(logits, Tensor) else None)
+    root = logits.grad_fn if isinstance(logits, Tensor) else None
+    everything, reached = _graph(root), _graph(root, REENTRANT)
     refused = {}
     for name in names:
         if recorded.get(name) is None:
@@ -328,6 +332,11 @@ def _unrecordable(
                 "it runs with gradients switched off (torch.no_grad or reentrant checkpointing in the "
                 "network's forward method); to freeze weights use requires_grad_(False), to checkpoint "
                 "use_reentrant=False"
+            )
+        elif recorded[name] not in reached and recorded[name] in everything:
+            refused[name] = (
+                "reentrant checkpointing in the network's forward method lies behind it, which lets no "
+                "gradient through to a layer; pass use_reentrant=False there"
             )
         elif recorded[name] not in reached:
             refused[name] = "the class scores do not depend on it: nothing comes back to it"
@@ -341,14 +350,15 @@ def _unrecordable(
     return refused
 
 
-def _graph(root: object) -> set[object]:
-    """All nodes of the autograd graph that gradients from ``root`` reach."""
+def _graph(root: object, barrier: str | None = None) -> set[object]:
+    """The nodes of the autograd graph that gradients from ``root`` reach without passing a ``barrier``."""
     reached, waiting = set(), [root]
     while waiting:
         node = waiting.pop()
         if node is not None and node not in reached:
             reached.add(node)
-            waiting += [each for each, _ in node.next_functions]  # type: ignore[attr-defined]
+            if type(node).__name__ != barrier:
+                waiting += [each for each, _ in node.next_functions]  # type: ignore[attr-defined]
     return reached
 
 

@@ -73,6 +73,12 @@ def no_layout(observations: Sequence[Observation]) -> str:
         )
     if observations[0].rows_sum_to_one:
         return f"its output of shape {shape} is an attention matrix (its rows sum to one), not maps {known}"
+    if len(observations[0].shape) == 4 and "N" in shape:
+        side = observations[0].height
+        return (
+            f"its output has shape {shape}, which need not be maps {known}: the network takes no inputs but "
+            f"{side} × {side}, so that they cannot be told from other tensors"
+        )
     return f"its output has shape {shape}; a map needs {known}"
 
 
@@ -81,16 +87,22 @@ def follows_image(observations: Sequence[Observation], height: int, width: int) 
 
     Between a square input and one that is larger by different factors, the axes of a map grow by about these
     factors; the two axes of an attention matrix grow by the same, larger factor, and those of windows
-    not at all. With the square input alone they must be equal, and no longer than the image.
+    not at all. With the square input alone they must be equal, its side divided by a whole stride.
     """
     first, *others = observations
-    if any(seen.shape[0] != seen.batch or seen.rows_sum_to_one for seen in observations):
+    if any(seen.shape[0] != seen.batch or 0 in seen.shape for seen in observations):
+        return False
+    if first.rows_sum_to_one:
         return False
     rest = [axis for axis in range(1, len(first.shape)) if axis not in (height, width)]
     rows, columns = first.shape[height], first.shape[width]
     if not others:
         # Where the channels have the same number too, the axes cannot be told apart.
-        return rows == columns <= first.height and all(first.shape[axis] != rows for axis in rest)
+        return (
+            rows == columns <= first.height
+            and abs(first.height / round(first.height / rows) - rows) < 1
+            and all(first.shape[axis] != rows for axis in rest)
+        )
     return all(
         all(seen.shape[axis] == first.shape[axis] for axis in rest)
         and _grows((rows, columns), (seen.shape[height], seen.shape[width]), first, seen)
