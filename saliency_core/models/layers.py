@@ -162,13 +162,13 @@ class _Square:
         return _observe(output, self.inputs, rows_sum_to_one)
 
     @property
-    def changed_in_place(self) -> list[str]:
+    def changed_in_place(self) -> dict[str, None]:
         """Layers whose output an operation that follows them changes."""
-        return [
-            name
+        return {
+            name: None
             for name, output in self.outputs.items()
             if output.tensor is not None and output.tensor._version != output.version
-        ]
+        }
 
 
 def _observe(output: Tensor, inputs: Tensor, rows_sum_to_one: bool = False) -> Observation:
@@ -305,10 +305,14 @@ def _unrecordable(
 ) -> dict[str, str]:
     """Layers that the scores do not depend on, or whose recording would change the scores: name -> reason."""
     names = set(names)
+    changed = square.changed_in_place
     recorded: dict[str, object] = {}
 
     def visit(name: str, _inputs: tuple[object, ...], output: object) -> Tensor | None:
         if name not in names or not isinstance(output, Tensor):
+            return None
+        if output.grad_fn is not None and not (name in changed or square.outputs[name].unchanged):
+            recorded[name] = output.grad_fn  # a copy of it would make no difference
             return None
         kept = output if output.requires_grad else output.detach().requires_grad_()
         copied = kept.clone()
@@ -341,7 +345,7 @@ def _unrecordable(
         elif recorded[name] not in reached:
             refused[name] = "the class scores do not depend on it: nothing comes back to it"
     if not _same(logits, square.logits):
-        candidates = [name for name in square.changed_in_place if name in names]
+        candidates = [name for name in changed if name in names]
         for name in _altering(network, hooks, square, candidates):
             refused[name] = (
                 "the network changes this output in place and reads it elsewhere too, so that recording it "
