@@ -79,7 +79,7 @@ def test_another_photo_class_or_fit_is_another_answer(engine: sc.Engine) -> None
 def test_many_sessions_asking_at_once_compute_once(engine: sc.Engine) -> None:
     classifier = engine.classifier("tiny")
     passes: list[str] = []
-    network = classifier.tapped(classifier.default_layers, plain=True)
+    network = classifier.module
     network.head.register_forward_hook(lambda *_: passes.append("pass"))
     start = threading.Barrier(8)
 
