@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -221,22 +222,22 @@ def _square_pass(
     seen_wide: Iterable[str],
 ) -> _Square:
     """A batch of two, or of one for a network that takes no more."""
-    seen_wide = frozenset(seen_wide)
+    observe = partial(_observed, network, modules, hooks, frozenset(seen_wide))
     try:
-        return _square(network, modules, hooks, _noise(example, 2, *example.shape[1:]), seen_wide)
+        return observe(_noise(example, 2, *example.shape[1:]))
     except Exception as error:
         try:
-            return _square(network, modules, hooks, example, seen_wide)
+            return observe(example)
         except Exception:
             raise NetworkError(_cannot_run(network, example, error)) from error
 
 
-def _square(
+def _observed(
     network: nn.Module,
     modules: Mapping[str, nn.Module],
     hooks: LayerHooks,
-    inputs: Tensor,
     seen_wide: frozenset[str],
+    inputs: Tensor,
 ) -> _Square:
     square = _Square(inputs)
     versions: dict[nn.Module, tuple[Tensor, int]] = {}
