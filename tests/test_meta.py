@@ -49,6 +49,7 @@ class WideNet(nn.Module):
         return scores + (rows @ self.wide.weight[:5].T if "product" in self.uses else 0)
 
 
+@pytest.mark.filterwarnings("ignore:only one layer")
 @pytest.mark.parametrize("uses", ["layer", "product", "layer and product"])
 def test_a_large_matrix_is_stepped_without_its_gradient_and_lands_at_the_same_place(uses: str) -> None:
     network = WideNet(uses).double()
@@ -74,6 +75,7 @@ class SumNet(nn.Module):
         return self.conv(x).mean(dim=(2, 3)) + (self.first + self.second)
 
 
+@pytest.mark.filterwarnings("ignore:only one layer")
 def test_parameters_that_share_a_gradient_are_each_stepped_once() -> None:
     network = SumNet().double()
     clf, x = classifier(network), batch()

@@ -16,6 +16,7 @@ from saliency_core.backprop.function_modes import ConvolutionLog
 from saliency_core.backprop.terms import Terms
 from saliency_core.errors import LayerError, NonFiniteError, TargetError
 from saliency_core.models.classifier import Classifier
+from saliency_core.models.devices import without_autocast
 from saliency_core.models.layers import INPUT, choose_layers
 
 MANY_CHANNELS = 64
@@ -27,7 +28,7 @@ class Convolution:
     """What a layer that is a convolution really convolved, after any padding it did itself."""
 
     inputs: Tensor
-    """(N, C_in, H_in, W_in)."""
+    """(N, C_in, H_in, W_in), as they were when the layer ran."""
     kernel_size: tuple[int, int]
     stride: tuple[int, int] | int
     padding: tuple[int, int] | int | str
@@ -39,6 +40,7 @@ class Convolution:
 class LayerCapture:
     """A layer's output ``x`` and ``g = dy_c/dx`` for the class logit ``y_c``, both (N, C, H, W).
 
+    Float32, or float64 for a network in double precision; a network in half precision runs as it is.
     Under a rule of modified backpropagation the gradient is that rule's signal.
     """
 
@@ -79,7 +81,7 @@ def capture(
     from many threads with one classifier.
 
     Args:
-        batch: (N, 3, H, W), prepared inputs.
+        batch: (N, C, H, W), prepared inputs.
         target: a class index or label for all images, one per image, or None for each one's most likely.
         layers: names; the classifier's default stages if None; ``"input"`` is the network's input.
         rule: another backward rule, whose signal takes the gradient's place.
@@ -127,6 +129,7 @@ class _Forward:
         network: nn.Module | None = None,
     ) -> None:
         self._classifier = classifier
+        self._layouts = classifier.survey.layouts
         self.names = classifier.default_layers if layers is None else choose_layers(classifier.survey, layers)
         self.contrast = classifier.default_layers[-1] if rule is not None and rule.contrastive else None
         self.recorded: dict[str, Tensor] = {}
@@ -137,13 +140,13 @@ class _Forward:
         replacing: AbstractContextManager[object] = nullcontext()
         if rule is not None:
             self._state, replacing = rule.begin()
-        tree = network or classifier.tapped(self._wanted)
-        with torch.inference_mode(False), torch.enable_grad():
+        tree = network or classifier.module
+        with torch.inference_mode(False), torch.enable_grad(), without_autocast(classifier.device):
             inputs = classifier.to_device(batch).clone()
             if INPUT in self._wanted:
                 self.recorded[INPUT] = inputs.requires_grad_()
                 inputs = inputs.clone()
-            with classifier.taps.recording(self._visit), self._log or nullcontext(), replacing:
+            with classifier.hooks.recording(self._visit), self._log or nullcontext(), replacing:
                 self.logits: Tensor = tree(inputs)
         if not torch.isfinite(self.logits).all():
             raise NonFiniteError(
@@ -151,11 +154,24 @@ class _Forward:
                 "explained; check its weights and the input"
             )
 
-    def _visit(self, name: str, output: object) -> Tensor | None:
+        if missing := self._wanted - self.recorded.keys():
+            raise LayerError(
+                f"no map at layer {min(missing)!r} for this input: the network did not run it; choose "
+                "another layer"
+            )
+
+    def _visit(self, name: str, _inputs: tuple[object, ...], output: object) -> Tensor | None:
         if name not in self._wanted:
             return None
-        if name in self.recorded or not isinstance(output, Tensor) or output.ndim != 4:
-            raise LayerError(f"no map at layer {name!r} for this input: it needs one (N, C, H, W) output")
+        if (
+            name in self.recorded
+            or not isinstance(output, Tensor)
+            or output.ndim != len(self._layouts[name].axes)
+        ):
+            raise LayerError(
+                f"no map at layer {name!r} for this input: it ran more than once, or returned something else "
+                "than for the noise with which the network was examined; choose another layer"
+            )
         if self._log is not None and output is self._log.result:
             self.called[name] = _convolution(self._log.arguments)
         # Where no gradient is tracked yet the graph starts here: nothing before it is stored.
@@ -165,7 +181,7 @@ class _Forward:
 
     def back(self, target: int | str | Sequence[int | str] | None, *, last: bool) -> Capture:
         """The backward pass for a class; ``last`` frees what a further one would need."""
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), without_autocast(self.logits.device):
             targets = _targets(self._classifier, self.logits, target)
             score = self.logits.gather(1, targets[:, None]).sum()
             if not score.requires_grad:
@@ -184,10 +200,16 @@ class _Forward:
                 behind = f"it lies behind {self.contrast!r}, where the classes are contrasted"
                 reason = "the class score does not depend on it" if self.contrast is None else behind
                 raise LayerError(f"nothing comes back to layer {name!r}: {reason}; choose another one")
-            layout = _layout(x)
-            x, gradient = (each.contiguous(memory_format=layout) for each in (x.detach(), gradient))
+            x, gradient = self._maps(name, x.detach()), self._maps(name, gradient)
+            memory_format = _memory_format(x)
+            x, gradient = (each.contiguous(memory_format=memory_format) for each in (x, gradient))
             captured[name] = LayerCapture(x, gradient, self.called.get(name))
-        return Capture(self.logits.detach(), targets, captured)
+        return Capture(_single_precision(self.logits.detach()), targets, captured)
+
+    def _maps(self, name: str, values: Tensor) -> Tensor:
+        """A layer's output, or a gradient of its shape, as (N, C, H, W), at least in single precision."""
+        maps = values if name == INPUT else self._layouts[name].to_maps(values)
+        return _single_precision(maps)
 
 
 def _contrast(score: Tensor, top: Tensor, outputs: list[Tensor], state: Pass) -> tuple[Tensor | None, ...]:
@@ -199,15 +221,20 @@ def _contrast(score: Tensor, top: Tensor, outputs: list[Tensor], state: Pass) ->
     return torch.autograd.grad(top, outputs, signal - others, allow_unused=True)
 
 
-def _layout(x: Tensor) -> torch.memory_format:
-    """The layout in which sums over the channels are quick on the CPU."""
+def _single_precision(values: Tensor) -> Tensor:
+    """Half precision as float32: the methods square and sum, which overflows and rounds in 16 bits."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def _memory_format(x: Tensor) -> torch.memory_format:
+    """The memory format in which sums over the channels are fast on the CPU."""
     beside = x.shape[1] >= MANY_CHANNELS and x.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if beside else torch.contiguous_format
 
 
 def _convolution(call: Mapping[str, Any]) -> Convolution:
     return Convolution(
-        inputs=call["input"].detach(),
+        inputs=_single_precision(call["input"].detach().clone()),  # which may be changed in place later
         kernel_size=tuple(call["weight"].shape[2:]),
         stride=call.get("stride", 1),
         padding=call.get("padding", 0),

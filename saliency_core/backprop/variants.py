@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from saliency_core.backprop.function_modes import Function, Replacing
 from saliency_core.backprop.memory import large_empty
 from saliency_core.errors import NonFiniteError
-from saliency_core.models.classifier import Classifier, shared_tree
+from saliency_core.models.classifier import Classifier
+from saliency_core.models.module_tree import copy_module_tree
 
 LEARNING_RATE = 2.5e-3
 """The authors' step."""
@@ -64,14 +65,14 @@ class Stepped:
 def stepped(classifier: Classifier, batch: Tensor, target: int | None, meta: MetaStep) -> Iterator[Stepped]:
     """As :func:`step`, on a tree that is lent for the block and used again later: copying one takes time."""
     try:
-        tree = classifier.spares.pop()
+        tree = classifier.reusable_copies.pop()
     except IndexError:
         tree = _tree(classifier)
     try:
         yield step(classifier, batch, target, meta, tree)
     finally:
         _share(classifier, tree)
-        classifier.spares.append(tree)
+        classifier.reusable_copies.append(tree)
 
 
 def step(
@@ -181,7 +182,7 @@ class _Linear(torch.autograd.Function):
 def _tree(classifier: Classifier) -> nn.Module:
     """A tree whose parameters are its own objects, for now with the classifier's values."""
     own = {old: nn.Parameter(old.detach()) for old in classifier.module.parameters()}
-    return shared_tree(classifier.tapped(), own)
+    return copy_module_tree(classifier.module, own)
 
 
 def _share(classifier: Classifier, tree: nn.Module) -> None:
