@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from saliency_core.backprop.backward_rules import obstacle
 from saliency_core.backprop.capture import Capture, capture, capture_classes
-from saliency_core.backprop.variants import MetaStep, stepped
+from saliency_core.backprop.variants import MetaStep
 from saliency_core.combine import FloatMap, is_constant, normalise, resize
 from saliency_core.errors import NonFiniteError, UnavailableError
 from saliency_core.inputs.preprocess import Box
@@ -159,7 +160,7 @@ def explain(
         if meta is not None:
             index = None if target is None else classifier.class_index(target)
             with lock:
-                after = stack.enter_context(stepped(classifier, batch, index, meta))
+                after = stack.enter_context(meta.modified(classifier, batch, index))
             target = int(after.targets[0])
         network = None if after is None else after.network
         with lock:
@@ -199,7 +200,7 @@ def explain_classes(
     if meta is not None or _wants(names, "convolution"):
         if chosen is None:
             with lock, torch.no_grad():
-                chosen = _extremes(classifier.module(classifier.to_device(batch))[0])
+                chosen = _extremes(classifier.module(classifier.to_device(batch).clone())[0])
         found = (explain(classifier, batch, target, asked, names, meta=meta, lock=lock) for target in chosen)
         return tuple(replace(explanation, box=box) for explanation in found)
     with lock:
@@ -231,9 +232,18 @@ class _Ask:
         with self.lock:
             stacks = _stacks(first, [name for name in self.names if METHODS[name].cost == "single"])
             energies = torch.cat([stack.energy for stack in stacks if stack.energy is not None])
-        for rule in dict.fromkeys(METHODS[name].rule for name in self.names if METHODS[name].rule):
+        rules = (METHODS[name].rule for name in self.names)
+        for rule in dict.fromkeys(rule for rule in rules if rule is not None):
             with self.lock:
-                second = capture(classifier, self.batch, index, self.layers, rule=rule, network=self.network)
+                second = capture(
+                    classifier,
+                    self.batch,
+                    index,
+                    [layer for layer in self.layers if obstacle(classifier, rule, layer) is None],
+                    rule=rule,
+                    plain_logits=first.logits,
+                    network=self.network,
+                )
                 stacks += _stacks(second, [name for name in self.names if METHODS[name].rule is rule])
         for name in (name for name in self.names if METHODS[name].cost == "passes"):
             slow = BASELINES[name].compute(

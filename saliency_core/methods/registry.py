@@ -13,7 +13,14 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from saliency_core.backprop.backward_rules import CONTRASTIVE, DECONVNET, EXCITATION, GUIDED, BackwardRule
+from saliency_core.backprop.backward_rules import (
+    CONTRASTIVE,
+    DECONVNET,
+    EXCITATION,
+    GUIDED,
+    BackwardRule,
+    obstacle,
+)
 from saliency_core.backprop.capture import LayerCapture
 from saliency_core.methods import cams
 from saliency_core.methods.framework import AGGREGATES, CELLS, EXTRACTS
@@ -90,8 +97,8 @@ def unavailable(classifier: Classifier, method: str, layer: str | None = None) -
     Raises ``ValueError`` for an unknown method.
     """
     entry = METHODS[method]
-    if entry.rule is not None and (obstacle := entry.rule.obstacle(classifier.survey.functions)):
-        return f"{entry.needs} This network uses {obstacle}."
+    if entry.rule is not None and (reason := obstacle(classifier, entry.rule, layer)) is not None:
+        return f"{entry.needs} {reason}"
     if entry.where == "convolution":
         names = classifier.default_layers if layer is None else (layer,)
         if not any(_is_convolution(classifier, name) for name in names):
