@@ -13,7 +13,7 @@ from torch import Tensor
 from saliency_core.errors import ArgumentError, ArgumentTypeError
 from saliency_core.registry import Registry
 
-Box = tuple[float, float, float, float]
+InputRegion = tuple[float, float, float, float]
 """(left, top, right, bottom) in the photo's pixels; outside the photo where a fit pads."""
 
 
@@ -62,7 +62,7 @@ class Preprocess:
         """The number of channels of the input."""
         return len(self.mean)
 
-    def __call__(self, image: Image.Image, fit: str = "crop") -> tuple[Tensor, Box]:
+    def __call__(self, image: Image.Image, fit: str = "crop") -> tuple[Tensor, InputRegion]:
         """The input of shape (1, C, size, size) and the part of the photo that it shows.
 
         ``fit``: ``"crop"`` takes the middle as in training, ``"stretch"`` squeezes the whole photo,
@@ -84,7 +84,7 @@ class Preprocess:
         return image.resize((width, height), _RESAMPLE[self.interpolation])
 
 
-Placed = tuple[Image.Image, tuple[int, int], Box]
+Placed = tuple[Image.Image, tuple[int, int], InputRegion]
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,10 @@ Notation: a layer's output is :math:`x \in R^{C \times H \times W}`, the score i
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from saliency_core.backprop.backward_rules import CONTRASTIVE, DECONVNET, EXCITATION, GUIDED
+from saliency_core.backprop.backward_rules import CONTRASTIVE, DECONVNET, EXCITATION, GUIDED, obstacle
 from saliency_core.backprop.capture import LayerCapture
-from saliency_core.backprop.function_modes import FunctionLog
 from saliency_core.errors import UnknownNameError
 from saliency_core.methods import cams
 from saliency_core.methods.framework import AGGREGATES, EXTRACTS, Aggregate, Extract, cell_map
@@ -63,8 +61,8 @@ def unavailable(classifier: Classifier, method: str, layer: str | None = None) -
         UnknownNameError: an unknown method, with the choices.
     """
     entry = METHODS[method]
-    if entry.rule is not None and (obstacle := entry.rule.obstacle(_functions(classifier))):
-        return f"{entry.needs} This network uses {obstacle}."
+    if entry.rule is not None and (reason := obstacle(classifier, entry.rule, layer)) is not None:
+        return f"{entry.needs} {reason}"
     if entry.domain is Domain.CONVOLUTIONS:
         names = classifier.default_layers if layer is None else (layer,)
         if not any(_is_convolution(classifier, name) for name in names):
@@ -73,17 +71,6 @@ def unavailable(classifier: Classifier, method: str, layer: str | None = None) -
             hint = f"; {others[-1]!r} is" if others else ""
             return f"{entry.needs} {which} a convolution{hint}."
     return None
-
-
-def _functions(classifier: Classifier) -> frozenset[str]:
-    """The names of the functions that the network calls."""
-    if "functions" not in classifier.cache:
-        log = FunctionLog()
-        with torch.no_grad(), log:
-            classifier.module(classifier.example.clone())
-        classifier.cache["functions"] = frozenset(log.names)
-    names: frozenset[str] = classifier.cache["functions"]
-    return names
 
 
 def cell_method(extract: str, aggregate: str) -> Method:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from saliency_core.errors import ArgumentError, ArgumentTypeError, NetworkError, TargetError
-from saliency_core.inputs.preprocess import Box, Preprocess
+from saliency_core.inputs.preprocess import InputRegion, Preprocess
 from saliency_core.models.devices import without_autocast
 from saliency_core.models.hooks import LayerHooks
 from saliency_core.models.layers import Layer, choose_layers, layer_modules, survey
@@ -69,8 +68,6 @@ class Classifier:
     ) -> None:
         self.module = _in_evaluation_mode(module)
         self.modules = layer_modules(self.module)
-        # Copies of the network that variants were made on, to be used again (see backprop.variants).
-        self.reusable_copies: deque[nn.Module] = deque(maxlen=2)
         self.preprocess = preprocess or Preprocess()
         first = next(filter(torch.is_floating_point, _tensors(self.module)), torch.empty(0, device="cpu"))
         self.device, self.dtype = first.device, first.dtype
@@ -95,7 +92,7 @@ class Classifier:
         """Every layer with maps on which the class scores depend, input to output."""
         return self.survey.layers
 
-    def prepare(self, image: Image.Image, fit: str = "crop") -> tuple[Tensor, Box]:
+    def prepare(self, image: Image.Image, fit: str = "crop") -> tuple[Tensor, InputRegion]:
         """The input tensor (1, C, H, W) on the CPU, and the box (left, top, right, bottom) it shows."""
         return self.preprocess(image, fit)
 
