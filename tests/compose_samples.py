@@ -16,14 +16,14 @@ from PIL import Image
 
 SAMPLES = Path(__file__).parents[1] / "assets" / "samples"
 
-InputRegion = tuple[int, int, int, int]  # left, top, right, bottom in pixels
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 
 @dataclass(frozen=True)
 class Part:
     source: str
-    crop: InputRegion  # in the source photo
-    box: InputRegion  # in the composition, of the same shape as the crop
+    crop: Box  # in the source photo
+    box: Box  # in the composition, of the same shape as the crop
     index: int  # ImageNet class
     label: str
 

@@ -15,6 +15,8 @@ import saliency_core as sc
 from saliency_core.backprop.variants import LARGE
 from tests.networks import SIDE, InPlaceNet, batch, classifier, seeded
 
+pytestmark = pytest.mark.filterwarnings("ignore:only one layer")  # of networks this small
+
 STORED = np.load(Path(__file__).parent / "reference" / "efficientnet_lite0.npz")
 LAYERS = (*(f"blocks.{index}" for index in range(7)), "bn2")
 
