@@ -7,6 +7,7 @@ import operator
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 from PIL import Image
@@ -61,11 +62,15 @@ class Classifier:
         self.device, self.dtype = parameter.device, parameter.dtype
         self.memory_format = _memory_format(self.module)
         side = self.preprocess.size
-        example = torch.zeros(1, 3, side, side, device=self.device, dtype=self.dtype)
+        noise = torch.randn(1, 3, side, side, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
+        # A seeded noise input, (1, 3, size, size), for dry passes.
+        self.example = noise.to(self.device, self.dtype, memory_format=self.memory_format)
+        # Facts about the network that others derive and keep with it, by a name of theirs.
+        self.cache: dict[str, Any] = {}
         # A tap costs each call a little: every module is tapped on a second tree only.
         self.taps, self._tapped = Taps(), shared_tree(self.module)
         self.taps.attach(self._tapped, filter(None, self.modules))
-        self.survey = survey(self._tapped, self.taps, example)
+        self.survey = survey(self._tapped, self.taps, self.example)
         self.labels = _labels(labels, self.survey.outputs)
         named = default_stages(self.survey.layers) if default_layers is None else default_layers
         self.default_layers = choose_layers(self.survey, named)
