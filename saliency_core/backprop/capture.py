@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saliency_core.backprop.backward_rules import BackwardRule, Pass
+from saliency_core.backprop.backward_rules import BackwardRule, RuleState, check_scores, obstacle
 from saliency_core.backprop.function_modes import ConvolutionLog
 from saliency_core.backprop.terms import Terms
-from saliency_core.errors import LayerError, NonFiniteError, TargetError
+from saliency_core.errors import LayerError, NonFiniteError, TargetError, UnavailableError
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.layers import INPUT, choose_layers
 
@@ -68,6 +68,7 @@ def capture(
     layers: Iterable[str] | None = None,
     *,
     rule: BackwardRule | None = None,
+    plain_logits: Tensor | None = None,
     convolutions: bool = False,
     network: nn.Module | None = None,
 ) -> Capture:
@@ -83,6 +84,8 @@ def capture(
         target: a class index or label for all images, one per image, or None for each one's most likely.
         layers: names; the classifier's default stages if None; ``"input"`` is the network's input.
         rule: another backward rule, whose signal takes the gradient's place.
+        plain_logits: with a rule, the logits (N, classes) of the same batch without it, if known; the logits
+            under the rule must equal them.
         convolutions: also note what went into the layers that are convolutions.
         network: a variant of ``classifier.module`` that takes its place
             (see :mod:`saliency_core.backprop.variants`).
@@ -91,8 +94,9 @@ def capture(
         LayerError: an unknown layer, or one that the class score does not depend on.
         TargetError: a class that does not exist, or not one per image.
         NonFiniteError: the network's scores contain NaN or infinity.
+        UnavailableError: the rule is not defined for this network.
     """
-    run = _Forward(classifier, batch, layers, rule, convolutions, network)
+    run = _Forward(classifier, batch, layers, rule, convolutions, network, plain_logits)
     return run.back(target, last=True)
 
 
@@ -125,31 +129,36 @@ class _Forward:
         rule: BackwardRule | None = None,
         convolutions: bool = False,
         network: nn.Module | None = None,
+        plain_logits: Tensor | None = None,
     ) -> None:
+        if rule is not None and (reason := obstacle(classifier, rule)) is not None:
+            raise UnavailableError(f"the {rule.name} rule is not defined here. {reason}")
         self._classifier = classifier
         self.names = classifier.default_layers if layers is None else choose_layers(classifier.survey, layers)
-        self.contrast = classifier.default_layers[-1] if rule is not None and rule.contrastive else None
+        self._rule, self._state = rule, RuleState()
         self.recorded: dict[str, Tensor] = {}
         self.called: dict[str, Convolution] = {}
-        self._wanted = frozenset(self.names) | ({self.contrast} if self.contrast else frozenset())
+        self._wanted = frozenset(self.names)
         self._log = ConvolutionLog() if convolutions else None
-        self._state: Pass | None = None
-        replacing: AbstractContextManager[object] = nullcontext()
-        if rule is not None:
-            self._state, replacing = rule.begin()
+        replaced: AbstractContextManager[object] = nullcontext() if rule is None else rule.active(self._state)
         tree = network or classifier.tapped(self._wanted)
         with torch.inference_mode(False), torch.enable_grad():
             inputs = classifier.to_device(batch).clone()
             if INPUT in self._wanted:
                 self.recorded[INPUT] = inputs.requires_grad_()
                 inputs = inputs.clone()
-            with classifier.taps.recording(self._visit), self._log or nullcontext(), replacing:
+            with classifier.taps.recording(self._visit), self._log or nullcontext(), replaced:
                 self.logits: Tensor = tree(inputs)
         if not torch.isfinite(self.logits).all():
             raise NonFiniteError(
                 "the network's class scores contain NaN or infinity for this image, so nothing can be "
                 "explained; check its weights and the input"
             )
+        if rule is not None:
+            if plain_logits is None:
+                with torch.inference_mode(False), torch.no_grad():
+                    plain_logits = tree(classifier.to_device(batch).clone())
+            check_scores(rule, self.logits, plain_logits)
 
     def _visit(self, name: str, output: object) -> Tensor | None:
         if name not in self._wanted:
@@ -174,15 +183,16 @@ class _Forward:
                 )
             outputs = [self.recorded[name] for name in self.names]
             gradients: tuple[Tensor | None, ...]
-            if self.contrast is None or self._state is None:
-                gradients = torch.autograd.grad(score, outputs, allow_unused=True, retain_graph=not last)
+            contrastive = self._rule is not None and self._rule.contrastive
+            if contrastive:
+                gradients = _contrast(score, outputs, self._state)
             else:
-                gradients = _contrast(score, self.recorded[self.contrast], outputs, self._state)
+                gradients = torch.autograd.grad(score, outputs, allow_unused=True, retain_graph=not last)
         captured: dict[str, LayerCapture] = {}
         for name, x, gradient in zip(self.names, outputs, gradients, strict=True):
             if gradient is None:
-                behind = f"it lies behind {self.contrast!r}, where the classes are contrasted"
-                reason = "the class score does not depend on it" if self.contrast is None else behind
+                behind = "it is not in front of the last linear layer, where the classes are contrasted"
+                reason = behind if contrastive else "the class score does not depend on it"
                 raise LayerError(f"nothing comes back to layer {name!r}: {reason}; choose another one")
             layout = _layout(x)
             x, gradient = (each.contiguous(memory_format=layout) for each in (x.detach(), gradient))
@@ -190,13 +200,19 @@ class _Forward:
         return Capture(self.logits.detach(), targets, captured)
 
 
-def _contrast(score: Tensor, top: Tensor, outputs: list[Tensor], state: Pass) -> tuple[Tensor | None, ...]:
-    """The signal for the class minus the one for all others at ``top``, then on to the outputs."""
-    (signal,) = torch.autograd.grad(score, top, retain_graph=True)
+def _contrast(score: Tensor, outputs: list[Tensor], state: RuleState) -> tuple[Tensor | None, ...]:
+    """The signal of the class minus that of all others, from the input of the last linear layer on.
+
+    The rule is linear in the signal, so any layer in front of the last linear one would give the same.
+    """
+    edge = state.contrast
+    if edge is None:
+        return (None,) * len(outputs)
+    (signal,) = torch.autograd.grad(score, edge, retain_graph=True)
     state.negated = True
-    (others,) = torch.autograd.grad(score, top, retain_graph=True)
+    (others,) = torch.autograd.grad(score, edge, retain_graph=True)
     state.negated = False
-    return torch.autograd.grad(top, outputs, signal - others, allow_unused=True)
+    return torch.autograd.grad(edge, outputs, signal - others, allow_unused=True)
 
 
 def _layout(x: Tensor) -> torch.memory_format:

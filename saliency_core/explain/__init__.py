@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from saliency_core.backprop.backward_rules import obstacle
 from saliency_core.backprop.capture import Capture, capture, capture_classes
-from saliency_core.backprop.variants import MetaStep, stepped
+from saliency_core.backprop.variants import MetaStep
 from saliency_core.combine import FloatMap
 from saliency_core.errors import ArgumentError, ArgumentTypeError, TargetError, UnavailableError
 from saliency_core.explain.arguments import (
@@ -225,7 +226,7 @@ class _Request:
         start = time.perf_counter()
         with contextlib.ExitStack() as stack:
             with self.lock:
-                after = stack.enter_context(stepped(self.classifier, image, target, meta))
+                after = stack.enter_context(meta.modified(self.classifier, image, target))
             with self.lock:
                 first = capture(
                     self.classifier,
@@ -254,7 +255,15 @@ class _Request:
             energies = torch.stack([each.energy for each in stacks if each.energy is not None], dim=1)
         for rule in dict.fromkeys(rule for name in self.names if (rule := METHODS[name].rule)):
             with self.lock:
-                second = capture(self.classifier, batch, targets, self.layers, rule=rule, network=network)
+                second = capture(
+                    self.classifier,
+                    batch,
+                    targets,
+                    [layer for layer in self.layers if obstacle(self.classifier, rule, layer) is None],
+                    rule=rule,
+                    plain_logits=first.logits,
+                    network=network,
+                )
                 stacks += map_stacks(second, [name for name in self.names if METHODS[name].rule is rule])
         stacks += self._at_the_input(batch, targets)
         scores = logits.detach()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -55,8 +54,6 @@ class Classifier:
             raise TypeError(f"module is a {type(module).__name__}; expected a torch.nn.Module")
         self.module = shared_tree(module).eval()
         self.modules = dict(self.module.named_modules())
-        # Trees that variants of the network were made on, to be used again (see backprop.variants).
-        self.spares: deque[nn.Module] = deque(maxlen=2)
         self.preprocess = preprocess or Preprocess()
         parameter = next(chain(self.module.parameters(), self.module.buffers()), torch.empty(0))
         self.device, self.dtype = parameter.device, parameter.dtype
