@@ -131,10 +131,11 @@ class _Forward:
         network: nn.Module | None = None,
         plain_logits: Tensor | None = None,
     ) -> None:
-        if rule is not None and (reason := obstacle(classifier, rule)) is not None:
-            raise UnavailableError(f"the {rule.name} rule is not defined here. {reason}")
         self._classifier = classifier
         self.names = classifier.default_layers if layers is None else choose_layers(classifier.survey, layers)
+        for name in self.names:
+            if rule is not None and (reason := obstacle(classifier, rule, name)) is not None:
+                raise UnavailableError(f"the {rule.name} rule is not defined here. {reason}")
         self._rule, self._state = rule, RuleState()
         self.recorded: dict[str, Tensor] = {}
         self.called: dict[str, Convolution] = {}
