@@ -1,5 +1,11 @@
 """Mix layers: one weight per layer, and two mixed maps that follow."""
 
-from pages.shared import stage
+from pages.shared import page, viewer_panel
+from pages.shared.session import Scene, Session
 
-stage.show("mix")
+
+def body(current: Session, scene: Scene) -> None:
+    viewer_panel.two_methods(current, scene, "mix")
+
+
+page.show(body)

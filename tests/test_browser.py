@@ -11,6 +11,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 import saliency_core as sc
+from pages.shared.method_lists import NAMED
+from pages.shared.registry import PAGES
 from tests.browser_helpers import (
     SAMPLES,
     assert_drawn,
@@ -23,12 +25,16 @@ from tests.browser_helpers import (
     viewer,
 )
 
-PAGES = ("compare", "mix")
-NAMED = [
-    name
-    for name, method in sc.METHODS.items()
-    if method.domain is sc.Domain.LAYERS and method.family != "Framework cells"
-]
+MAP_COVERS = """expected => {
+  const root = document.querySelector('[data-testid=normgrad-viewer]') ?? [...document.querySelectorAll('*')]
+    .map(e => e.shadowRoot?.querySelector('[data-testid=normgrad-viewer]')).find(Boolean);
+  const photo = root.querySelector('img.photo').getBoundingClientRect();
+  const map = root.querySelector('[data-testid=map-left]').getBoundingClientRect();
+  const shares = [(map.left - photo.left) / photo.width, (map.top - photo.top) / photo.height,
+    (map.right - photo.left) / photo.width, (map.bottom - photo.top) / photo.height];
+  return shares.every((share, i) => Math.abs(share - expected[i]) < 0.003);
+}"""
+"""Whether the map in the left panel covers this part of the photo: left, top, right, bottom as shares."""
 
 
 @pytest.fixture(scope="module")
@@ -36,16 +42,42 @@ def classifier() -> sc.Classifier:
     return sc.load_classifier()
 
 
-@pytest.mark.parametrize("address", ["", *PAGES])
-def test_a_fresh_server_asked_first_for_any_address_shows_the_page_in_its_frame(
-    start_app: Callable[..., str], page: Page, address: str
+def test_a_fresh_server_asked_first_for_a_page_shows_it_in_its_frame_and_survives_a_failed_download(
+    start_app: Callable[..., str], page: Page, tmp_path: Path
 ) -> None:
     trouble = complaints(page)
-    page.goto(f"{start_app()}/{address}")
-    expect(page.get_by_role("heading", name="Mix layers" if address == "mix" else "Compare")).to_be_visible()
+    environment = {
+        "SALIENCY_MIRROR": "http://127.0.0.1:9",
+        "SALIENCY_WEIGHTS": str(tmp_path / "weights"),
+        "TORCH_HOME": str(tmp_path / "torch"),
+    }
+    page.goto(f"{start_app(environment)}/mix")
+    expect(page.get_by_role("heading", name="Mix layers")).to_be_visible()
     expect(page.get_by_role("heading", name="Model")).to_be_visible()
-    assert view(page)["left"] == "normgrad"
+    viewer(page)
     expect(page.get_by_text("Page not found")).to_have_count(0)
+    page.get_by_test_id("stSidebar").get_by_role("combobox").first.click()
+    page.get_by_role("option", name=re.compile("ResNet-18")).click()
+    note = page.locator(".st-key-tray").get_by_test_id("note")
+    expect(note).to_contain_text("127.0.0.1:9")
+    expect(note).to_contain_text("EfficientNet-Lite0")
+    expect(page.get_by_test_id("caption-left")).to_contain_text(re.compile("NormGrad"))
+    page.get_by_role("button", name="Dismiss").click()
+    expect(note).to_have_count(0)
+    expect(page.get_by_test_id("stSidebar").get_by_role("combobox").first).to_have_value(
+        re.compile("EfficientNet-Lite0")
+    )
+    assert trouble == []
+
+
+def test_every_page_has_its_address_and_its_frame(app_url: str, page: Page) -> None:
+    trouble = complaints(page)
+    for entry in PAGES:
+        page.goto(f"{app_url}/{entry.slug}")
+        expect(page.get_by_role("heading", name=entry.title, exact=True)).to_be_visible()
+        expect(page.get_by_role("heading", name="Model")).to_be_visible()
+        expect(page).to_have_title(re.compile(f"{entry.title} · NormGrad Studio"))
+        viewer(page)
     assert trouble == []
 
 
@@ -83,15 +115,19 @@ def test_upload_class_and_weight_give_the_mix_that_combine_gives(
     assert_drawn(page, "left", sc.combine(maps, weights, "sum", size=(448, 448)))
 
 
-@pytest.mark.parametrize("method", [*NAMED, "bias_max"])
 def test_every_method_is_drawn_as_its_resized_map(
-    app_url: str, page: Page, classifier: sc.Classifier, method: str
+    app_url: str, page: Page, classifier: sc.Classifier
 ) -> None:
-    explanation = sc.explain(classifier, sc.open_image(SAMPLES / "chelsea.png"), methods=[method])
-    page.goto(f"{app_url}/compare?left={method}&layer=blocks.5&photo=chelsea")
-    assert view(page)["left"] == method
-    expect(page.get_by_test_id("stage-left")).to_have_attribute("data-state", "map")
-    assert_drawn(page, "left", explanation.resized(method, "blocks.5", size=(448, 448)))
+    methods = (*NAMED, "bias_max")
+    explanation = sc.explain(classifier, sc.open_image(SAMPLES / "chelsea.png"), methods=methods)
+    page.goto(f"{app_url}/compare?left=eigen_cam&layer=blocks.5&photo=chelsea")
+    viewer(page)
+    for method in methods:
+        page.get_by_test_id("method-left").select_option(method)
+        title = re.escape(sc.METHODS[method].title)
+        expect(page.get_by_test_id("caption-left")).to_have_text(re.compile(f"^{title} · "))
+        expect(page.get_by_test_id("stage-left")).to_have_attribute("data-state", "map")
+        assert_drawn(page, "left", explanation.resized(method, "blocks.5", size=(448, 448)))
 
 
 def test_dragging_scrubbing_hovering_and_zooming_send_nothing_and_the_release_one_message(
@@ -150,16 +186,6 @@ def test_a_link_with_nonsense_opens_the_defaults(app_url: str, page: Page) -> No
     expect(page.get_by_test_id("caption-left")).to_contain_text("cat")
 
 
-def test_an_uploaded_photo_survives_page_changes(app_url: str, page: Page, tmp_path: Path) -> None:
-    page.goto(f"{app_url}/compare")
-    viewer(page)
-    upload(page, photo_file(tmp_path / "mine.webp"))
-    expect(page.get_by_test_id("caption-left")).to_contain_text("espresso")
-    page.get_by_role("link", name="Mix layers").click()
-    expect(page.get_by_test_id("weight-bn2")).to_be_visible()
-    expect(page.get_by_test_id("caption-left")).to_contain_text("espresso")
-
-
 def bad_files(folder: Path) -> dict[str, Path]:
     """Files that are no usable photos, each wrong in its own way."""
     good = photo_file(folder / "good.jpg").read_bytes()
@@ -204,20 +230,35 @@ def test_a_file_name_is_shown_as_text(app_url: str, page: Page, tmp_path: Path) 
     assert page.locator("img[src=x]").count() == 0
 
 
-def test_a_model_that_cannot_be_fetched_says_so_and_the_previous_one_stays(
-    start_app: Callable[..., str], page: Page, tmp_path: Path
+def test_the_map_lies_exactly_on_what_the_network_saw_for_every_fit(
+    app_url: str, page: Page, classifier: sc.Classifier
 ) -> None:
-    environment = {
-        "SALIENCY_MIRROR": "http://127.0.0.1:9",
-        "SALIENCY_WEIGHTS": str(tmp_path / "weights"),
-        "TORCH_HOME": str(tmp_path / "torch"),
-    }
-    page.goto(f"{start_app(environment)}/compare")
+    image = sc.open_image(SAMPLES / "rocket.jpg")
+    page.goto(f"{app_url}/compare?photo=rocket")
     viewer(page)
-    page.get_by_test_id("stSidebar").get_by_role("combobox").first.click()
-    page.get_by_role("option", name=re.compile("ResNet-18")).click()
-    expect(page.get_by_test_id("note").filter(has_text="127.0.0.1:9 cannot be reached")).to_be_visible()
-    expect(page.get_by_test_id("caption-left")).to_contain_text("blocks.")
+    for index, fit in enumerate(sc.FITS):
+        page.locator(".st-key-fit button").nth(index).click()
+        left, top, right, bottom = classifier.prepare(image, fit)[1]
+        # As shares of the photo; the maps come with the next explanation.
+        expected = [left / image.width, top / image.height, right / image.width, bottom / image.height]
+        page.wait_for_function(MAP_COVERS, arg=expected)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_shows_two_panels_without_scrolling_sideways(
+    app_url: str, browser: Browser, theme: str
+) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=theme)
+    page = context.new_page()
+    page.goto(f"{app_url}/{'compare' if theme == 'light' else 'mix'}")
+    viewer(page)
+    width = page.evaluate("document.scrollingElement.scrollWidth")
+    stage = page.get_by_test_id("stage-left").bounding_box()
+    background = page.get_by_test_id("stApp").evaluate("e => getComputedStyle(e).backgroundColor")
+    context.close()
+    assert width == 390
+    assert stage["width"] >= 150
+    assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 19, 24)"}[theme]
 
 
 def test_the_depth_scrubber_and_the_strip_work_by_keyboard(app_url: str, page: Page) -> None:
@@ -242,38 +283,3 @@ def test_a_map_without_information_says_why(app_url: str, page: Page) -> None:
     expect(page.get_by_test_id("note-left")).to_contain_text("same everywhere")
     expect(page.get_by_test_id("map-left")).to_be_hidden()
     expect(page.get_by_test_id("map-right")).to_be_visible()
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("address", PAGES)
-def test_a_phone_shows_the_page_without_scrolling_sideways(
-    app_url: str, browser: Browser, theme: str, address: str
-) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=theme)
-    page = context.new_page()
-    page.goto(f"{app_url}/{address}")
-    viewer(page)
-    width = page.evaluate("document.scrollingElement.scrollWidth")
-    stage = page.get_by_test_id("stage-left").bounding_box()
-    background = page.get_by_test_id("stApp").evaluate("e => getComputedStyle(e).backgroundColor")
-    context.close()
-    assert width == 390
-    assert stage["width"] >= 150
-    assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 19, 24)"}[theme]
-
-
-@pytest.mark.parametrize("fit", list(sc.FITS))
-def test_the_map_lies_exactly_on_what_the_network_saw(
-    app_url: str, page: Page, classifier: sc.Classifier, fit: str
-) -> None:
-    image = sc.open_image(SAMPLES / "rocket.jpg")
-    left, top, right, bottom = classifier.prepare(image, fit)[1]
-    page.goto(f"{app_url}/compare?photo=rocket&fit={fit}")
-    viewer(page)
-    photo = page.locator("img.photo").first.bounding_box()
-    drawn = page.get_by_test_id("map-left").bounding_box()
-    across, down = photo["width"] / image.width, photo["height"] / image.height
-    assert drawn["x"] == pytest.approx(photo["x"] + left * across, abs=1)
-    assert drawn["y"] == pytest.approx(photo["y"] + top * down, abs=1)
-    assert drawn["width"] == pytest.approx((right - left) * across, abs=1)
-    assert drawn["height"] == pytest.approx((bottom - top) * down, abs=1)

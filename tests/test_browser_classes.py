@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,15 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import saliency_core as sc
+from pages.classes import texts
+from pages.shared import formats
+from pages.shared.address import UNLEARN
+from pages.shared.session import STEPS
+from pages.shared.sidebar import DIRECTIONS
+from pages.shared.viewer_panel import AFTER_STEP
 from tests.browser_helpers import (
     SAMPLES,
     assert_drawn,
-    complaints,
     drag,
     photo_file,
     pixels,
@@ -72,15 +76,20 @@ def point_at(page: Page, point: Locator, name: str = "class-grid", *, click: boo
         page.mouse.click(*place)
 
 
-def assert_pointed(page: Page, name: str, point: Locator, text: re.Pattern[str]) -> None:
-    """Pointing at a chart's point tells this; a chart that is drawn anew forgets the mouse until it moves."""
-    told = page.locator(f".st-key-{name} .hoverlayer")
+def assert_hovered(page: Page, name: str, point: Locator, text: re.Pattern[str]) -> None:
+    """Hovering over a point shows this; a chart that is drawn again forgets the mouse until it moves."""
+    shown = page.locator(f".st-key-{name} .hoverlayer")
     for _ in range(5):
         point_at(page, point, name)
         with contextlib.suppress(AssertionError):
-            expect(told).to_contain_text(text, timeout=2000)
+            expect(shown).to_contain_text(text, timeout=2000)
             return
-    expect(told).to_contain_text(text)
+    expect(shown).to_contain_text(text)
+
+
+def expect_all_sizes(page: Page) -> None:
+    """The whole sweep is there: a mark on the slider for every size."""
+    expect(page.get_by_test_id("epsilon")).to_have_attribute("max", str(len(STEPS) - 1))
 
 
 def assert_classes_drawn(page: Page, first: np.ndarray, second: np.ndarray) -> None:
@@ -89,29 +98,17 @@ def assert_classes_drawn(page: Page, first: np.ndarray, second: np.ndarray) -> N
     assert_drawn(page, "difference", first - second, colormap="coolwarm", bounds=(-1, 1))
 
 
-def test_a_fresh_server_asked_first_for_the_classes_shows_them_in_its_frame(
-    start_app: Callable[..., str], page: Page
-) -> None:
-    trouble = complaints(page)
-    page.goto(f"{start_app()}/classes")
-    expect(page.get_by_role("heading", name="Class sensitivity")).to_be_visible()
-    expect(page.get_by_role("heading", name="Model")).to_be_visible()
-    viewer(page)
-    expect(page.get_by_test_id("rho")).to_contain_text("=")
-    expect(page.get_by_text("Page not found")).to_have_count(0)
-    assert trouble == []
-
-
-@pytest.mark.parametrize(("method", "layer"), [("normgrad", "blocks.3"), ("linear_approx", "bn2")])
 def test_both_maps_and_their_difference_are_drawn_as_defined(
-    app_url: str, page: Page, classifier: sc.Classifier, method: str, layer: str
+    app_url: str, page: Page, classifier: sc.Classifier
 ) -> None:
-    page.goto(f"{app_url}/classes?{LINK}&left={method}&layer={layer}")
+    page.goto(f"{app_url}/classes?{LINK}&left=linear_approx&layer=bn2")
     viewer(page)
-    first, second = (
-        explained(classifier, target, None).resized(method, layer, size=SIZE) for target in (ESPRESSO, CAT)
-    )
-    assert_classes_drawn(page, first, second)
+    both = [explained(classifier, target, None) for target in (ESPRESSO, CAT)]
+    assert_classes_drawn(page, *(each.resized("linear_approx", "bn2", size=SIZE) for each in both))
+    page.get_by_test_id("method-left").select_option("normgrad")
+    page.get_by_test_id("thumb-first-blocks.3").click()
+    expect(page.get_by_test_id("caption-first")).to_contain_text("NormGrad · blocks.3")
+    assert_classes_drawn(page, *(each.resized("normgrad", "blocks.3", size=SIZE) for each in both))
     expect(page.get_by_test_id("caption-first")).to_contain_text("espresso")
     expect(page.get_by_test_id("caption-second")).to_contain_text("Egyptian cat")
     expect(page.get_by_test_id("colorbar-difference")).to_contain_text("more for B")
@@ -131,7 +128,6 @@ def test_scrubbing_moves_maps_and_correlation_and_sends_nothing(
     drag(page, page.get_by_test_id("depth"), 1, release=False)
     expect(page.get_by_test_id("depth-name")).to_contain_text("bn2")
     expect(rho).to_have_text(written(table.correlation("normgrad", "bn2")))
-    expect(page.get_by_test_id("rho-words")).to_have_text("the same map for both classes")
     assert (pixels(page, "first") != first).any()
     assert len(sent) == before
     page.mouse.up()
@@ -150,7 +146,7 @@ def test_pointing_reads_all_three_maps(app_url: str, page: Page, classifier: sc.
 def test_an_undefined_correlation_says_why(app_url: str, page: Page) -> None:
     page.goto(f"{app_url}/classes?{LINK}&left=gradient&layer=bn2")
     viewer(page)
-    expect(page.get_by_test_id("rho")).to_have_text("ρ undefined")
+    expect(page.get_by_test_id("rho")).not_to_contain_text("=")
     expect(page.get_by_test_id("rho-words")).to_contain_text("is constant")
 
 
@@ -160,9 +156,10 @@ def test_classes_chosen_on_the_page_come_into_the_address_and_stay(app_url: str,
     page.locator(".st-key-class-pairs").get_by_text("Egyptian cat and espresso").click()
     expect(page.get_by_test_id("caption-first")).to_contain_text("Egyptian cat")
     expect(page.get_by_test_id("caption-second")).to_contain_text("espresso")
-    page.wait_for_url(re.compile(f"a={CAT}&b={ESPRESSO}"))
+    page.wait_for_url(re.compile(f"class={CAT}&b={ESPRESSO}"))
+    expect(page.locator(".st-key-class-grid").get_by_text("…")).to_have_count(0)  # all is computed
     page.get_by_role("combobox", name="Class B").fill("tripod")
-    page.keyboard.press("Enter")
+    page.get_by_role("option", name=re.compile("^tripod")).click()
     expect(page.get_by_test_id("caption-second")).to_contain_text("tripod")
     page.wait_for_url(re.compile("b=872"))
     page.get_by_role("link", name="Compare").click()
@@ -204,7 +201,7 @@ def test_a_meta_step_takes_the_sameness_from_normgrad_at_the_last_layer(
     page.locator(".st-key-class-meta label").click()
     page.wait_for_url(re.compile("meta=0.0025"))
     expect(page.get_by_test_id("steps")).to_be_visible()
-    expect(page.get_by_test_id("epsilon-note")).to_contain_text("Computed at the sizes marked")
+    expect_all_sizes(page)
     slider = page.get_by_test_id("epsilon")
     drag(page, slider, 6 / 7)
     page.wait_for_url(re.compile("meta=0.04"))
@@ -225,7 +222,9 @@ def test_a_meta_step_takes_the_sameness_from_normgrad_at_the_last_layer(
     )
     assert_classes_drawn(page, first, second)
     page.get_by_role("radio", name="A: before − after").check()
+    page.wait_for_url(re.compile("difference=first"))
     expect(page.get_by_test_id("colorbar-difference")).to_contain_text("more before")
+    page.wait_for_url(re.compile("difference=first"))
     before = explained(classifier, ESPRESSO, None).resized("normgrad", "bn2", size=SIZE)
     assert_drawn(page, "difference", before - first, colormap="coolwarm", bounds=(-1, 1))
 
@@ -233,9 +232,8 @@ def test_a_meta_step_takes_the_sameness_from_normgrad_at_the_last_layer(
 def test_a_link_with_classes_and_step_reopens_the_view(
     app_url: str, page: Page, classifier: sc.Classifier
 ) -> None:
-    page.goto(f"{app_url}/classes?{LINK}&meta=-0.006&layer=blocks.5")
+    page.goto(f"{app_url}/classes?{LINK}&meta=0.006&direction=unlearn&layer=blocks.5")
     expect(page.get_by_test_id("epsilon-name")).to_have_text("ε = 0.006")
-    expect(page.get_by_test_id("epsilon-note")).to_contain_text("harm it")
     first, second = (
         explained(classifier, target, sc.MetaStep(0.006, ascend=True)).resized(
             "normgrad", "blocks.5", size=SIZE
@@ -243,7 +241,7 @@ def test_a_link_with_classes_and_step_reopens_the_view(
         for target in (ESPRESSO, CAT)
     )
     assert_classes_drawn(page, first, second)
-    assert "meta=-0.006" in page.url
+    assert "meta=0.006&direction=unlearn" in page.url
 
 
 def test_the_step_is_a_switch_on_compare(app_url: str, page: Page, classifier: sc.Classifier) -> None:
@@ -251,7 +249,7 @@ def test_the_step_is_a_switch_on_compare(app_url: str, page: Page, classifier: s
     viewer(page)
     plain = pixels(page, "left")
     page.locator(".st-key-meta label").click()
-    expect(page.get_by_test_id("caption-left")).to_contain_text("after a meta step ε = 0.0025")
+    expect(page.get_by_test_id("caption-left")).to_contain_text(formats.after_step(sc.MetaStep()))
     page.wait_for_url(re.compile("meta=0.0025"))
     image = sc.open_image(SAMPLES / "chelsea.png")
     stepped = sc.explain(classifier, image, meta=sc.MetaStep())
@@ -260,21 +258,13 @@ def test_the_step_is_a_switch_on_compare(app_url: str, page: Page, classifier: s
     assert (pixels(page, "left") != plain).any()
     rise = page.get_by_test_id("method-left").locator("option[value=rise]")
     expect(rise).to_be_disabled()
-    expect(rise).to_have_attribute("title", re.compile("meta step"))
-
-
-@pytest.mark.parametrize(("path", "caption"), [("mix", "caption-left"), ("framework", "framework-caption")])
-def test_the_step_is_told_by_the_captions_of_the_other_pages(
-    app_url: str, page: Page, path: str, caption: str
-) -> None:
-    page.goto(f"{app_url}/{path}?photo=chelsea")
-    viewer(page)
-    expect(page.get_by_test_id(caption)).not_to_contain_text("meta step")
-    page.locator(".st-key-meta label").click()
-    expect(page.get_by_test_id(caption)).to_contain_text("after a meta step ε = 0.0025")
-    page.get_by_text("Harm the class").click()
-    expect(page.get_by_test_id(caption)).to_contain_text("after a meta step that ascends, ε = 0.0025")
-    page.wait_for_url(re.compile("meta=-0.0025"))
+    expect(rise).to_have_attribute("title", AFTER_STEP)
+    page.get_by_text(DIRECTIONS[UNLEARN]).click()
+    page.wait_for_url(re.compile("direction=unlearn"))
+    unlearned = formats.after_step(sc.MetaStep(ascend=True))
+    expect(page.get_by_test_id("caption-left")).to_contain_text(unlearned)
+    page.get_by_role("link", name="Framework").click()
+    expect(page.get_by_test_id("framework-caption")).to_contain_text(unlearned)
 
 
 def test_a_cell_of_the_change_shows_its_method_and_layer(
@@ -282,7 +272,6 @@ def test_a_cell_of_the_change_shows_its_method_and_layer(
 ) -> None:
     page.goto(f"{app_url}/classes?{LINK}&layer=blocks.1&meta=0.0025")
     viewer(page)
-    expect(page.get_by_test_id("epsilon-note")).to_contain_text("Computed at the sizes marked")
     layers = classifier.default_layers
     cell = cell_of(page, "class-change", "HiResCAM", layers.index("blocks.6"))
     point_at(page, cell, "class-change", click=True)
@@ -303,7 +292,8 @@ def test_the_methods_with_a_pass_of_their_own_join_the_grid_when_asked(
 ) -> None:
     page.goto(f"{app_url}/classes?{LINK}&layer=blocks.5")
     viewer(page)
-    page.get_by_text("Also modified backpropagation").click()
+    page.get_by_text(texts.MODIFIED_SWITCH).click()
+    page.wait_for_url(re.compile("modified=1"))
     chart = page.locator(".st-key-class-grid")
     expect(chart.locator(".yaxislayer-above text").filter(has_text="Deconvnet")).to_be_attached()
     point_at(page, cell_of(page, "class-grid", "Guided backprop", 5), click=True)
@@ -313,55 +303,16 @@ def test_the_methods_with_a_pass_of_their_own_join_the_grid_when_asked(
     expect(page.get_by_test_id("rho")).to_have_text(written(found.correlation))
 
 
-def test_the_sizes_of_the_step_can_be_cancelled_and_asked_for_again(app_url: str, page: Page) -> None:
-    rise, *busy = (page.context.new_page() for _ in range(3))
-    rise.goto(f"{app_url}/compare?photo=rocket&left=rise")  # many passes, with which all others take turns
-    expect(rise.get_by_test_id("progress")).to_contain_text("RISE")
-    for each, photo in zip(busy, ("rocket", "coffee"), strict=True):  # two run at once, a third one waits
-        each.goto(f"{app_url}/classes?photo={photo}&meta=0.0025")
-        expect(each.get_by_role("heading", name="Class sensitivity")).to_be_visible()
-    page.goto(f"{app_url}/classes?photo=camera&meta=0.0025")
-    cancel = page.locator(".st-key-cancel-ladder button")
-    cancel.click()
-    expect(page.get_by_text("The other sizes of the step were not computed.")).to_be_visible()
-    expect(cancel).to_have_count(0)
-    expect(page.get_by_test_id("epsilon-note")).not_to_contain_text("Computed at the sizes marked")
-    rise.get_by_role("button", name="Cancel").click()
-    expect(rise.get_by_test_id("progress")).to_have_count(0)
-    page.get_by_role("button", name="Compute them").click()
-    expect(page.get_by_test_id("epsilon-note")).to_contain_text("Computed at the sizes marked")
-    expect(page.get_by_text("The other sizes of the step were not computed.")).to_have_count(0)
-
-
-def test_the_photo_set_can_be_cancelled_and_is_told_by_both_heat_maps(
+def test_the_mean_over_the_uploaded_photos_is_shown_by_both_heat_maps(
     app_url: str, page: Page, tmp_path: Path
 ) -> None:
     page.goto(f"{app_url}/classes?meta=0.0025")
     viewer(page)
-    files = [photo_file(tmp_path / f"{side}.png", size=(side, 300)) for side in range(380, 500, 10)]
-    upload(page, *files)
-    start = page.get_by_role("button", name="Over my 12 photos")
-    start.click()
-    page.locator(".st-key-cancel-set button").click()
-    expect(start).to_be_visible()
-    start.click()
-    expect(page.get_by_text("Mean and 95 % interval over 12 photos")).to_be_visible()
-    for name, value in (("class-grid", r"Over your 12 photos: −?\d"), ("class-change", r"photos: [+−]\d")):
-        assert_pointed(page, name, cell_of(page, name, "NormGrad", 7), re.compile(value))
-
-
-def test_two_uploaded_photos_have_a_mean_with_its_interval(app_url: str, page: Page, tmp_path: Path) -> None:
-    page.goto(f"{app_url}/classes")
-    viewer(page)
-    expect(page.get_by_role("heading", name="Over your photos")).to_have_count(0)
     upload(page, photo_file(tmp_path / "one.png"), photo_file(tmp_path / "two.png", source="chelsea.png"))
-    page.get_by_role("button", name="Over my 2 photos").click()
-    summary = page.get_by_text("Mean and 95 % interval over 2 photos")
-    expect(summary).to_be_visible()
-    summary.click()
-    expect(page.get_by_role("row", name=re.compile("^NormGrad "))).to_contain_text(
-        [re.compile(r"1\.00 \[1\.00, 1\.00\]")]
-    )
+    page.locator(".st-key-class-set button").click()
+    expect(page.get_by_text("Mean and 95% interval over 2 photos")).to_be_visible()
+    for name, value in (("class-grid", r"Over your 2 photos: −?\d"), ("class-change", r"photos: [+−]?\d")):
+        assert_hovered(page, name, cell_of(page, name, "NormGrad", 7), re.compile(value))
 
 
 def test_a_phone_shows_the_classes_within_its_width(app_url: str, browser: Browser) -> None:

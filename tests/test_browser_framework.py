@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 import saliency_core as sc
 from saliency_core.combine import resize
 from saliency_core.methods.framework import AGGREGATES, EXTRACTS
-from tests.browser_helpers import SAMPLES, assert_drawn, complaints, drag, pixels, sent_messages, view, viewer
+from tests.browser_helpers import SAMPLES, assert_drawn, drag, pixels, sent_messages, view, viewer
 
 CELLS = [(extract, aggregate) for extract in EXTRACTS for aggregate in AGGREGATES]
 CELL_SIZE = (160, 160)
@@ -49,27 +48,19 @@ def drawings(page: Page) -> dict[str, bytes]:
     return {f"{e}-{a}": pixels(page, f"{e}-{a}").tobytes() for e, a in CELLS}
 
 
-def test_a_fresh_server_asked_first_for_the_framework_shows_it_in_its_frame(
-    start_app: Callable[..., str], page: Page
-) -> None:
-    trouble = complaints(page)
-    page.goto(f"{start_app()}/framework")
-    expect(page.get_by_role("heading", name="Framework")).to_be_visible()
-    expect(page.get_by_role("heading", name="Model")).to_be_visible()
-    viewer(page)
-    expect(page.locator(".cell-map")).to_have_count(len(CELLS))
-    expect(page.get_by_text("Page not found")).to_have_count(0)
-    assert trouble == []
-
-
-@pytest.mark.parametrize("layer", ["blocks.0", "blocks.5"])
 def test_every_cell_is_drawn_as_the_framework_defines_it(
-    app_url: str, page: Page, captured: dict[str, sc.LayerCapture], layer: str
+    app_url: str, page: Page, captured: dict[str, sc.LayerCapture]
 ) -> None:
-    page.goto(f"{app_url}/framework?photo=chelsea&layer={layer}")
+    page.goto(f"{app_url}/framework?photo=chelsea&layer=blocks.5")
     viewer(page)
     for extract, aggregate in CELLS:
-        expected = resize(raw(captured, layer, extract, aggregate), CELL_SIZE)
+        expected = resize(raw(captured, "blocks.5", extract, aggregate), CELL_SIZE)
+        assert_drawn(page, f"{extract}-{aggregate}", expected)
+    page.get_by_test_id("depth").focus()
+    page.keyboard.press("Home")
+    expect(page.get_by_test_id("framework-caption")).to_contain_text("blocks.0")
+    for extract, aggregate in CELLS:
+        expected = resize(raw(captured, "blocks.0", extract, aggregate), CELL_SIZE)
         assert_drawn(page, f"{extract}-{aggregate}", expected)
 
 
@@ -191,7 +182,10 @@ def test_the_second_tab_has_every_named_method_at_every_layer_and_opens_them(
     viewer(page)
     page.get_by_test_id("tab-table").focus()
     page.keyboard.press("ArrowRight")
-    expect(page.get_by_test_id("catalogue")).to_be_visible()
+    expect(page.get_by_test_id("all-methods")).to_be_visible()
+    page.wait_for_url(re.compile("tab=layers"))
+    page.reload()  # what one sees is in the address
+    expect(page.get_by_test_id("all-methods")).to_be_visible()
     expect(page.get_by_test_id("framework-table")).to_be_hidden()
     for name, method in sc.METHODS.items():
         if (
@@ -206,23 +200,23 @@ def test_the_second_tab_has_every_named_method_at_every_layer_and_opens_them(
     expect(page.get_by_test_id("caption-right")).to_contain_text("Grad-CAM")
 
 
-@pytest.mark.parametrize("tab", ["table", "layers"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_phone_shows_the_framework_without_scrolling_sideways(
-    app_url: str, browser: Browser, theme: str, tab: str
+def test_a_phone_shows_both_tabs_of_the_framework_without_scrolling_sideways(
+    app_url: str, browser: Browser, theme: str
 ) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=theme)
     page = context.new_page()
     page.goto(f"{app_url}/framework")
     viewer(page)
-    page.get_by_test_id(f"tab-{tab}").click()
-    width = page.evaluate("document.scrollingElement.scrollWidth")
     cells = [page.get_by_test_id(f"cell-bias-{aggregate}").bounding_box() for aggregate in AGGREGATES]
+    widths = [page.evaluate("document.scrollingElement.scrollWidth")]
+    page.get_by_test_id("tab-layers").click()
+    expect(page.get_by_test_id("all-methods")).to_be_visible()
+    widths.append(page.evaluate("document.scrollingElement.scrollWidth"))
     context.close()
-    assert width == 390
-    if tab == "table":
-        assert len({cell["y"] for cell in cells}) == 1, "the columns stay side by side"
-        assert all(cell["width"] >= 76 and cell["x"] + cell["width"] <= 390 for cell in cells)
+    assert widths == [390, 390]
+    assert len({cell["y"] for cell in cells}) == 1, "the columns stay side by side"
+    assert all(cell["width"] >= 76 and cell["x"] + cell["width"] <= 390 for cell in cells)
 
 
 def test_a_finger_reads_at_its_first_touch_and_opens_at_the_second(app_url: str, browser: Browser) -> None:
@@ -263,7 +257,7 @@ def test_pickers_are_grouped_and_what_is_unavailable_is_disabled_with_the_reason
     assert proper in picker.evaluate("select => select.ariaDescription")
 
 
-def test_about_a_method_tells_formula_cost_and_source(app_url: str, page: Page) -> None:
+def test_about_a_method_shows_formula_cost_and_source(app_url: str, page: Page) -> None:
     page.goto(f"{app_url}/compare?photo=chelsea&left=normgrad")
     viewer(page)
     page.get_by_test_id("about-button-left").click()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import saliency_core as sc
+from pages.shared import formats
+from pages.why import texts
 from tests.browser_helpers import SAMPLES, assert_drawn, complaints, photo_file, upload, view, viewer
 
 MINUTES = 180_000  # milliseconds: many passes on a busy machine
@@ -32,15 +33,18 @@ def photos_decoded(page: Page) -> int:
     return page.get_by_test_id("normgrad-viewer").evaluate("e => e.normgradViewer.stats().decoded.photo")
 
 
-@pytest.mark.parametrize("method", ["guided_backprop", "contrastive_excitation_backprop"])
-def test_a_link_with_a_method_of_one_extra_pass_opens_on_its_map(
-    app_url: str, page: Page, classifier: sc.Classifier, method: str
+def test_a_link_with_methods_of_one_extra_pass_opens_on_their_maps(
+    app_url: str, page: Page, classifier: sc.Classifier
 ) -> None:
-    page.goto(f"{app_url}/compare?left={method}&layer=blocks.3&photo=chelsea")
-    expect(page.get_by_test_id("map-left")).to_be_visible()
-    assert view(page)["left"] == method
-    explanation = explained(classifier, method)
-    assert_drawn(page, "left", explanation.resized(method, "blocks.3", size=(448, 448)))
+    methods = {"left": "guided_backprop", "right": "contrastive_excitation_backprop"}
+    page.goto(
+        f"{app_url}/compare?left={methods['left']}&right={methods['right']}&layer=blocks.3&photo=chelsea"
+    )
+    explanation = explained(classifier, *methods.values())
+    for side, method in methods.items():
+        expect(page.get_by_test_id(f"map-{side}")).to_be_visible()
+        assert view(page)[side] == method
+        assert_drawn(page, side, explanation.resized(method, "blocks.3", size=(448, 448)))
 
 
 def test_many_passes_run_beside_the_page_and_end_in_the_map(
@@ -50,33 +54,35 @@ def test_many_passes_run_beside_the_page_and_end_in_the_map(
     viewer(page)
     page.get_by_test_id("zoom-in").click()
     zoom = zoom_of(page)
-    page.get_by_test_id("method-left").select_option("occlusion")
-    card = page.get_by_test_id("progress")
-    expect(card).to_contain_text("Occlusion · Chelsea, tiger cat")
-    expect(page.get_by_role("progressbar", name=re.compile("Occlusion"))).to_be_visible()
+    page.get_by_test_id("method-left").select_option("integrated_gradients")
+    card = page.get_by_test_id("progress").filter(has_text=re.compile("RISE|Integrated gradients"))
+    expect(card).to_contain_text("Integrated gradients · Cat, tiger cat")
+    expect(page.get_by_role("progressbar", name=re.compile("Integrated gradients"))).to_be_visible()
     expect(page.get_by_test_id("note-left")).to_contain_text("Computing")
     page.get_by_test_id("method-right").select_option("layer_cam")
     expect(page.get_by_test_id("caption-right")).to_contain_text("Layer-CAM")
     assert_drawn(page, "right", explained(classifier).resized("layer_cam", "blocks.3", size=(448, 448)))
     expect(card).to_have_count(0, timeout=MINUTES)
-    expect(page.get_by_test_id("caption-left")).to_contain_text("Occlusion · input · 224 × 224")
+    expect(page.get_by_test_id("caption-left")).to_contain_text("Integrated gradients · input")
     expect(page.get_by_test_id("map-left")).to_be_visible()
-    occlusion = explained(classifier, "occlusion").resized("occlusion", "input", size=(448, 448))
-    assert_drawn(page, "left", occlusion)
+    expected = explained(classifier, "integrated_gradients").resized(
+        "integrated_gradients", "input", size=(448, 448)
+    )
+    assert_drawn(page, "left", expected)
     assert view(page)["right"] == "layer_cam"
     assert (zoom_of(page), photos_decoded(page)) == (zoom, 1)
     # Another visitor finds it done.
-    page.goto(f"{app_url}/compare?photo=chelsea&left=occlusion")
+    page.goto(f"{app_url}/compare?photo=chelsea&left=integrated_gradients")
     expect(page.get_by_test_id("map-left")).to_be_visible()
-    assert_drawn(page, "left", occlusion)
+    assert_drawn(page, "left", expected)
 
 
 def test_a_running_method_outlives_leaving_the_page_and_ends_when_cancelled(app_url: str, page: Page) -> None:
     trouble = complaints(page)
     page.goto(f"{app_url}/compare?photo=chelsea&left=gradient&right=rise")
-    card = page.get_by_test_id("progress")
+    card = page.get_by_test_id("progress").filter(has_text=re.compile("RISE|Integrated gradients"))
     expect(card).to_contain_text("RISE")
-    page.get_by_role("link", name="Why it fails").click()
+    page.get_by_role("link", name="Why Grad-CAM fails").click()
     expect(page.get_by_role("heading", name="Why Grad-CAM fails")).to_be_visible()
     expect(card).to_contain_text("RISE")
     page.get_by_role("link", name="Compare").click()
@@ -94,51 +100,29 @@ def test_a_running_method_outlives_leaving_the_page_and_ends_when_cancelled(app_
     assert trouble == []
 
 
-def test_a_fresh_server_asked_first_for_the_article_shows_it_in_its_frame(
-    start_app: Callable[..., str], page: Page
-) -> None:
-    trouble = complaints(page)
-    page.goto(f"{start_app()}/why")
-    expect(page.get_by_role("heading", name="Why Grad-CAM fails")).to_be_visible()
-    expect(page.get_by_role("heading", name="Model")).to_be_visible()
-    shown = view(page)
-    assert (shown["left"], shown["right"]) == ("grad_cam", "linear_approx")
-    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
-    expect(page.locator(".js-plotly-plot")).to_have_count(4)
-    expect(page).to_have_title(re.compile("Why Grad-CAM fails · NormGrad Studio"))
-    assert trouble == []
-
-
 def test_the_article_follows_the_depth_and_leaves_the_other_pages_methods_alone(
     app_url: str, page: Page, classifier: sc.Classifier
 ) -> None:
     page.goto(f"{app_url}/compare?photo=chelsea&left=normgrad&right=gradient&layer=blocks.5")
     viewer(page)
-    page.get_by_role("link", name="Why it fails").click()
+    page.get_by_role("link", name="Why Grad-CAM fails").click()
     tiles = page.get_by_test_id("tiles")
     expect(tiles).to_contain_text("blocks.5")
     page.get_by_test_id("depth").focus()
     page.keyboard.press("End")
-    expect(tiles).to_contain_text(re.compile("100\\s%"))
+    expect(tiles).to_contain_text("100%")
     expect(tiles).to_contain_text("bn2")
     page.keyboard.press("ArrowLeft")
     explanation = explained(classifier)
-    expect(tiles).to_contain_text(re.compile(rf"{100 * explanation.energy('blocks.6'):.0f}\s%"))
+    expect(tiles).to_contain_text(formats.percent(explanation.energy("blocks.6")))
     assert_drawn(page, "left", explanation.resized("grad_cam", "blocks.6", size=(448, 448)))
-    page.get_by_text("These figures as a table").first.click()
+    page.get_by_text(texts.TABLE).first.click()
     row = page.get_by_role("row", name=re.compile("blocks.6")).first
     expect(row).to_contain_text(f"{100 * explanation.energy('blocks.6'):.2f}")
     page.get_by_role("link", name="Compare").click()
     expect(page.get_by_role("heading", name="Compare")).to_be_visible()
     expect(page.get_by_test_id("caption-right")).to_contain_text("Gradient · blocks.6")
     assert view(page)["left"] == "normgrad"
-
-
-def test_the_article_says_in_words_why_a_layer_has_no_value(app_url: str, page: Page) -> None:
-    page.goto(f"{app_url}/why?photo=coffee")
-    viewer(page)
-    expect(page.get_by_text("the global average pooling behind it")).to_be_visible()
-    expect(page.get_by_text("it has no value: the gradient is the same everywhere")).to_be_visible()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -1,1 +1,1 @@
-"""What all pages share: the state of a session and its address, the sidebar, the server's settings."""
+"""What all pages share: the session and its address, the sidebar, background tasks, the server's settings."""

@@ -1,11 +1,33 @@
-"""The one engine that all sessions share."""
+"""The one engine that all sessions share. Pages ask it through the protocol alone."""
+
+from collections import Counter
+from functools import cache
 
 import streamlit as st
 
 import saliency_core as sc
+from saliency_core.engine.protocol import ExplainEngine
 
 
 @st.cache_resource(show_spinner=False)
-def shared_engine() -> sc.Engine:
-    """The engine: models, explanations and their locks, made on first use."""
+def shared_engine() -> ExplainEngine:
+    """The engine: models, explanations and background tasks, made on first use."""
     return sc.Engine()
+
+
+@cache
+def model_names() -> tuple[str, ...]:
+    """The models on offer, the default one first."""
+    return tuple(listing.name for listing in shared_engine().models())
+
+
+def distinct_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Class labels, with their index where two classes have the same name."""
+    times = Counter(labels)
+    return tuple(f"{label} ({index})" if times[label] > 1 else label for index, label in enumerate(labels))
+
+
+@cache
+def class_labels(model: str) -> tuple[str, ...]:
+    """A loaded model's labels, all different."""
+    return distinct_labels(shared_engine().model_info(model).labels)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared import theme
+from pages.shared import studio, theme
 from pages.shared.registry import ASSETS, HOME, PAGES, PRODUCT
 
 st.set_page_config(
@@ -22,9 +22,5 @@ entry = pages.get(page, HOME)
 st.set_page_config(page_title=theme.page_title(entry.title))
 theme.phone_navigation(pages)
 theme.heading(entry.title, entry.lead)
-place = theme.skeleton(page.url_path)
-
-# Torch comes with these, and takes seconds the first time: the frame is on the screen by then.
-from pages.shared import studio  # noqa: E402
-
-studio.run(page.url_path, page.run, place)
+room = theme.skeleton(page.url_path)
+studio.run(page.url_path, page.run, room)

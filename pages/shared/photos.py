@@ -3,8 +3,6 @@
 import base64
 import hashlib
 import io
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,49 +12,65 @@ from PIL import Image, ImageOps
 
 import saliency_core as sc
 from pages.shared.registry import ASSETS
+from saliency_core.engine.cache import SharedCache
+from saliency_core.viewer.payload import DisplayPhoto
 
 SAMPLES_FOLDER = ASSETS / "samples"
 SAMPLE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 SAMPLE_ORDER = ("chelsea", "coffee", "camera", "rocket", "astronaut")  # the others follow by alphabet
-STORE_BYTES = 400 * 2**20
+SAMPLE_TITLES = {"chelsea": "Cat"}
+STORE_BYTES = 400 << 20
 THUMB_SIDE = 112  # pixels: twice what the strip shows, for sharp screens
-UPLOAD_MARK = "upload-"
+UPLOAD_PREFIX = "upload-"
 DIGEST_IN_ADDRESS = 32  # hexadecimal digits, 128 bits: nobody guesses another person's photo
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A decoded photo: `digest` is the file's sha256, `display` a JPEG for the screen, `thumb` a data URI."""
+class PhotoFile:
+    """A photo as its owner sent it: the bytes, their SHA-256 digest, and a thumbnail as a data URI."""
 
     name: str
     digest: str
     data: bytes
-    image: Image.Image
-    display: bytes
-    display_size: tuple[int, int]
     thumb: str
 
     @property
+    def key(self) -> str:
+        """The name of an uploaded photo in the address."""
+        return upload_key(self.digest)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo, for the network (`image`) and for the browser (`shown`)."""
+
+    file: PhotoFile
+    image: Image.Image
+    shown: DisplayPhoto
+
+    @property
     def cost(self) -> int:
-        """The bytes that this photo holds in memory, about."""
-        return len(self.data) + 3 * self.image.width * self.image.height + len(self.display) + len(self.thumb)
+        """The memory that it holds, in bytes, about."""
+        pixels = 3 * self.image.width * self.image.height
+        return len(self.file.data) + pixels + len(self.shown.jpeg) + len(self.file.thumb)
 
 
 def upload_key(digest: str) -> str:
     """The name of an uploaded photo in the address."""
-    return UPLOAD_MARK + digest[:DIGEST_IN_ADDRESS]
+    return UPLOAD_PREFIX + digest[:DIGEST_IN_ADDRESS]
 
 
-def is_upload_key(key: str) -> bool:
-    """Whether `key` names an uploaded photo (a sample otherwise)."""
-    return key.startswith(UPLOAD_MARK)
+def digest_of(data: bytes) -> str:
+    """The SHA-256 digest of a file's bytes."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def decode(name: str, data: bytes) -> Photo:
     """The photo in the bytes of a file called `name`. Raises sc.ImageError when there is none to be shown."""
     image = sc.open_image(data)
-    display, size = sc.render.display_jpeg(image)
-    return Photo(name, hashlib.sha256(data).hexdigest(), data, image, display, size, _thumb(image))
+    jpeg, (width, height) = sc.render.display_jpeg(image)
+    file = PhotoFile(name, digest_of(data), data, _thumb(image))
+    return Photo(file, image, DisplayPhoto(file.digest, jpeg, width, height, image.size, name))
 
 
 def _thumb(image: Image.Image) -> str:
@@ -65,49 +79,15 @@ def _thumb(image: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-class PhotoStore:
-    """Decoded photos by digest, least recently used first out once `limit` bytes are held. Thread-safe."""
-
-    def __init__(self, limit: int = STORE_BYTES) -> None:
-        self.limit = limit
-        self._held: OrderedDict[str, Photo] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, digest: str, name: str, data: bytes) -> Photo:
-        """The photo of `digest`, decoded again from `data` if it had to go."""
-        with self._lock:
-            photo = self._held.get(digest)
-            if photo is not None:
-                self._held.move_to_end(digest)
-                return photo
-        return self.put(decode(name, data))
-
-    def put(self, photo: Photo) -> Photo:
-        """Keep `photo`, and let the least recently used go beyond the limit; it is returned in any case."""
-        with self._lock:
-            self._held[photo.digest] = photo
-            self._held.move_to_end(photo.digest)
-            held = sum(each.cost for each in self._held.values())
-            while held > self.limit and len(self._held) > 1:
-                _, dropped = self._held.popitem(last=False)
-                held -= dropped.cost
-        return photo
-
-    def drop(self, digest: str) -> None:
-        """Let a photo go, if it is held."""
-        with self._lock:
-            self._held.pop(digest, None)
-
-    def find(self, key: str) -> Photo | None:
-        """The held photo that an address calls `key`, if it is still here."""
-        with self._lock:
-            return next((photo for digest, photo in self._held.items() if upload_key(digest) == key), None)
-
-
 @st.cache_resource(show_spinner=False)
-def photo_store() -> PhotoStore:
-    """The store of uploaded photos of all sessions."""
-    return PhotoStore()
+def photo_store() -> SharedCache[str, Photo]:
+    """The decoded uploads of all sessions by digest, the least recently used ones dropped first."""
+    return SharedCache(STORE_BYTES, lambda photo: photo.cost)
+
+
+def find_upload(key: str) -> Photo | None:
+    """The decoded photo that an address calls `key`, if it is still here."""
+    return photo_store().find(lambda digest: upload_key(digest) == key)
 
 
 @cache
@@ -125,13 +105,13 @@ def default_sample() -> str:
 
 @cache
 def sample(name: str) -> Photo:
-    """The sample called `name`; samples stay decoded for good, there are few and they are small."""
+    """The sample called `name`; samples stay decoded, there are few and they are small."""
     return decode(sample_title(name), sample_files()[name].read_bytes())
 
 
 def sample_title(name: str) -> str:
     """What the strip calls a sample."""
-    return name.replace("_", " ").replace("-", " ").capitalize()
+    return SAMPLE_TITLES.get(name) or name.replace("_", " ").replace("-", " ").capitalize()
 
 
 def default_photo() -> Photo:

@@ -1,19 +1,22 @@
-"""The pages of the app. A page is one file in `pages/` and one entry here."""
+"""The pages of the app. A page is `pages/<slug>.py`, or the folder `pages/<slug>/`, and one entry here."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGES_FOLDER = ROOT / "pages"
 ASSETS = ROOT / "assets"
 PRODUCT = "NormGrad Studio"
 
 
 @dataclass(frozen=True)
 class PageEntry:
-    """One page: `slug` is its address and its file's name, `lead` says what to do there.
+    """One page: `slug` is its address and the name of its file or folder, `lead` says what to do there.
 
-    `tab` is its name in the navigation where the `title` is too long for that; `steps` tells whether its maps
-    can be taken after a meta step.
+    `tab` is its name in the navigation where the `title` is too long for that, `phone_tab` its name in a
+    narrow window. `steps` says whether its maps can be computed after a meta step, `own_steps` whether the
+    page takes the steps itself: its scene is then without one. `methods` are the two methods that the page
+    starts with, where it has its own; otherwise it shows the methods of the other pages.
     """
 
     slug: str
@@ -21,12 +24,16 @@ class PageEntry:
     icon: str
     lead: str
     tab: str = ""
+    phone_tab: str = ""
     steps: bool = True
+    own_steps: bool = False
+    methods: tuple[str, str] | None = None
 
     @property
     def path(self) -> Path:
         """The page's script."""
-        return ROOT / "pages" / f"{self.slug}.py"
+        file = PAGES_FOLDER / f"{self.slug}.py"
+        return file if file.exists() else PAGES_FOLDER / self.slug / "page.py"
 
 
 PAGES = (
@@ -40,28 +47,31 @@ PAGES = (
         slug="mix",
         title="Mix layers",
         icon=":material/tune:",
-        lead="Weigh the layers and watch both maps follow: early ones are sharp, late ones know the class.",
+        lead="Weight the layers and watch both maps change. Early layers are sharp; late layers know the "
+        "class.",
     ),
     PageEntry(
         slug="framework",
         title="Framework",
         icon=":material/grid_on:",
-        lead="One family: extract each place’s share of a gradient, aggregate it to one number.",
+        lead="One family: take each location’s share of a gradient, then reduce it to one number.",
     ),
     PageEntry(
         slug="why",
         title="Why Grad-CAM fails",
         icon=":material/trending_down:",
         lead="Averaging the gradient throws most of it away before the last layer: see it on your photo.",
-        tab="Why it fails",
+        phone_tab="Why it fails",
         steps=False,
+        methods=("grad_cam", "linear_approx"),
     ),
     PageEntry(
         slug="classes",
         title="Class sensitivity",
         icon=":material/call_split:",
-        lead="Ask for two classes: a map that stays the same explains the photo, not the class.",
+        lead="If the map stays the same when you change the class, it explains the photo, not the class.",
         tab="Classes",
+        own_steps=True,
     ),
 )
 HOME = PAGES[0]

@@ -4,6 +4,7 @@ import base64
 import gc
 import hashlib
 import html
+import importlib
 import logging
 import re
 import threading
@@ -21,15 +22,15 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pages.shared import theme
-from pages.shared.registry import ASSETS, HOME, PAGES, PRODUCT
+from pages.shared.registry import ASSETS, HOME, PAGES, PAGES_FOLDER, PRODUCT, ROOT
 
 log = logging.getLogger(__name__)
 
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
-_CLOSED = frozenset({"/_stcore/metrics"})  # open to everyone by default, and about nobody's business
+_CLOSED = frozenset({"/_stcore/metrics"})  # open to everyone by default, and nobody's business
 
 
-KEPT_BYTES = 31 << 20
+FREED_BYTES = 31 << 20
 """Below 32 MB, the limit up to which the GNU C library raises its thresholds by itself."""
 
 
@@ -42,37 +43,52 @@ def keep_freed_blocks() -> None:
     """
     import torch
 
-    torch.empty(KEPT_BYTES, dtype=torch.uint8)
+    torch.empty(FREED_BYTES, dtype=torch.uint8)
+
+
+def preload() -> None:
+    """Import and read all that a run needs, in one thread: two first visitors must not race for it."""
+    for file in sorted(PAGES_FOLDER.rglob("*.py")):
+        scripts = ("page.py", "main.py") if file.parent != PAGES_FOLDER else (file.name,)
+        if file.name not in scripts:
+            parts = file.relative_to(ROOT).with_suffix("").parts
+            importlib.import_module(".".join(parts).removesuffix(".__init__"))
+    photos = importlib.import_module("pages.shared.photos")
+    for name in photos.sample_files():
+        photos.sample(name)
 
 
 def warm_up() -> None:
     """Load the default model and explain the default sample, so that the first visitor finds both."""
-    try:
-        from pages.shared.engine import shared_engine
-        from pages.shared.photos import default_photo
-        from pages.shared.state import DEFAULT_MODEL
+    from pages.shared import photos
+    from pages.shared.address import Choice
+    from pages.shared.engine import shared_engine
+    from pages.shared.scene import request_of
 
+    try:
         keep_freed_blocks()
-        photo = default_photo()
-        shared_engine().explain(DEFAULT_MODEL, photo.image, fit="crop", digest=photo.digest)
+        photo = photos.default_photo()
+        shared_engine().explain(request_of(Choice(), photo.file.digest), photo.image)
     except Exception:
-        # The page meets the same trouble and tells the visitor; the server must come up all the same.
+        # The page meets the same error and says so; the server must come up all the same.
         log.exception("The warm-up failed; the first page will try again.")
-    # What lives now lives for good: later collections need not walk through torch's half a million objects.
+    # What lives now stays: later collections need not walk through torch's half a million objects.
     gc.collect()
     gc.freeze()
 
 
 def on_script_error(error: Exception) -> bool:
-    """What no page has caught, as in a widget's callback: logged, and told without a traceback."""
-    log.error("A run of the script failed.", exc_info=error)
-    theme.failure()
+    """What no page has caught, as in a widget's callback: logged, and shown without a traceback."""
+    from saliency_core.engine.failures import user_message
+
+    theme.failure(user_message(error, "A run of the script"))
     return True
 
 
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
-    """Start the warm-up beside the server, which answers health checks meanwhile."""
+    """Import everything; then load the model beside the server, which answers health checks meanwhile."""
+    preload()
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
     yield {}
 
@@ -123,7 +139,7 @@ def content_security_policy(shell: str) -> str:
 
 
 class SecurityHeaders:
-    """ASGI middleware: headers for every answer, and no answer at all where there is nothing to tell."""
+    """ASGI middleware: headers for every answer, and no answer at all at closed addresses."""
 
     def __init__(self, app: ASGIApp, policy: str) -> None:
         self.app = app

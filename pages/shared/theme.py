@@ -1,26 +1,37 @@
 """Pieces of HTML with the product's look. Every text that comes from outside is escaped here."""
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.navigation.page import Page
 
-from pages.shared.registry import ASSETS, PRODUCT
+from pages.shared.registry import ASSETS, PRODUCT, PageEntry
+
+EXPLAINING = "Explaining the photo"
+_DRAWN = "page drawn"
+WAY_OUT = "Choose another photo or class, or try again."
+
+
+@cache
+def _read(name: str) -> str:
+    """A file of the assets, read once."""
+    return (ASSETS / name).read_text(encoding="utf-8")
 
 
 def apply() -> None:
     """Put the style sheet and the product's mark on the page."""
-    st.html(ASSETS / "app.css")
-    st.logo((ASSETS / "icon.svg").read_text(encoding="utf-8"), size="large")
+    st.html(f"<style>{_read('app.css')}</style>")
+    st.logo(_read("icon.svg"), size="large")
 
 
-def phone_navigation(pages: Iterable[Page]) -> None:
+def phone_navigation(pages: Mapping[Page, PageEntry]) -> None:
     """The pages as a row of links: a narrow window has no room for the tabs in the header."""
     with st.container(key="phone-navigation", horizontal=True):
-        for page in pages:
-            st.page_link(page)
+        for page, entry in pages.items():
+            st.page_link(page, label=entry.phone_tab or page.title)
 
 
 def page_title(title: str) -> str:
@@ -50,12 +61,12 @@ def note(sentences: Sequence[str], *, error: bool = False) -> None:
     st.html(f'<div class="ng-note {kind}" role="{role}" data-testid="note">{lines}</div>')
 
 
-def progress(title: str, fraction: float, left: str) -> None:
-    """How far a computation is: what it is, a bar, the share that is done, and the time it will take."""
+def progress(title: str, fraction: float, words: str) -> None:
+    """How far a computation is: what it is, a bar, and the same in words."""
     percent = f"{100 * fraction:.0f}"
     st.html(
         f'<div class="ng-progress" data-testid="progress"><p><b>{html.escape(title)}</b>'
-        f"<span>{percent} % · {html.escape(left)}</span></p>"
+        f"<span>{html.escape(words)}</span></p>"
         f'<div class="ng-track" role="progressbar" aria-label="{html.escape(title)}" aria-valuemin="0"'
         f' aria-valuemax="100" aria-valuenow="{percent}">'
         f'<i style="width: {100 * fraction:.1f}%"></i></div></div>'
@@ -90,27 +101,44 @@ def table(
     )
 
 
-def failure(sentence: str = "Something went wrong here, and nothing was lost.") -> None:
-    """The panel in the place of what cannot be shown: why, what to do, and no traceback."""
-    note([sentence, "Choose another photo or class, or try once more."], error=True)
-    st.button("Try again", key="retry")
+def failure(sentence: str, retry: Callable[[], None] | None = None) -> None:
+    """The panel in place of what cannot be shown: why, and what to do."""
+    note([sentence, WAY_OUT], error=True)
+    st.button("Try again", key="try-again", on_click=retry)
 
 
 def skeleton(path: str) -> DeltaGenerator:
-    """The place of the skeleton, filled when the page is new on the screen; later the old picture stays."""
-    place = st.empty()
-    if st.session_state.get("skeleton") != path:
-        st.session_state["skeleton"] = path
-        place.html(_SKELETON)
-    return place
+    """Room for the skeleton, filled until the page has been drawn once; later the old picture stays."""
+    room = st.empty()
+    if st.session_state.get(_DRAWN) != path:
+        room.html(_page_skeleton("ng-page"))
+    return room
 
 
-_PANEL = "".join(f'<i class="ng-bone ng-{part}"></i>' for part in ("title", "map", "scale"))
-_SKELETON = (
-    '<div class="ng-skeleton" data-testid="skeleton" role="status" aria-label="The photo is being explained">'
-    '<i class="ng-bone ng-tools"></i>'
-    f'<div class="ng-panels"><div class="ng-panel">{_PANEL}</div><div class="ng-panel">{_PANEL}</div></div>'
-    '<i class="ng-bone ng-strip"></i></div>'
+def note_drawn(path: str) -> None:
+    """The page has been drawn: it needs no skeleton any more."""
+    st.session_state[_DRAWN] = path
+
+
+_PANEL = (
+    '<div class="ng-panel"><i class="ng-bone ng-title"></i><i class="ng-bone ng-map"></i>'
+    '<i class="ng-bone ng-scale"></i></div>'
 )
+
+
+def _page_skeleton(kind: str) -> str:
+    return (
+        f'<div class="ng-skeleton {kind}" data-testid="skeleton" role="status" aria-label="{EXPLAINING}">'
+        '<i class="ng-bone ng-tools"></i>'
+        f'<div class="ng-panels">{_PANEL}{_PANEL}</div>'
+        '<i class="ng-bone ng-strip"></i></div>'
+    )
+
+
+MAPS_SKELETON = _page_skeleton("ng-part")
 _ROWS = "".join(f'<i class="ng-bone ng-row" style="width: {width}%"></i>' for width in (100, 86, 72, 64, 58))
 LIST_SKELETON = f'<div class="ng-list" aria-hidden="true">{_ROWS}<i class="ng-bone ng-box"></i></div>'
+CHARTS_SKELETON = (
+    '<div class="ng-skeleton ng-charts" data-testid="charts-skeleton">'
+    '<i class="ng-bone"></i><i class="ng-bone"></i></div>'
+)

@@ -1,0 +1,145 @@
+"""Class sensitivity over the uploaded photos: means with their intervals."""
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import streamlit as st
+
+import saliency_core as sc
+from pages.classes.pair import Pair
+from pages.shared import photos, theme
+from pages.shared.engine import shared_engine
+from pages.shared.formats import rho, signed
+from pages.shared.method_lists import NAMED
+from pages.shared.session import Session
+from pages.shared.tasks import results
+from saliency_core.metrics.class_sensitivity import MeanSensitivity, SensitivityTable
+from saliency_core.progress import ProgressCallback
+
+Means = Mapping[tuple[str, str], MeanSensitivity | None]
+Remarks = Mapping[tuple[str, str], str]
+
+_ASKED = "photo set asked"
+
+
+@dataclass(frozen=True)
+class SetMeans:
+    """Over the uploaded photos: the mean correlations and, after a meta step, the mean of their change."""
+
+    means: Means
+    changes: Means
+
+
+def _own_classes(current: Session) -> bool:
+    """Whether every photo of the set is explained for its own most and least likely class."""
+    return current.choice.target is None and current.choice.other is None
+
+
+def _key(current: Session, pair: Pair) -> Hashable:
+    request = pair.scene.request
+    classes = None if _own_classes(current) else (pair.first, pair.second)
+    digests = tuple(file.digest for file in current.uploads)
+    return ("photo set", request.model, request.fit, digests, classes, current.choice.variant)
+
+
+def remarks(current: Session, pair: Pair) -> tuple[Remarks, Remarks]:
+    """What the cells of the heat maps say of the uploaded photos: correlations, and their change."""
+    over: SetMeans | None = results().peek(_key(current, pair)) if len(current.uploads) > 1 else None
+    if over is None:
+        return {}, {}
+    start = f"Over your {len(current.uploads)} photos"
+    return (
+        {key: f"{start}: {_interval(mean)}" for key, mean in over.means.items() if mean is not None},
+        {
+            key: f"{start}: {_interval(mean, signed)}"
+            for key, mean in over.changes.items()
+            if mean is not None
+        },
+    )
+
+
+def _interval(mean: MeanSensitivity | None, written: Callable[[float], str] = rho) -> str:
+    if mean is None:
+        return "undefined"
+    if mean.count == 1:
+        return f"{written(mean.mean)} (one photo)"
+    least = -1.0 if written is rho else -2.0
+    return f"{written(mean.mean)} [{written(max(mean.low, least))}, {written(min(mean.high, -least))}]"
+
+
+def draw(current: Session, pair: Pair) -> None:
+    """Mean and interval over the uploaded photos, from two on."""
+    count, key = len(current.uploads), _key(current, pair)
+    if count < 2:
+        return
+    st.header("Over your photos", anchor=False)
+    classes = (
+        "each photo’s own most and least likely class"
+        if _own_classes(current)
+        else f"“{pair.title(pair.first)}” and “{pair.title(pair.second)}” on every photo"
+    )
+    st.markdown(f"The mean of ρ with its 95% confidence interval, for {classes}.")
+    found: SetMeans | None = results().peek(key)
+    if found is None and st.session_state.get(_ASKED) == key:
+        found = current.tasks.computed(
+            key,
+            _computation(current, pair),
+            title=f"Class sensitivity over {count} photos",
+            total=count,
+            unit="photos",
+            long=True,
+            on_drop=_withdraw,
+        )
+    if found is not None:
+        _table(found.means, count, pair.scene.layers)
+        return
+
+    def ask() -> None:
+        st.session_state[_ASKED] = key
+
+    running = current.tasks.running(key)
+    st.button(f"Over my {count} photos", key="class-set", on_click=ask, disabled=running)
+
+
+def _withdraw() -> None:
+    st.session_state.pop(_ASKED, None)
+
+
+def _table(means: Means, count: int, layers: tuple[str, ...]) -> None:
+    rows = [
+        [sc.METHODS[method].title, *(_interval(means[method, layer]) for layer in layers)] for method in NAMED
+    ]
+    left_out = [
+        f"{sc.METHODS[method].title}, {layer}: defined for {found.count} of {count} photos."
+        for (method, layer), found in means.items()
+        if found is not None and found.count < count
+    ]
+    theme.table(f"Mean and 95% interval over {count} photos", ["Method", *layers], rows, left_out)
+    theme.hint("Hover over a cell of the heat maps to see the same figures.")
+
+
+def _computation(current: Session, pair: Pair) -> Callable[[ProgressCallback], SetMeans]:
+    """The computation for a task, which must not look at the session any more."""
+    files, request, variant = tuple(current.uploads), pair.scene.request, current.choice.variant
+    classes = None if _own_classes(current) else (pair.first, pair.second)
+
+    def run(progress: ProgressCallback) -> SetMeans:
+        variants = (variant,) if variant is None else (variant, None)
+        tables: dict[sc.MetaStep | None, list[SensitivityTable]] = {each: [] for each in variants}
+        for done, file in enumerate(files, 1):
+            image = photos.photo_store().get(file.digest, partial(photos.decode, file.name, file.data)).image
+            question = replace(request, photo=file.digest, target=None, variant=None)
+            explain = partial(shared_engine().explain, image=image)
+            order = explain(question).probabilities.argsort()
+            both = classes or (int(order[-1]), int(order[0]))
+            for each in variants:
+                first, second = (
+                    explain(replace(question, target=target, variant=each)).only(NAMED) for target in both
+                )
+                tables[each].append(sc.compare_classes(first, second))
+            progress(done, len(files))
+        changes = {} if variant is None else sc.mean_sensitivity(tables[variant], before=tables[None])
+        return SetMeans(sc.mean_sensitivity(tables[variant]), changes)
+
+    return run

@@ -1,0 +1,167 @@
+"""What is explained and how it is shown, as one value, and the address that reopens it.
+
+The part about the view is the viewer's own table (`saliency_core.viewer.schema`); the part about what is
+explained is the table `FRAME` here. Reading and writing are generic over both.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self
+
+import saliency_core as sc
+from pages.shared import photos
+from pages.shared.engine import model_names
+from saliency_core.viewer import schema
+
+DEFAULT_FIT = next(iter(sc.FITS))
+LEARN, UNLEARN = "learn", "unlearn"
+METHOD_FIELDS = ("left", "right")
+
+_INDEX = re.compile("[0-9]{1,9}")
+_UPLOAD = re.compile(f"{photos.UPLOAD_PREFIX}[0-9a-f]{{{photos.DIGEST_IN_ADDRESS}}}")
+
+
+def default_model() -> str:
+    """The model of an empty address."""
+    return model_names()[0]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is explained, and how it is shown.
+
+    `target` is the class (None: the most likely one), `other` the one to compare it with (None: the least
+    likely one). `step` is the size of the meta step before every explanation (None:
+    switched off; 0: switched on, but no change), `direction` whether it learns or unlearns the class. `view`
+    has all fields of the viewer's table.
+    """
+
+    model: str = field(default_factory=default_model)
+    photo: str = field(default_factory=photos.default_sample)
+    target: int | None = None
+    fit: str = DEFAULT_FIT
+    other: int | None = None
+    step: float | None = None
+    direction: str = LEARN
+    view: schema.View = field(default_factory=lambda: dict(schema.DEFAULTS))
+
+    @property
+    def variant(self) -> sc.MetaStep | None:
+        """The change of the network before it is explained; a step of size 0 is none."""
+        return self.variant_of(self.step)
+
+    def variant_of(self, size: float | None) -> sc.MetaStep | None:
+        """The change of the network by a step of another size in the chosen direction."""
+        return sc.MetaStep(size, ascend=self.direction == UNLEARN) if size else None
+
+    def within(self, classes: int) -> Self:
+        """The same choice without classes that a model of so many classes does not have."""
+        target, other = (
+            index if index is None or index < classes else None for index in (self.target, self.other)
+        )
+        return replace(self, target=target, other=other)
+
+
+class Text(Protocol):
+    """How the values of a field are written in an address."""
+
+    def parse(self, text: str) -> Any:
+        """The value that a text means; None if it means none."""
+
+    def format(self, value: Any) -> str:
+        """The text of a valid value."""
+
+
+class ModelName:
+    """A model on offer."""
+
+    def parse(self, text: str) -> str | None:
+        return text if text in model_names() else None
+
+    def format(self, value: str) -> str:
+        return value
+
+
+class PhotoKey:
+    """A sample's name, or the key of an upload."""
+
+    def parse(self, text: str) -> str | None:
+        return text if text in photos.sample_files() or _UPLOAD.fullmatch(text) else None
+
+    def format(self, value: str) -> str:
+        return value
+
+
+class ClassIndex:
+    """A class of the model; whether the model has so many is known only when it is loaded."""
+
+    def parse(self, text: str) -> int | None:
+        return int(text) if _INDEX.fullmatch(text) else None
+
+    def format(self, value: int) -> str:
+        return str(value)
+
+
+@dataclass(frozen=True)
+class FrameField:
+    """One row of the table: a name in the address, the `Choice`'s attribute, and how values are written.
+
+    `always`: also the default is written. `alias` is another name under which it is read.
+    """
+
+    name: str
+    attribute: str
+    text: Text
+    always: bool = False
+    alias: str = ""
+
+
+# With the photo always there, an empty query can only be an address that nobody has written yet.
+FRAME = (
+    FrameField("photo", "photo", PhotoKey(), always=True),
+    FrameField("model", "model", ModelName()),
+    FrameField("class", "target", ClassIndex(), alias="a"),
+    FrameField("b", "other", ClassIndex()),
+    FrameField("fit", "fit", schema.Choice(tuple(sc.FITS))),
+    FrameField("meta", "step", schema.Number(0, schema.MAX_EPSILON)),
+    FrameField("direction", "direction", schema.Choice((LEARN, UNLEARN))),
+)
+
+
+def read(query: Mapping[str, str]) -> Choice:
+    """The choice that an address describes. A missing or unusable value counts as its default."""
+    found = {
+        row.attribute: value
+        for row in FRAME
+        for name in (row.alias, row.name)
+        if name in query and (value := row.text.parse(query[name])) is not None
+    }
+    if found.get("step") is None:
+        found.pop("direction", None)  # of no step
+    return Choice(**found, view=schema.read(query))
+
+
+def write(choice: Choice, methods: tuple[str, str] | None = None) -> dict[str, str]:
+    """The query that reopens `choice`, without what has its default.
+
+    With `methods` the page has its own two methods to start with: others are written, and those are not.
+    """
+    default = Choice()
+    query = {
+        row.name: row.text.format(value)
+        for row in FRAME
+        if (value := getattr(choice, row.attribute)) is not None
+        and (row.always or value != getattr(default, row.attribute))
+    }
+    view = {
+        name: text
+        for name, text in schema.write(choice.view).items()
+        if not (methods and name in METHOD_FIELDS)
+    }
+    own = {
+        name: str(choice.view[name])
+        for name, start in zip(METHOD_FIELDS, methods or (), strict=False)
+        if choice.view[name] != start
+    }
+    return query | view | own

@@ -1,0 +1,66 @@
+"""How numbers are written for people: one rule for each kind of number."""
+
+import math
+
+import saliency_core as sc
+from saliency_core.backprop.variants import LEARNING_RATE
+
+MINUTE = 60
+MEGABYTE = 1_000_000
+NO_VALUE = "no value"
+
+
+def percent(share: float) -> str:
+    """A share or a probability: two significant digits below 10%, whole percents above."""
+    number = 100 * share
+    if number >= 99.95:
+        return "100%"
+    if number < 0.01:
+        return "<0.01%"
+    return f"{number:.2g}%" if number < 9.95 else f"{number:.0f}%"
+
+
+def exact_percent(share: float) -> str:
+    """A share with two decimals, for tables."""
+    return f"{100 * share:.2f}%"
+
+
+def rho(value: float) -> str:
+    """A correlation with two decimals and a true minus."""
+    return f"{value + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """A change with two decimals and its sign."""
+    text = rho(value)
+    return text if text.startswith("−") or text == "0.00" else f"+{text}"
+
+
+def epsilon(size: float) -> str:
+    """The size of a meta step."""
+    return f"{size:.2g}"
+
+
+def epsilon_title(size: float) -> str:
+    """The size of a meta step on a slider, with the paper's own size marked."""
+    return f"{epsilon(size)} (paper)" if size == LEARNING_RATE else epsilon(size)
+
+
+def time_left(seconds: float | None) -> str:
+    """How long a computation will still take, rounded more the longer it is."""
+    if seconds is None or not math.isfinite(seconds):
+        return "estimating the time left"
+    if seconds < 1:
+        return "nearly done"
+    if seconds < 10:
+        return f"{math.ceil(seconds)} s left"
+    if seconds < 2 * MINUTE:
+        return f"about {5 * math.ceil(seconds / 5)} s left"
+    return f"about {math.ceil(seconds / MINUTE)} min left"
+
+
+def after_step(variant: sc.MetaStep | None) -> str:
+    """What a caption says of the meta step; nothing if there is none."""
+    if variant is None:
+        return ""
+    return f"after {'unlearning' if variant.ascend else 'a meta step'} (ε = {epsilon(variant.lr)})"

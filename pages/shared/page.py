@@ -1,0 +1,44 @@
+"""What every page does with its body: draw it for the session's scene, in a fragment, with the tray below."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from pages.shared import theme
+from pages.shared.session import Scene, Session, session, write_address
+from pages.shared.tasks import tray
+from saliency_core.engine.failures import user_message
+
+Body = Callable[[Session, Scene], None]
+
+
+@st.fragment
+def show(body: Body) -> None:
+    """Draw the part of a page that depends on the scene. What is done in it reruns this part alone.
+
+    While there is no scene, the skeleton stays; where there cannot be one, a sentence says why.
+    """
+    current = session()
+    if current.full_run:
+        current.tasks.enter_page()
+    elif current.tasks.frame_changed:
+        st.rerun(scope="app")
+    else:
+        current.tasks.begin(page=True)
+    # Always there, so that a sentence that comes and goes leaves what is below it where it is.
+    above = st.container()
+    if current.failure is not None:
+        with above:
+            theme.failure(current.failure, lambda: current.tasks.retry(current.failed_task))
+    elif current.scene is not None:
+        try:
+            body(current, current.scene)
+        except Exception as error:
+            current.viewer.leave()
+            theme.failure(user_message(error, f"The page {current.viewer.page!r}"))
+        if current.remarks:
+            with above:
+                theme.note(current.remarks)
+        write_address(current)
+    current.tasks.end()
+    tray(current.tasks)

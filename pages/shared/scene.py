@@ -1,0 +1,100 @@
+"""From what a session has chosen to the scene that its page draws, all in background tasks."""
+
+from dataclasses import replace
+from functools import partial
+
+from pages.shared import photos
+from pages.shared.address import Choice
+from pages.shared.engine import shared_engine
+from pages.shared.photos import Photo, PhotoFile
+from pages.shared.session import Scene, Session
+from saliency_core.engine.request import ExplainRequest
+
+MAX_DECODING = 4
+"""Photos of one session that are decoded at once; others wait."""
+
+
+def request_of(choice: Choice, digest: str, *, steps: bool = True) -> ExplainRequest:
+    """The question that a choice asks about the photo of this digest; `steps`: also its meta step."""
+    return ExplainRequest(
+        photo=digest,
+        model=choice.model,
+        target=choice.target,
+        fit=choice.fit,
+        variant=choice.variant if steps else None,
+    )
+
+
+def take_uploads(session: Session) -> None:
+    """Take the files into the strip that have been decoded by now, and say what is wrong with the others."""
+    waiting: list[PhotoFile] = []
+    for file in session.arriving:
+        photo = _decoded(session, file) if len(waiting) < MAX_DECODING else None
+        if photo is not None:
+            session.add_upload(replace(photo.file, name=file.name))
+        elif (error := session.tasks.error(("decode", file.digest))) is not None:
+            session.notices.append(f"{file.name}: {error}")
+        else:
+            waiting.append(file)
+    session.arriving = waiting
+
+
+def update(session: Session, *, steps: bool) -> None:
+    """Show what is chosen if it is there; else the old scene stays, or `session.failure` says why not."""
+    session.failure = None
+    engine, tasks, model = shared_engine(), session.tasks, session.choice.model
+    loading = ("model", model)
+    info = tasks.result(loading, partial(engine.load, model), title="Loading the model", inline=True)
+    photo = _photo(session)
+    if info is None or photo is None:
+        _fail(session, loading)
+        return
+    session.selection.restrict(len(info.labels))
+    request = request_of(session.choice, photo.file.digest, steps=steps)
+    explanation = tasks.result(
+        request,
+        partial(engine.submit, request, photo.image, title=f"Explaining {photo.shown.name}"),
+        title=f"Explaining {photo.shown.name}",
+        inline=True,
+    )
+    if explanation is None:
+        _fail(session, request)
+        return
+    answered = replace(request, target=explanation.target)
+    session.show(Scene(session.choice.photo, answered, info, photo.shown, photo.image, explanation))
+
+
+def _fail(session: Session, key: object) -> None:
+    """Note why the task of this key failed, if it has."""
+    error = session.tasks.error(key)
+    if error is not None:
+        session.fail(error, key)
+
+
+def _photo(session: Session) -> Photo | None:
+    """The photo that is chosen; None while it is being decoded."""
+    file = session.photo_file()
+    if file is None:
+        return photos.sample(session.choice.photo)
+    photo = _decoded(session, file)
+    if photo is None:
+        _fail(session, ("decode", file.digest))
+        return None
+    return replace(photo, file=file, shown=replace(photo.shown, name=file.name))
+
+
+def _decoded(session: Session, file: PhotoFile) -> Photo | None:
+    """The photo in a file, from the store or decoded in a task; None while it is not there."""
+    store = photos.photo_store()
+    known = store.peek(file.digest)
+    if known is not None:
+        return known
+
+    def decode(_: object) -> Photo:
+        photo = photos.decode(file.name, file.data)
+        store.put(file.digest, photo)
+        return photo
+
+    key, title = ("decode", file.digest), f"Reading {file.name}"
+    start = partial(shared_engine().run, key, decode, title=title, total=0, short=True)
+    return session.tasks.result(key, start, title=title, inline=True)

@@ -1,0 +1,70 @@
+"""What a session has chosen, and what takes its place once its model is loaded."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pages.shared.address import Choice
+
+MODEL_FIELDS: Mapping[str, None] = {"layer": None, "weights": None}
+"""The fields of the view that mean something for one model only."""
+
+
+class Selection:
+    """The choice that the page shows and, while another model is loading, the one that is to follow.
+
+    `coming` has another model than `shown`. Whatever else is chosen meanwhile holds for both, but each keeps
+    its own layer and weights.
+    """
+
+    def __init__(self, shown: Choice) -> None:
+        self.shown = shown
+        self.coming: Choice | None = None
+
+    @property
+    def latest(self) -> Choice:
+        """What the session will show in the end."""
+        return self.coming or self.shown
+
+    def change(self, **changes: Any) -> None:
+        """Choose something else than the model."""
+        self.shown = replace(self.shown, **changes)
+        if self.coming is not None:
+            self.coming = replace(self.coming, **changes)
+
+    def change_view(self, changes: Mapping[str, Any]) -> None:
+        """Note what the viewer shows now."""
+        self.shown = replace(self.shown, view={**self.shown.view, **changes})
+        if self.coming is not None:
+            common = {name: value for name, value in changes.items() if name not in MODEL_FIELDS}
+            self.coming = replace(self.coming, view={**self.coming.view, **common})
+
+    def choose_model(self, model: str) -> None:
+        """Change to this model once it is loaded; its layers are others, so layer and weights start again."""
+        if model == self.shown.model:
+            self.coming = None
+        elif self.coming is None or model != self.coming.model:
+            self.coming = replace(self.shown, model=model, view={**self.shown.view, **MODEL_FIELDS})
+
+    def open(self, choice: Choice) -> None:
+        """Show another choice, its model once that is loaded."""
+        if choice.model == self.shown.model:
+            self.shown, self.coming = choice, None
+        else:
+            view = {**choice.view, **MODEL_FIELDS}
+            self.shown, self.coming = replace(choice, model=self.shown.model, view=view), choice
+
+    def arrive(self) -> bool:
+        """The model that was coming is loaded: show it. Whether there was one."""
+        if self.coming is None:
+            return False
+        self.shown, self.coming = self.coming, None
+        return True
+
+    def give_up(self) -> None:
+        """The model that was coming will not come: stay with the one on the screen."""
+        self.coming = None
+
+    def restrict(self, classes: int) -> None:
+        """Drop classes that the model on the screen does not have."""
+        self.shown = self.shown.within(classes)

@@ -1,0 +1,345 @@
+"""What one session looks at: its selection, its uploads, its tasks, and what its viewer shows.
+
+The selection is the single source of truth. Widgets are set from it before they are drawn and write to it in
+their callbacks; the address is read when a session begins (or the browser goes back) and written after every
+run.
+"""
+
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import streamlit as st
+from PIL import Image
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+import saliency_core as sc
+from pages.shared import address, photos
+from pages.shared.address import LEARN, METHOD_FIELDS, Choice
+from pages.shared.photos import Photo, PhotoFile
+from pages.shared.registry import PageEntry
+from pages.shared.selection import Selection
+from pages.shared.tasks import Tasks
+from pages.shared.uploads import Uploads
+from saliency_core.engine.request import ExplainRequest, ModelInfo
+from saliency_core.viewer import schema
+from saliency_core.viewer.payload import DisplayPhoto
+
+Methods = tuple[str, str]
+
+STEPS = (0.0, 0.0003, 0.001, 0.0025, 0.006, 0.015, 0.04, 0.1)
+"""The sizes of a meta step that are offered, about equally far apart on a log scale; 0 is no change."""
+GONE = "The photo in this link is no longer on the server. Upload it again."
+
+_SESSION = "studio"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a page draws: the answer to a request, with the photo for the network and for the browser.
+
+    `key` is the photo's name in the address. `request` has the class that was explained; variations of it are
+    made with `dataclasses.replace`.
+    """
+
+    key: str
+    request: ExplainRequest
+    model: ModelInfo
+    photo: DisplayPhoto
+    image: Image.Image
+    explanation: sc.Explanation
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of the layers, input to output."""
+        return tuple(layer.name for layer in self.explanation.layers)
+
+
+class ViewerState:
+    """What Python and the browser agree on about the viewer of a page.
+
+    `revision` rises whenever the browser must take over the session's view, and never falls. `own` are the
+    methods that the page starts with if it has its own, `pair` those that it shows now; the other pages'
+    methods stay as they are. `settled` are the last methods of the other pages that had their maps.
+    """
+
+    def __init__(self) -> None:
+        self.revision = 1
+        self.page: str | None = None
+        self.own: Methods | None = None
+        self.pair: Methods | None = None
+        self.settled: Methods = schema.DEFAULT_METHODS
+
+    def raise_revision(self) -> None:
+        """Make the browser take over the view."""
+        self.revision += 1
+
+    def enter(self, entry: PageEntry, pair: Methods | None) -> None:
+        """A page's viewer is new on the screen; it starts with `pair` if it has its own methods."""
+        self.page, self.own = entry.slug, entry.methods
+        self.pair = pair if entry.methods else None
+        self.raise_revision()
+
+    def leave(self) -> None:
+        """There is no viewer on the screen: the next one is new."""
+        self.page = None
+
+
+class Session:
+    """What one browser tab has on the server.
+
+    `scene` is what the page shows: it follows the selection as soon as its explanation is there. `notices`
+    are about the photos, `remarks` stand above the viewer until something else is chosen; `failure` says why
+    there is no scene for the selection.
+    """
+
+    def __init__(self, choice: Choice) -> None:
+        self.selection = Selection(choice)
+        self.viewer = ViewerState()
+        self.uploads = Uploads()
+        self.tasks = Tasks()
+        self.scene: Scene | None = None
+        self.failure: str | None = None
+        self.failed_task: Hashable = None
+        self.arriving: list[PhotoFile] = []
+        """Files from the uploader that are not decoded yet, without thumbnails."""
+        self.notices: list[str] = []
+        self.remarks: list[str] = []
+        self.full_run = False
+        """Whether the run under way is one of the whole script, not of the page's part alone."""
+        self.step_drawn: tuple[float | None, str] | None = None
+        """Size and direction of the meta step that the sidebar shows."""
+        self.last_drawn: dict[str, Any] = {}
+        """What pages have drawn last, to stay until the next is there."""
+        self._memory: dict[str, tuple[object, Any]] = {}
+        self._opened: Mapping[str, str] = {}
+
+    @property
+    def choice(self) -> Choice:
+        """What the page is to show."""
+        return self.selection.shown
+
+    @property
+    def view(self) -> schema.View:
+        """What the viewer of this page shows."""
+        pair = self.viewer.pair
+        return self.choice.view if pair is None else {**self.choice.view, "left": pair[0], "right": pair[1]}
+
+    @property
+    def methods(self) -> Methods:
+        """The two methods compared on this page."""
+        left, right = (str(self.view[side]) for side in METHOD_FIELDS)
+        return left, right
+
+    def remember(self, name: str, subject: object, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made again only when the subject is another object than the last time."""
+        kept = self._memory.get(name)
+        if kept is None or kept[0] is not subject:
+            kept = self._memory[name] = (subject, make())
+        return kept[1]
+
+    def _change(self, **changes: Any) -> None:
+        self.remarks.clear()
+        self.selection.change(**changes)
+
+    # -- what is explained -----------------------------------------------------------------------------------
+
+    def choose_photo(self, key: str) -> None:
+        """Look at another photo, and there at its most likely class."""
+        if key != self.choice.photo:
+            self._change(photo=key, target=None, other=None)
+        self.notices.clear()
+
+    def choose_class(self, target: int | None) -> None:
+        """Explain this class (None: the most likely one). It is the first of two to compare."""
+        self._change(target=target)
+
+    def choose_classes(self, first: int, second: int) -> None:
+        """Explain the first of these two classes and compare it with the second."""
+        self._change(target=first, other=second)
+
+    def choose_fit(self, fit: str) -> None:
+        """Fit the photo to the network's input in this way."""
+        self._change(fit=fit)
+
+    def choose_step(self, size: float | None, direction: str = LEARN, *, from_browser: bool = False) -> None:
+        """Explain after a meta step of this size (None: without); the browser may know it already."""
+        direction = LEARN if size is None else direction
+        if (size, direction) != (self.choice.step, self.choice.direction):
+            self._change(step=size, direction=direction)
+            if not from_browser:
+                self.viewer.raise_revision()
+
+    def choose_model(self, model: str) -> None:
+        """Change to this model once it is loaded."""
+        self.selection.choose_model(model)
+
+    def arrive(self) -> None:
+        """The model that was coming is loaded: show it."""
+        if self.selection.arrive():
+            self.remarks.clear()
+
+    def show(self, scene: Scene) -> None:
+        """Show the answer to the selection; another model has other layers, so the browser needs the view."""
+        if self.scene is not None and self.scene.model.name != scene.model.name:
+            self.viewer.raise_revision()
+        self.scene = scene
+
+    def fail(self, sentence: str, task: Hashable = None) -> None:
+        """There is no scene for the selection, since this task failed; the viewer leaves the screen."""
+        self.failure, self.failed_task = sentence, task
+        self.viewer.leave()
+
+    @property
+    def explained(self) -> Scene | None:
+        """The scene if it is of the photo and the model that are chosen, whatever the class."""
+        scene = self.scene
+        if scene is None or scene.model.name != self.choice.model or scene.key != self.choice.photo:
+            return None
+        return scene
+
+    # -- how it is shown -------------------------------------------------------------------------------------
+
+    def see_view(self, changes: Mapping[str, Any]) -> None:
+        """Note what the browser shows now."""
+        before = dict(self.view)
+        if self.viewer.pair is not None:
+            left, right = (
+                str(changes.get(side) or old)
+                for side, old in zip(METHOD_FIELDS, self.viewer.pair, strict=True)
+            )
+            self.viewer.pair = (left, right)
+            changes = {name: value for name, value in changes.items() if name not in METHOD_FIELDS}
+        self.selection.change_view(changes)
+        if before != self.view:
+            self.remarks.clear()
+
+    def settle(self, available: Collection[str]) -> None:
+        """Note the methods that have their maps: what a side goes back to when another one does not come."""
+        if self.viewer.pair is None:
+            left, right = (
+                name if name in available else old
+                for name, old in zip(self.methods, self.viewer.settled, strict=True)
+            )
+            self.viewer.settled = (left, right)
+
+    def show_methods(self, left: str, right: str, layer: str | None = None) -> None:
+        """Make the browser compare these two methods, at this layer if one is given."""
+        self.see_view({"left": left, "right": right} | ({} if layer is None else {"layer": layer}))
+        self.viewer.raise_revision()
+
+    def replace_method(self, method: str, reason: str | None = None) -> None:
+        """Go back, on each side that shows `method`, to what was there before; `reason` becomes a remark."""
+        if method not in self.methods:
+            return
+        defaults = self.viewer.own or schema.DEFAULT_METHODS
+        before = self.viewer.own or self.viewer.settled
+        left, right = (
+            name if name != method else (old if old != method else default)
+            for name, old, default in zip(self.methods, before, defaults, strict=True)
+        )
+        self.show_methods(left, right)
+        if reason is not None:
+            self.remarks.append(reason)
+
+    def enter(self, entry: PageEntry) -> None:
+        """Note the page of this run; a viewer that is new on the screen starts from the session's view."""
+        if entry.slug == self.viewer.page:
+            return
+        pair = None
+        if entry.methods is not None:
+            # Methods in the address of such a page are the page's own, not those of the others.
+            left, right = (
+                str(self.choice.view[side]) if side in self._opened else start
+                for side, start in zip(METHOD_FIELDS, entry.methods, strict=True)
+            )
+            pair = (left, right)
+            if self._opened:
+                self.selection.change_view({side: schema.DEFAULTS[side] for side in METHOD_FIELDS})
+        self._opened = {}
+        self.remarks.clear()
+        self.viewer.enter(entry, pair)
+
+    # -- the address -----------------------------------------------------------------------------------------
+
+    def open(self, query: Mapping[str, str]) -> None:
+        """Show what an address describes."""
+        self._opened = {name: text for name, text in query.items() if name in METHOD_FIELDS}
+        self.selection.open(address.read(query))
+        self.viewer.leave()
+        self.viewer.raise_revision()
+
+    def address(self) -> dict[str, str]:
+        """The query that reopens this session's view."""
+        pair = self.viewer.pair
+        choice = self.selection.latest
+        if pair is not None:
+            choice = replace(choice, view={**choice.view, "left": pair[0], "right": pair[1]})
+        return address.write(choice, self.viewer.own)
+
+    # -- photos ----------------------------------------------------------------------------------------------
+
+    def add_upload(self, file: PhotoFile) -> None:
+        """Take a photo into the strip and look at it."""
+        gone = self.uploads.add(file)
+        self._change(photo=file.key, target=None, other=None)
+        if gone:
+            self.notices.append(f"To make room, the oldest photos were removed: {', '.join(gone)}.")
+
+    def remove_upload(self, key: str) -> None:
+        """Take a photo out of the strip and forget it; its neighbour takes its place on the page."""
+        found = self.uploads.remove(key)
+        if found is None:
+            return
+        removed, neighbour = found
+        photos.photo_store().drop(removed.digest)
+        self.notices.clear()
+        if self.choice.photo == key:
+            self.choose_photo(neighbour.key if neighbour else photos.default_sample())
+
+    def photo_file(self) -> PhotoFile | None:
+        """The upload that is chosen; None for a sample. One that is gone gives way to a sample."""
+        key = self.choice.photo
+        if key in photos.sample_files():
+            return None
+        file = self.uploads.find(key) or self._readopt(key)
+        if file is None:
+            self.choose_photo(photos.default_sample())
+            self.notices.append(GONE)
+        return file
+
+    def _readopt(self, key: str) -> PhotoFile | None:
+        """A photo uploaded before the page was reloaded, while the shared store still has it."""
+        photo: Photo | None = photos.find_upload(key)
+        if photo is None:
+            return None
+        self.uploads.add(photo.file)
+        return photo.file
+
+
+def session() -> Session:
+    """The session of this run, begun from the address."""
+    found = st.session_state.get(_SESSION)
+    if not isinstance(found, Session):
+        found = Session(Choice())
+        found.open(st.query_params)
+        st.session_state[_SESSION] = found
+    return found
+
+
+def follow_history(current: Session) -> None:
+    """Open the address to which the browser's back or forward button has gone.
+
+    An empty query is one that no run has written: Streamlit puts it into the history when the page changes.
+    At any other time the address may lag behind what a person has just chosen, and the session is right.
+    """
+    context = get_script_run_ctx(suppress_warning=True)
+    if getattr(context, "is_history_navigation", False) and "photo" in st.query_params:
+        current.open(st.query_params)
+
+
+def write_address(current: Session) -> None:
+    """Put the session's view into the address."""
+    query = current.address()
+    if st.query_params.to_dict() != query:
+        st.query_params.from_dict(query)

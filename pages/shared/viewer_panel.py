@@ -1,0 +1,161 @@
+"""The viewer on a page: what it shows comes from the session, what a person does with it goes back there."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from functools import partial, reduce
+
+import streamlit as st
+
+import saliency_core as sc
+from pages.shared import formats, method_lists
+from pages.shared.engine import shared_engine
+from pages.shared.registry import HOME
+from pages.shared.session import Scene, Session
+from pages.shared.viewer_host import Correlations, Report, viewer
+from saliency_core.engine.request import ExplainRequest
+from saliency_core.viewer import schema
+from saliency_core.viewer.payload import DEFAULT_DEPTH, ClassComparison
+
+AFTER_STEP = "This method isn’t available after a meta step. Turn the step off to see it."
+NOT_COMPUTED = "This map could not be computed. The list of tasks says why."
+NO_REASONS: Mapping[str, str] = {}
+
+
+def draw(
+    current: Session,
+    scene: Scene,
+    mode: str,
+    explanation: sc.Explanation,
+    *,
+    pending: Mapping[str, str] = NO_REASONS,
+    unavailable: Mapping[str, str] = NO_REASONS,
+    epsilon: float = 0.0,
+    on_epsilon: Callable[[float], None] | None = None,
+    comparison: ClassComparison | None = None,
+    correlations: Callable[[], Correlations] | None = None,
+) -> None:
+    """Draw the viewer with these maps, and take over what the browser reports; see `viewer_host.viewer`.
+
+    `epsilon` is the size of the meta step on the viewer's own slider; `on_epsilon` gets the one chosen there.
+    """
+    revision = current.viewer.revision
+    report = viewer(
+        mode=mode,
+        explanation=explanation,
+        photo=scene.photo,
+        model=scene.model,
+        view={**current.view, "epsilon": epsilon},
+        revision=revision,
+        on_view=partial(_note, current, scene, revision, on_epsilon),
+        key=f"viewer-{current.viewer.page}",
+        pending=pending,
+        unavailable=unavailable,
+        state=formats.after_step(scene.request.variant) if comparison is None else "",
+        comparison=comparison,
+        correlations=correlations,
+    )
+    if report.view is not None:
+        _note(current, scene, revision, on_epsilon, report.view)
+    _open(current, report)
+
+
+def _note(
+    current: Session,
+    scene: Scene,
+    revision: int,
+    on_epsilon: Callable[[float], None] | None,
+    reported: Mapping[str, schema.Value],
+) -> None:
+    """Take over what the browser shows, unless it reports from before the last change made here."""
+    if revision != current.viewer.revision or scene.model.name != current.choice.model:
+        return
+    size = reported.get("epsilon")
+    if isinstance(size, float) and on_epsilon is not None:
+        on_epsilon(size)
+    current.see_view({name: value for name, value in reported.items() if name != "epsilon"})
+
+
+def _open(current: Session, report: Report) -> None:
+    """Go to the first page with the method that a person has picked in the viewer, beside Grad-CAM."""
+    if report.open is None:
+        return
+    current.show_methods(report.open.method, schema.DEFAULT_METHODS[1], report.open.layer)
+    st.switch_page(st.Page(HOME.path, title=HOME.title, icon=HOME.icon, url_path=HOME.slug))
+
+
+def layer_shown(current: Session, layers: Collection[str]) -> str:
+    """The layer in the viewer."""
+    names = tuple(layers)
+    chosen = current.view["layer"]
+    return (
+        chosen
+        if isinstance(chosen, str) and chosen in names
+        else names[round(DEFAULT_DEPTH * (len(names) - 1))]
+    )
+
+
+# -- methods that the shared pass does not give --------------------------------------------------------------
+
+
+def unavailable(scene: Scene) -> dict[str, str]:
+    """Method -> why there is no such map for this model, or after this scene's meta step."""
+    after_step = method_lists.MANY_PASSES if scene.request.variant is not None else ()
+    return {**dict.fromkeys(after_step, AFTER_STEP), **scene.model.unavailable}
+
+
+def replace_unavailable(current: Session, reasons: Mapping[str, str]) -> None:
+    """Put other methods in the place of those that are not available, and say why."""
+    while name := next((name for name in current.methods if name in reasons), None):
+        current.replace_method(name, f"{sc.METHODS[name].title} is not shown. {reasons[name]}")
+
+
+def two_methods(current: Session, scene: Scene, mode: str) -> None:
+    """Draw the viewer for the two methods that the session compares, computing what is missing of them."""
+    reasons = unavailable(scene)
+    replace_unavailable(current, reasons)
+    explanation, pending = with_methods(current, scene, current.methods)
+    current.settle(explanation.methods)
+    draw(current, scene, mode, explanation, pending=pending, unavailable=reasons)
+
+
+def with_methods(
+    current: Session, scene: Scene, names: Iterable[str]
+) -> tuple[sc.Explanation, dict[str, str]]:
+    """The scene's explanation with these methods, as far as they are there, and what happens to the others.
+
+    Methods that were added before stay: going back to one shows it at once.
+    """
+    added: dict[str, sc.Explanation] = current.remember("added methods", scene.explanation, dict)
+    pending: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        if name in scene.explanation.methods or name in added:
+            continue
+        found = _ask(current, scene, name)
+        if found is not None:
+            added[name] = found
+        elif current.tasks.error(_request(scene, name)) is None:
+            pending[name] = f"Computing: {sc.METHODS[name].cost_text}"
+        else:
+            pending[name] = NOT_COMPUTED
+    return reduce(sc.Explanation.joined, added.values(), scene.explanation), pending
+
+
+def _request(scene: Scene, method: str) -> ExplainRequest:
+    return replace(scene.request, methods=(method,))
+
+
+def _ask(current: Session, scene: Scene, name: str) -> sc.Explanation | None:
+    request = _request(scene, name)
+    title = f"{sc.METHODS[name].title} · {scene.photo.name}, {scene.explanation.label}"
+
+    def dropped() -> None:
+        if current.scene is not None and current.scene.request == scene.request:
+            current.replace_method(name, f"{sc.METHODS[name].title} was not computed.")
+
+    return current.tasks.result(
+        request,
+        partial(shared_engine().submit, request, scene.image, title=title),
+        title=title,
+        long=name in method_lists.MANY_PASSES,
+        on_drop=dropped,
+    )

@@ -1,0 +1,1 @@
+"""Why Grad-CAM fails: what averaging the gradient keeps, with the session's photo."""

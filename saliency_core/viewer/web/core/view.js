@@ -1,0 +1,91 @@
+/** The view: everything a person has chosen. Its fields come from Python's schema; nothing here knows one of them. */
+
+import { shared } from "./redraw.js";
+
+/**
+ * A view, complete and valid. The fields are those of saliency_core/viewer/schema.py.
+ *
+ * @typedef {object} View
+ * @property {string} left
+ * @property {string} right
+ * @property {string} layer
+ * @property {Record<string, number>} weights
+ * @property {"product" | "sum"} how
+ * @property {number} opacity
+ * @property {string} colormap
+ * @property {"panel" | "shared"} scale
+ * @property {"table" | "layers"} tab
+ * @property {boolean} mixed
+ * @property {"classes" | "first" | "second"} difference
+ * @property {number} epsilon
+ */
+
+/**
+ * One row of the schema.
+ *
+ * @typedef {object} Field
+ * @property {string} name
+ * @property {string} kind
+ * @property {unknown} default
+ * @property {string[]} [choices]
+ * @property {number} [low]
+ * @property {number} [high]
+ */
+
+/** The two panels, in reading order. */
+export const SIDES = /** @type {const} */ (["left", "right"]);
+
+/**
+ * Weights for every layer: missing ones 0, none at all 1, scaled down if one exceeds the sliders' end at 1.
+ *
+ * @param {any} given
+ * @param {string[]} layers
+ * @returns {Record<string, number>}
+ */
+export function completeWeights(given, layers) {
+  const weights = layers.map((layer) => given?.[layer]);
+  const known = weights.map((weight) => Number.isFinite(weight) && weight >= 0);
+  const values = weights.map((weight, i) => (known[i] ? weight : known.includes(true) ? 0 : 1));
+  const highest = Math.max(1, ...values);
+  return Object.fromEntries(layers.map((layer, i) => [layer, values[i] / highest]));
+}
+
+/**
+ * Kind (as in Python's schema) -> the value that something given means, undefined if it cannot be used.
+ *
+ * @type {Record<string, (given: any, field: Field, meta: any) => unknown>}
+ */
+const KINDS = {
+  choice: (given, field) => (field.choices?.includes(given) ? given : undefined),
+  flag: (given) => (typeof given === "boolean" ? given : undefined),
+  number: (given, { low = -Infinity, high = Infinity }) => (Number.isFinite(given) ? Math.min(Math.max(given, low), high) : undefined),
+  method: (given, _, meta) => named(meta.methods, given),
+  layer: (given, _, meta) => named(meta.layers, given),
+  weights: (given, _, meta) => completeWeights(given, meta.layers.map((/** @type {{name: string}} */ layer) => layer.name)),
+};
+
+/**
+ * @param {{name: string}[]} entries
+ * @param {string} name
+ */
+function named(entries, name) {
+  return entries.some((entry) => entry.name === name) ? name : undefined;
+}
+
+/**
+ * A complete, valid view: what `given` leaves out, or asks for in vain, gets the default. Values equal to those of
+ * the view `before` keep their identity.
+ *
+ * @param {Partial<View>} given
+ * @param {any} meta
+ * @param {View | null} [before]
+ * @returns {View}
+ */
+export function completeView(given, meta, before = null) {
+  const fields = /** @type {Field[]} */ (meta.schema).map((field) => {
+    const read = KINDS[field.kind];
+    const known = read(/** @type {any} */ (given)[field.name], field, meta);
+    return [field.name, known === undefined ? (meta.defaults[field.name] ?? field.default) : known];
+  });
+  return shared(before, Object.fromEntries(fields));
+}

@@ -1,0 +1,8 @@
+/** An invisible Streamlit component: hands what changes often to the viewer with the same key. */
+
+import { publish } from "./streamlit-channel.js";
+
+/** @param {{data: any}} component */
+export default function updates({ data }) {
+  publish(data.key, { pending: data.pending, correlations: data.correlations });
+}

@@ -1,0 +1,221 @@
+/** The viewer: joins a mode, the toolbar and a host. It knows neither of them closer than by their interfaces. */
+
+import { element, setText } from "./controls/dom.js";
+import { Toolbar } from "./controls/toolbar.js";
+import { Payload } from "./core/payload.js";
+import { completeView } from "./core/view.js";
+import { MODES } from "./modes/registry.js";
+
+/** @import { Delivery } from "./core/payload.js" */
+/** @import { View } from "./core/view.js" */
+/** @import { Mode, Note, Updates } from "./modes/mode.js" */
+
+const REPORT_MILLISECONDS = 200;
+const SPEAK_MILLISECONDS = 600;
+const MAX_TIMINGS = 500;
+
+/**
+ * What a host offers the viewer: it takes the view (with the revision it belongs to as `rev`) and requests to open a
+ * method on Compare, and knows how high the page's own header is.
+ *
+ * @typedef {object} Host
+ * @property {(view: object) => void} report
+ * @property {(request: {method: string, layer: string}) => void} open
+ * @property {() => number} headerHeight
+ */
+
+/** One viewer on one root element. update() comes first, and destroy() last. */
+export class Viewer {
+  /** @param {any} root */
+  constructor(root) {
+    this.root = root;
+    this.payload = new Payload();
+    /** @type {View} */
+    this.view = /** @type {any} */ (null);
+    /** @type {Updates} */
+    this.updates = { pending: {}, correlations: null };
+    /** @type {number | null} */
+    this.revision = null;
+    /** @type {Host} */
+    this.host = /** @type {any} */ (null);
+    this.reported = "";
+    /** @type {string | null} */
+    this.modeName = null;
+    /** @type {Mode} */
+    this.mode = /** @type {any} */ (null);
+    this.frame = 0;
+    /** @type {number | null} */
+    this.firstEvent = null;
+    this.timings = { latency: /** @type {number[]} */ ([]), draw: /** @type {number[]} */ ([]) };
+    this.sent = 0;
+    this.toolbar = this.#toolbar();
+    this.body = element("div", {});
+    this.speech = element("p", { class: "visually-hidden", role: "status", "aria-live": "polite" });
+    root.replaceChildren(this.toolbar.element, this.body, this.speech);
+    root.addEventListener("input", () => (this.firstEvent ??= performance.now()), { capture: true });
+    this.observer = new ResizeObserver(() => this.payload.meta && this.mode.resize());
+    this.observer.observe(root);
+    // For measurements and tests: the current view, and how long frames took.
+    root.normgradViewer = {
+      view: () => structuredClone(this.view),
+      stats: () => ({ ...structuredClone(this.timings), decoded: { ...this.payload.decoded }, sent: this.sent }),
+    };
+  }
+
+  /**
+   * Takes what the host brings: a payload, often one of which little is new, and the newest updates.
+   *
+   * @param {Delivery} delivery
+   * @param {Updates} updates
+   * @param {Host} host
+   */
+  update(delivery, updates, host) {
+    this.host = host;
+    this.updates = updates;
+    this.payload.take(delivery);
+    const { meta } = this.payload;
+    if (this.revision !== meta.revision) {
+      clearTimeout(this.reportTimer);
+      this.revision = meta.revision;
+      this.view = completeView(meta.view, meta, this.view);
+      this.reported = JSON.stringify(this.#message());
+    } else {
+      this.view = completeView(this.view, meta, this.view); // methods and layers may be others
+    }
+    if (this.modeName !== meta.mode) this.#setMode(meta.mode);
+    this.mode.take();
+    this.toolbar.setColormaps(meta.colormaps);
+    this.root.setAttribute("role", "group");
+    this.root.setAttribute("aria-label", `${meta.photo.name} explained by ${meta.model}: ${meta.label}`);
+    this.#draw();
+  }
+
+  /** @param {Updates} updates */
+  setUpdates(updates) {
+    this.updates = updates;
+    this.schedule();
+  }
+
+  /** @param {Partial<View> | ((view: View) => Partial<View>)} change */
+  set(change) {
+    const changed = typeof change === "function" ? change(this.view) : change;
+    this.view = completeView({ ...this.view, ...changed }, this.payload.meta, this.view);
+    this.schedule();
+  }
+
+  settle(atOnce = false) {
+    clearTimeout(this.reportTimer);
+    if (atOnce) this.#report();
+    else this.reportTimer = setTimeout(() => this.#report(), REPORT_MILLISECONDS);
+    this.speak(() => this.mode.announcement());
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} layer
+   */
+  open(method, layer) {
+    clearTimeout(this.reportTimer);
+    this.#report();
+    this.host.open({ method, layer });
+  }
+
+  /**
+   * @param {string} name
+   * @returns {Note | null}
+   */
+  absence(name) {
+    const { title, maps, unavailable, costText } = this.payload.method(name);
+    if (maps) return null;
+    if (unavailable) return { kind: "unavailable", text: unavailable };
+    return { kind: "waiting", text: this.updates.pending[name] ?? `Computing ${title}: ${costText}.` };
+  }
+
+  /** @param {() => string} text */
+  speak(text) {
+    clearTimeout(this.speakTimer);
+    this.speakTimer = setTimeout(() => setText(this.speech, text()), SPEAK_MILLISECONDS);
+  }
+
+  schedule() {
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.#draw();
+    });
+  }
+
+  headerHeight() {
+    return this.host.headerHeight();
+  }
+
+  destroy() {
+    clearTimeout(this.reportTimer);
+    clearTimeout(this.speakTimer);
+    cancelAnimationFrame(this.frame);
+    this.observer.disconnect();
+    this.payload.release();
+    this.root.replaceChildren();
+    delete this.root.normgradViewer;
+  }
+
+  #message() {
+    return { rev: this.revision, ...this.view };
+  }
+
+  #report() {
+    const message = this.#message();
+    const text = JSON.stringify(message);
+    if (text === this.reported) return;
+    this.reported = text;
+    this.sent += 1;
+    this.host.report(message);
+  }
+
+  #toolbar() {
+    const choose = (/** @type {Partial<View>} */ change) => {
+      this.set(change);
+      this.settle();
+    };
+    return new Toolbar({
+      opacity: (/** @type {number} */ opacity) => this.set({ opacity }),
+      settle: () => this.settle(),
+      colormap: (/** @type {string} */ colormap) => choose({ colormap }),
+      scale: (/** @type {"panel" | "shared"} */ scale) => choose({ scale }),
+      zoom: (/** @type {number} */ factor) => this.mode.zoomActions?.zoom(factor),
+      reset: () => this.mode.zoomActions?.reset(),
+      toBox: () => this.mode.zoomActions?.toBox(),
+      peek: (/** @type {boolean} */ on) => this.root.classList.toggle("peeking", on),
+    });
+  }
+
+  /** @param {string} name */
+  #setMode(name) {
+    this.modeName = name;
+    this.mode = new MODES[name](this);
+    this.root.dataset.mode = name;
+    this.toolbar.setMode(this.mode);
+    this.body.replaceChildren(this.mode.element);
+  }
+
+  #draw() {
+    const begun = performance.now();
+    const { payload, view, updates } = this;
+    const table = /** @type {Uint32Array} */ (payload.tables.get(view.colormap));
+    this.root.style.setProperty("--map-opacity", String(view.opacity));
+    this.toolbar.set(view);
+    this.mode.draw({ payload, view, updates, table, diverging: payload.isDiverging(view.colormap) });
+    this.#endTiming(begun);
+  }
+
+  /** @param {number} begun */
+  #endTiming(begun) {
+    const now = performance.now();
+    const { latency, draw } = this.timings;
+    draw.push(now - begun);
+    if (draw.length > MAX_TIMINGS) draw.shift();
+    if (this.firstEvent === null) return;
+    latency.push(now - this.firstEvent);
+    if (latency.length > MAX_TIMINGS) latency.shift();
+    this.firstEvent = null;
+  }
+}

@@ -1,0 +1,586 @@
+"""What a session holds: its choice and address, uploads, the switch of models, tasks; and call sequences."""
+
+from __future__ import annotations
+
+import io
+import random
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+import saliency_core as sc
+from pages.shared import address, formats, photos, tasks
+from pages.shared.address import UNLEARN, Choice
+from pages.shared.photos import PhotoFile
+from pages.shared.registry import HOME, PAGES, entry_of
+from pages.shared.selection import Selection
+from pages.shared.session import GONE, Session
+from pages.shared.tasks import MAX_LONG, Tasks, progress_text
+from pages.shared.uploads import MAX_UPLOADS, Uploads
+from saliency_core.engine.tasks import Task, TaskQueue
+from saliency_core.progress import Cancelled, ProgressCallback
+from saliency_core.viewer import schema
+
+SECONDS = 30.0
+"""Seconds after which a wait has failed; nothing here takes a tenth of it."""
+
+
+def viewed(**fields: schema.Value) -> dict[str, schema.Value]:
+    return {**schema.DEFAULTS, **fields}
+
+
+# -- the address ---------------------------------------------------------------------------------------------
+
+CHOICES = [
+    Choice(),
+    Choice(model="vgg16", photo="coffee", target=967, fit="pad"),
+    Choice(view=viewed(left="gradient", layer="layer1.0.conv2", weights=(0.0, 0.25, 1.0), how="sum")),
+    Choice(view=viewed(opacity=0.35, colormap="jet", scale="shared", mixed=True)),
+    Choice(view=viewed(tab="layers", difference="second", cells=True, modified=True)),
+    Choice(target=967, other=285, step=0.0025),
+    Choice(step=0.006, direction=UNLEARN),
+    Choice(step=0.0),
+    Choice(step=0.0, direction=UNLEARN),
+    Choice(target=123_456),
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_an_address_reopens_the_choice_it_was_written_for(choice: Choice) -> None:
+    assert address.read(address.write(choice)) == choice
+
+
+def test_an_address_has_no_defaults_but_the_photo() -> None:
+    assert address.write(Choice()) == {"photo": photos.default_sample()}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model", "gpt"),
+        ("photo", "../../etc/passwd"),
+        ("photo", "upload-xyz"),
+        ("class", "1" * 10),
+        ("class", "-1"),
+        ("class", "٣"),
+        ("fit", "fill"),
+        ("left", "<script>"),
+        ("layer", "a b"),
+        ("weights", "1_x"),
+        ("weights", "nan_1"),
+        ("weights", "-1_1"),
+        ("weights", "_".join("1" * 1000)),
+        ("how", "mean"),
+        ("opacity", "1.5"),
+        ("opacity", "inf"),
+        ("colormap", "rainbow"),
+        ("scale", "both"),
+        ("mixed", "yes"),
+        ("tab", "both"),
+        ("difference", "third"),
+        ("b", "cat"),
+        ("meta", "0.2"),
+        ("meta", "-0.01"),
+        ("meta", "nan"),
+        ("direction", "sideways"),
+        ("direction", "unlearn"),  # of no step
+    ],
+)
+def test_an_unusable_value_in_an_address_counts_as_its_default(key: str, value: str) -> None:
+    assert address.read({key: value}) == Choice()
+
+
+def test_classes_are_limited_by_the_labels_of_the_model_and_by_nothing_else() -> None:
+    choice = address.read({"class": "21840", "b": "7"})
+    assert choice.within(21_841) is not None
+    assert choice.within(21_841) == choice
+    assert choice.within(1000) == replace(choice, target=None)
+    assert choice.within(5) == replace(choice, target=None, other=None)
+
+
+def test_a_step_of_size_zero_is_none_whatever_its_direction() -> None:
+    for direction in ("learn", UNLEARN):
+        choice = Choice(step=0.0, direction=direction)
+        assert choice.variant is None
+        assert "-" not in address.write(choice)["meta"]
+        assert formats.after_step(choice.variant) == ""
+    assert Choice(step=0.006, direction=UNLEARN).variant == sc.MetaStep(0.006, ascend=True)
+
+
+def test_a_page_with_its_own_methods_has_only_others_in_its_address() -> None:
+    own = entry_of("why").methods
+    assert own is not None
+    shown = Choice(view=viewed(left=own[0], right=own[1]))
+    assert address.write(shown, own) == address.write(Choice())
+    assert address.write(Choice(), own) == {
+        **address.write(Choice()),
+        "left": "normgrad",
+        "right": "grad_cam",
+    }
+
+
+def test_a_link_to_a_page_with_its_own_methods_reopens_those_and_leaves_the_other_pages_alone() -> None:
+    session = Session(Choice())
+    session.open({"photo": "coffee", "right": "gradient"})
+    session.enter(entry_of("why"))
+    assert session.methods == ("grad_cam", "gradient")
+    assert session.address() == {"photo": "coffee", "right": "gradient"}
+    session.enter(HOME)
+    assert session.methods == schema.DEFAULT_METHODS
+
+
+# -- the switch of models ------------------------------------------------------------------------------------
+
+
+def test_another_model_is_shown_once_it_has_arrived_with_its_own_layers_and_the_same_class() -> None:
+    view = viewed(layer="blocks.3", weights=(1.0, 0.5), left="gradient")
+    selection = Selection(Choice(target=285, view=view))
+    selection.choose_model("vgg16")
+    assert (selection.shown.model, selection.shown.view) == (Choice().model, view)
+    selection.change(fit="pad")
+    assert selection.arrive()
+    assert (selection.shown.model, selection.shown.target, selection.shown.fit) == ("vgg16", 285, "pad")
+    assert selection.shown.view == {**view, "layer": None, "weights": None}
+    assert not selection.arrive()
+
+
+def test_a_model_that_does_not_come_leaves_everything_as_it_was() -> None:
+    choice = Choice(target=3, view=viewed(layer="blocks.3"))
+    selection = Selection(choice)
+    selection.choose_model("vgg16")
+    selection.give_up()
+    assert not selection.arrive()
+    assert selection.shown == choice
+
+
+def test_an_address_with_another_model_keeps_its_layer_until_that_model_is_there() -> None:
+    selection = Selection(Choice())
+    link = Choice(model="vgg16", view=viewed(layer="features.28"))
+    selection.open(link)
+    assert selection.shown.view["layer"] is None
+    selection.change_view({"layer": "blocks.2", "how": "sum"})
+    selection.arrive()
+    assert selection.shown == replace(link, view={**link.view, "how": "sum"})
+
+
+def test_the_browser_takes_over_a_step_from_the_sidebar_but_not_its_own() -> None:
+    session = Session(Choice())
+    revision = session.viewer.revision
+    session.choose_step(0.0025)
+    assert session.viewer.revision == revision + 1
+    session.choose_step(0.04, from_browser=True)
+    assert (session.viewer.revision, session.choice.step) == (revision + 1, 0.04)
+
+
+def test_another_photo_begins_with_its_own_classes_and_keeps_the_step() -> None:
+    session = Session(Choice(target=3, other=285, step=0.006))
+    session.choose_photo("coffee")
+    choice = session.choice
+    assert (choice.target, choice.other, choice.step) == (None, None, 0.006)
+
+
+def test_a_page_with_its_own_methods_leaves_those_of_the_others() -> None:
+    session = Session(Choice(view=viewed(left="rise")))
+    session.enter(entry_of("why"))
+    session.see_view({"left": "gradient", "right": "normgrad", "layer": "a"})
+    assert session.methods == ("gradient", "normgrad")
+    assert session.choice.view == viewed(left="rise", layer="a")
+    session.enter(HOME)
+    assert session.methods == ("rise", "grad_cam")
+
+
+def test_a_method_that_has_to_go_gives_way_to_the_one_before_it_or_to_the_default() -> None:
+    session = Session(Choice(view=viewed(left="rise", right="rise")))
+    session.viewer.settled = ("gradient", "rise")
+    revision = session.viewer.revision
+    session.replace_method("rise", "RISE is not shown.")
+    assert session.methods == ("gradient", "grad_cam")
+    assert session.viewer.revision > revision
+    assert session.remarks == ["RISE is not shown."]
+    session.see_view(session.view)
+    assert session.remarks == ["RISE is not shown."]
+    session.see_view({"left": "eigen_cam"})
+    assert session.remarks == []
+
+
+# -- photos --------------------------------------------------------------------------------------------------
+
+
+def stored(seed: int) -> PhotoFile:
+    """An upload that is in the shared store."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), (seed % 256, seed // 256, 7)).save(file, "PNG")
+    photo = photos.decode(f"{seed}.png", file.getvalue())
+    photos.photo_store().put(photo.file.digest, photo)
+    return photo.file
+
+
+def test_a_removed_photo_is_forgotten_and_its_neighbour_shown() -> None:
+    session = Session(Choice())
+    files = [stored(seed) for seed in range(3)]
+    for file in files:
+        session.add_upload(file)
+    session.remove_upload(files[0].key)
+    assert session.choice.photo == files[2].key
+    session.remove_upload(files[2].key)
+    assert session.choice.photo == files[1].key
+    session.remove_upload(files[1].key)
+    assert session.choice.photo == photos.default_sample()
+    assert len(session.uploads) == 0
+    assert all(photos.find_upload(file.key) is None for file in files)
+    session.remove_upload("chelsea")
+    assert session.choice.photo == photos.default_sample()
+
+
+def test_uploads_beyond_the_limits_drop_the_oldest_and_say_which() -> None:
+    uploads = Uploads()
+    gone = [uploads.add(PhotoFile(f"{i}.png", f"{i:064}", b"x", "")) for i in range(MAX_UPLOADS + 2)]
+    assert gone[MAX_UPLOADS:] == [["0.png"], ["1.png"]]
+    assert uploads.add(PhotoFile("again.png", f"{MAX_UPLOADS:064}", b"x", "")) == []
+    assert len(uploads) == MAX_UPLOADS
+    huge = PhotoFile("huge.png", "f" * 64, b"x" * (170 << 20), "")
+    assert len(uploads.add(huge)) == MAX_UPLOADS
+    assert [file.name for file in uploads] == ["huge.png"]
+
+
+def test_a_photo_that_is_gone_gives_way_to_a_sample_with_a_sentence() -> None:
+    session = Session(Choice(photo=photos.upload_key("0" * 64), target=3))
+    assert session.photo_file() is None
+    assert (session.choice.photo, session.choice.target) == (photos.default_sample(), None)
+    assert session.notices == [GONE]
+
+
+# -- tasks ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def queue() -> Iterator[TaskQueue]:
+    queue = TaskQueue(workers=4)
+    yield queue
+    queue.close(SECONDS)
+
+
+class Gate:
+    """Tasks that stay under way until the gate is opened, then end as it says."""
+
+    def __init__(self, queue: TaskQueue) -> None:
+        self.queue = queue
+        self.opened = threading.Event()
+        self.error: Exception | None = None
+        self.started: list[str] = []
+
+    def start(self, key: str) -> Callable[[], Task[str]]:
+        def run(progress: ProgressCallback) -> str:
+            while not self.opened.wait(0.01):
+                progress(0, 0)  # raises once it is cancelled
+            if self.error is not None:
+                raise self.error
+            return f"result of {key}"
+
+        def begin() -> Task[str]:
+            self.started.append(key)
+            return self.queue.submit(key, run)
+
+        return begin
+
+
+def ask(found: Tasks, gate: Gate, key: str, **options: object) -> str | None:
+    return found.result(key, gate.start(key), title=key, **options)
+
+
+def test_a_page_waits_for_no_longer_than_its_patience_and_gets_the_result_in_a_later_run(
+    queue: TaskQueue,
+) -> None:
+    gate, found = Gate(queue), Tasks(patience=0.0)
+    found.begin()
+    assert ask(found, gate, "a") is None
+    assert found.running("a")
+    (entry,) = found
+    gate.opened.set()
+    assert entry.task.wait(SECONDS)
+    found.begin()
+    assert ask(found, gate, "a") == "result of a"
+    assert len(found) == 0
+    assert gate.started == ["a"]
+
+
+def test_a_result_that_is_ready_within_the_patience_is_there_in_the_same_run(queue: TaskQueue) -> None:
+    gate, found = Gate(queue), Tasks(patience=SECONDS)
+    gate.opened.set()
+    found.begin()
+    assert ask(found, gate, "a") == "result of a"
+
+
+def test_a_failed_task_is_not_started_again_until_it_is_asked_to(queue: TaskQueue) -> None:
+    gate, found = Gate(queue), Tasks(patience=SECONDS)
+    gate.error = sc.NonFiniteError("It overflows.")
+    gate.opened.set()
+    for _ in range(2):
+        found.begin()
+        assert ask(found, gate, "a") is None
+    assert (found.error("a"), gate.started) == ("It overflows.", ["a"])
+    gate.error = None
+    found.retry("a")
+    assert ask(found, gate, "a") == "result of a"
+    assert found.error("a") is None
+
+
+def test_a_task_that_another_session_has_cancelled_starts_again(queue: TaskQueue) -> None:
+    gate = Gate(queue)
+    first, second = Tasks(patience=0.0), Tasks(patience=0.0)
+    assert ask(first, gate, "a", long=True) is None
+    assert ask(second, gate, "a", long=True) is None
+    (mine,), (yours,) = first, second
+    assert mine.task is yours.task
+    first.drop(mine)
+    assert mine.task.wait(SECONDS)
+    assert ask(second, gate, "a", long=True) is None
+    (again,) = second
+    assert again.running
+
+
+def test_dropping_a_task_cancels_it_and_says_so_once(queue: TaskQueue) -> None:
+    gate, found, said = Gate(queue), Tasks(patience=0.0), []
+    ask(found, gate, "a", long=True, on_drop=lambda: said.append("dropped"))
+    (entry,) = found
+    found.drop(entry)
+    found.drop(entry)
+    assert said == ["dropped"]
+    assert entry.task.wait(SECONDS)
+    with pytest.raises(Cancelled):
+        entry.task.value()
+
+
+def test_a_run_forgets_what_it_did_not_ask_for_but_for_long_tasks_up_to_their_number(
+    queue: TaskQueue,
+) -> None:
+    gate, found = Gate(queue), Tasks(patience=0.0)
+    for key in "abcde":
+        found.begin()
+        ask(found, gate, f"short {key}")
+        ask(found, gate, f"long {key}", long=True)
+        found.end()
+    assert [entry.key for entry in found] == ["long c", "long d", "short e", "long e"]
+    assert len([entry for entry in found if entry.long]) == MAX_LONG
+
+
+def test_a_run_of_the_page_alone_keeps_what_the_frame_waits_for(queue: TaskQueue) -> None:
+    gate, found = Gate(queue), Tasks(patience=0.0)
+    found.begin()
+    ask(found, gate, "explanation")
+    found.enter_page()
+    ask(found, gate, "page")
+    found.end()
+    found.begin(page=True)
+    found.end()
+    assert [entry.key for entry in found] == ["explanation"]
+
+
+def test_a_computed_result_is_shared_by_all_sessions() -> None:
+    calls: list[int] = []
+
+    def compute(progress: ProgressCallback) -> str:
+        calls.append(1)
+        return "found"
+
+    for _ in range(2):
+        found = Tasks(patience=SECONDS)
+        found.begin()
+        key = ("shared by all sessions",)
+        assert found.computed(key, compute, title="", total=1) == "found"
+    assert calls == [1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, "estimating the time left"),
+        (0.2, "nearly done"),
+        (3.2, "4 s left"),
+        (61, "about 65 s left"),
+        (150, "about 3 min left"),
+    ],
+)
+def test_the_time_left_is_rounded_more_the_longer_it_is(seconds: float | None, words: str) -> None:
+    assert formats.time_left(seconds) == words
+
+
+def test_a_waiting_task_and_a_download_say_how_far_they_are(queue: TaskQueue) -> None:
+    assert progress_text(Task("a")) == "waiting for its turn"
+    reached = threading.Event()
+    go_on = threading.Event()
+
+    def download(progress: ProgressCallback) -> None:
+        progress(12_000_000, 98_000_000)
+        reached.set()
+        go_on.wait(SECONDS)
+
+    task = queue.submit("download", download, total=98_000_000, unit="bytes")
+    assert reached.wait(SECONDS)
+    assert progress_text(task) == "12 of 98 MB"
+    go_on.set()
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (1.0, "100%"),
+        (0.9997, "100%"),
+        (0.344, "34%"),
+        (0.0997, "10%"),
+        (0.0256, "2.6%"),
+        (0.0003, "0.03%"),
+        (0, "<0.01%"),
+    ],
+)
+def test_shares_keep_enough_digits_to_distinguish_little_from_nothing(share: float, words: str) -> None:
+    assert formats.percent(share) == words
+
+
+def test_correlations_are_written_without_a_negative_zero() -> None:
+    assert [formats.rho(value) for value in (0.214, -0.003, -0.5, 1.0)] == ["0.21", "0.00", "−0.50", "1.00"]
+
+
+# -- call sequences ------------------------------------------------------------------------------------------
+
+
+class Walk:
+    """A random sequence of what a visitor and the browser can do to a session, checked after every step."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.session = Session(Choice())
+        self.session.open({})
+        self.session.enter(HOME)
+        self.links: list[dict[str, str]] = []
+        self.files = [stored(1000 + index) for index in range(4)]
+        self.refused: set[str] = set()
+
+    def step(self) -> str:
+        action = self.random.choice([name for name in dir(self) if name.startswith("do_")])
+        getattr(self, action)()
+        return action
+
+    def method(self) -> str:
+        return self.random.choice(list(sc.METHODS))
+
+    def do_choose_photo(self) -> None:
+        self.session.choose_photo(self.random.choice(list(photos.sample_files())))
+
+    def do_choose_class(self) -> None:
+        self.session.choose_class(self.random.choice([None, 0, 285, 999]))
+
+    def do_choose_classes(self) -> None:
+        self.session.choose_classes(self.random.randrange(1000), self.random.randrange(1000))
+
+    def do_choose_fit(self) -> None:
+        self.session.choose_fit(self.random.choice(list(sc.FITS)))
+
+    def do_choose_step(self) -> None:
+        size = self.random.choice([None, 0.0, 0.0025, 0.1])
+        direction = self.random.choice(["learn", UNLEARN])
+        self.session.choose_step(size, direction, from_browser=self.random.random() < 0.5)
+
+    def do_choose_model(self) -> None:
+        self.session.choose_model(self.random.choice(list(sc.MODELS)))
+
+    def do_model_arrives(self) -> None:
+        self.session.arrive()
+        self.session.selection.restrict(1000)
+
+    def do_model_fails(self) -> None:
+        self.session.selection.give_up()
+
+    def do_report_view(self) -> None:
+        reported = {
+            "left": self.method(),
+            "right": self.method(),
+            "layer": self.random.choice(["a", "b"]),
+            "weights": self.random.choice([None, {"a": 0, "b": 1}]),
+            "opacity": self.random.choice([0.2, 2.0]),
+            "mixed": True,
+            "tab": "layers",
+        }
+        found = schema.from_browser(reported, ("a", "b"))
+        self.session.see_view(found)
+
+    def do_switch(self) -> None:
+        self.session.see_view({"cells": self.random.random() < 0.5})
+
+    def do_method_is_refused(self) -> None:
+        name = self.random.choice(self.session.methods)
+        if name in (*schema.DEFAULT_METHODS, *(self.session.viewer.own or ())):
+            return
+        self.session.replace_method(name, f"{name} is not shown.")
+        assert name not in self.session.methods or name in self.session.viewer.settled
+        assert f"{name} is not shown." in self.session.remarks
+
+    def do_methods_are_there(self) -> None:
+        self.session.settle({*schema.DEFAULT_METHODS, "gradient"})
+
+    def do_upload(self) -> None:
+        file = self.random.choice(self.files)
+        self.session.add_upload(file)
+
+    def do_remove(self) -> None:
+        kept = list(self.session.uploads)
+        self.session.remove_upload(self.random.choice([*(file.key for file in kept), "coffee"]))
+        for file in self.files:  # another session still has them
+            photos.photo_store().get(file.digest, lambda file=file: photos.decode(file.name, file.data))
+
+    def do_see_photo(self) -> None:
+        file = self.session.photo_file()
+        assert (file.key if file else self.session.choice.photo) == self.session.choice.photo
+
+    def do_change_page(self) -> None:
+        self.session.enter(self.random.choice(PAGES))
+
+    def do_fail(self) -> None:
+        self.session.fail("A sentence.")
+        self.session.enter(self.random.choice(PAGES))
+
+    def do_keep_link(self) -> None:
+        self.links.append(self.session.address())
+
+    def do_open_link(self) -> None:
+        if self.links:
+            page = self.random.choice(PAGES)
+            self.session.open(self.random.choice(self.links))
+            self.session.enter(page)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_sequence_of_calls_keeps_the_invariants_of_a_session(seed: int) -> None:
+    walk = Walk(seed)
+    revision = walk.session.viewer.revision
+    for _ in range(150):
+        action = walk.step()
+        session = walk.session
+        # The revision never falls, or the browser would keep an old view.
+        assert session.viewer.revision >= revision, action
+        revision = session.viewer.revision
+        # Both methods exist, and the view is complete.
+        assert set(session.methods) <= set(sc.METHODS)
+        assert set(session.view) == set(schema.DEFAULTS)
+        # What is coming has another model than what is shown, and differs in nothing that is chosen for both.
+        coming = session.selection.coming
+        assert coming is None or coming.model != session.choice.model
+        assert len(session.uploads) <= MAX_UPLOADS
+        assert len({file.digest for file in session.uploads}) == len(session.uploads)
+        # The address opens the same in a new session, on the same page.
+        link = session.address()
+        copy = Session(Choice())
+        copy.open(link)
+        copy.enter(entry_of(session.viewer.page or ""))
+        copy.arrive()
+        assert copy.address() == link, action
+        assert copy.selection.latest.model == session.selection.latest.model
+        assert copy.choice.variant == session.selection.latest.variant
+
+
+def test_the_store_of_results_is_bounded() -> None:
+    assert tasks.results().max_size == tasks.MAX_RESULT_BYTES
+    assert photos.photo_store().max_size == photos.STORE_BYTES
