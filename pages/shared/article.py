@@ -20,7 +20,7 @@ from pages.shared.figures import (
     rho,
 )
 from pages.shared.state import Scene, Session
-from pages.shared.viewer import DEFAULT_DEPTH
+from saliency_core.viewer.payload import DEFAULT_DEPTH
 
 PAIR = ("grad_cam", "linear_approx")
 POINTING = ("grad_cam", "linear_approx", "normgrad_selective", "normgrad", "gradient")

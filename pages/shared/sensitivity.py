@@ -13,19 +13,21 @@ import streamlit as st
 import saliency_core as sc
 from pages.shared import charts, class_charts, photos, stage, theme
 from pages.shared.cards import time_left
-from pages.shared.catalogue import is_plain_cell
 from pages.shared.class_charts import signed
 from pages.shared.engine import shared_engine
 from pages.shared.figures import Figure, rho
 from pages.shared.jobs import Subject
 from pages.shared.sidebar import class_labels, percent
-from pages.shared.state import MOST_STEP, STEPS, Scene, Session, session, view_for_browser, write_address
-from pages.shared.viewer import DEFAULT_DEPTH, Contrast, Figures, Rung, viewer
+from pages.shared.state import STEPS, Scene, Session, session, write_address
+from pages.shared.viewer_host import Correlations, viewer
 from saliency_core.backprop.variants import LEARNING_RATE
 from saliency_core.engine.local import SharedCache
 from saliency_core.engine.tasks import Job, JobPool
 from saliency_core.metrics.class_sensitivity import MeanSensitivity, SensitivityTable
 from saliency_core.progress import ProgressCallback
+from saliency_core.viewer.methods import is_plain_cell
+from saliency_core.viewer.payload import DEFAULT_DEPTH, ClassComparison, SweepPoint
+from saliency_core.viewer.schema import Value
 
 MODE = "classes"
 KEPT_LINES = 4096
@@ -230,35 +232,29 @@ def _layer(current: Session, layers: Sequence[str]) -> str:
 def _maps(current: Session, pair: Pair, unavailable: Mapping[str, str]) -> None:
     scene, method, meta = pair.scene, _method(current), pair.scene.meta
     first, second = pair.explained(None, method)
-    layers = tuple(layer.name for layer in first.layers)
     sizes, complete = _sizes(pair)
-    rungs = tuple(Rung(size, *pair.explained(_step(size, meta), method)) for size in sizes)
-    key = f"viewer-{current.page}"
+    sweep = tuple(SweepPoint(size, *pair.explained(_step(size, meta), method)) for size in sizes)
 
-    def noted() -> None:
-        _note(current, st.session_state[key].get("view"), layers)
-
-    def figures() -> Figures:
+    def correlations() -> Correlations:
         known = {
             name: pair.correlations(name) for name in (method, *NAMED) if name == method or _known(pair, name)
         }
-        return Figures(known, [pair.correlations(method, _step(size, meta)) for size in sizes])
+        return Correlations(known, [pair.correlations(method, _step(size, meta)) for size in sizes])
 
-    view = view_for_browser(current.view, layers) | {"epsilon": meta.lr if meta else 0.0}
-    reported = viewer(
+    report = viewer(
         mode=MODE,
         explanation=first,
         photo=scene.photo,
         model=scene.model,
-        view=view,
+        view={**vars(current.view), "epsilon": meta.lr if meta else 0.0},
         revision=current.revision,
-        on_change=noted,
-        key=key,
+        on_view=partial(_note, current, current.revision),
+        key=f"viewer-{current.page}",
         unavailable=unavailable,
-        contrast=Contrast(second, method, rungs, bool(meta and meta.ascend), complete),
-        figures=figures,
+        comparison=ClassComparison(second, method, sweep, bool(meta and meta.ascend), complete),
+        correlations=correlations,
     )
-    _note(current, reported, layers)
+    _note(current, current.revision, report.view)
     write_address(current)
 
 
@@ -266,15 +262,12 @@ def _known(pair: Pair, method: str) -> bool:
     return _lines.peek((*pair.subjects(None), method)) is not None
 
 
-def _note(current: Session, reported: Any, layers: tuple[str, ...]) -> None:
+def _note(current: Session, revision: int, reported: Mapping[str, Value] | None) -> None:
     """Take over what the browser shows, the size of the meta step included."""
-    stage.note(current, reported, layers)
-    meta = current.choice.meta
-    if meta is None or not isinstance(reported, Mapping) or reported.get("rev") != current.revision:
-        return
-    size = reported.get("epsilon")
-    if isinstance(size, int | float) and 0 <= size <= MOST_STEP:
-        current.choose_meta(sc.MetaStep(float(size), ascend=meta.ascend), told=False)
+    stage.note(current, revision, reported)
+    size = (reported or {}).get("epsilon")
+    if revision == current.revision and isinstance(size, float) and (meta := current.choice.meta) is not None:
+        current.choose_meta(sc.MetaStep(size, ascend=meta.ascend), told=False)
 
 
 # -- meta steps ----------------------------------------------------------------------------------------------

@@ -12,15 +12,9 @@ from pages.shared import cards, theme
 from pages.shared.engine import shared_engine
 from pages.shared.jobs import Errand, ExtraPass, Work
 from pages.shared.registry import HOME
-from pages.shared.state import (
-    Scene,
-    Session,
-    session,
-    view_for_browser,
-    view_from_browser,
-    write_address,
-)
-from pages.shared.viewer import DEFAULT_METHODS, viewer
+from pages.shared.state import Scene, Session, seen, session, write_address
+from pages.shared.viewer_host import OpenRequest, viewer
+from saliency_core.viewer.schema import DEFAULT_METHODS, Value
 
 AFTER_STEP = "It takes many passes, which are not made after a meta step: switch the step off to see it."
 
@@ -48,50 +42,36 @@ def show(
         if current.remarks:
             theme.note(current.remarks)
         cards.draw(current)
-    key = f"viewer-{current.page}"
-    layers = tuple(layer.name for layer in explanation.layers)
-
-    def noted() -> None:
-        # Before the script runs: a run that the next click cuts short must not lose what was reported.
-        note(current, st.session_state[key].get("view"), layers)
-
-    reported = viewer(
+    report = viewer(
         mode=mode,
         explanation=explanation,
         photo=scene.photo,
         model=scene.model,
-        view=view_for_browser(current.view, layers),
+        view=vars(current.view),
         revision=current.revision,
-        on_change=noted,
-        key=key,
+        on_view=partial(note, current, current.revision),
+        key=f"viewer-{current.page}",
         pending=pending,
         unavailable=unavailable,
         state=step_words(scene.meta),
     )
-    note(current, reported, layers)
+    note(current, current.revision, report.view)
     write_address(current)
-    _open(current, reported, layers)
+    if report.open is not None:
+        _open(current, report.open)
     if below is not None:
         below(current, scene)
 
 
-def note(current: Session, reported: Any, layers: tuple[str, ...]) -> None:
+def note(current: Session, revision: int, reported: Mapping[str, Value] | None) -> None:
     """Take over what the browser shows, unless it reports from before the last change made here."""
-    if isinstance(reported, Mapping) and reported.get("rev") == current.revision:
-        current.see_view(view_from_browser(reported, layers))
+    if reported is not None and revision == current.revision:
+        current.see_view(seen(current.view, reported))
 
 
-def _open(current: Session, reported: Any, layers: tuple[str, ...]) -> None:
-    """Go to the first page with the method that a person has picked in the viewer, beside Grad-CAM."""
-    if not isinstance(reported, Mapping) or reported.get("rev") != current.revision:
-        return
-    wish = reported.get("open")
-    if not isinstance(wish, Mapping):
-        return
-    picked = view_from_browser({"left": wish.get("left"), "layer": wish.get("layer")}, layers)
-    if picked.left is None:
-        return
-    current.show_methods(picked.left, DEFAULT_METHODS[1], picked.layer if picked.layer in layers else None)
+def _open(current: Session, request: OpenRequest) -> None:
+    """Go to the first page with the method that was asked for in the viewer, beside Grad-CAM."""
+    current.show_methods(request.method, DEFAULT_METHODS[1], request.layer)
     st.switch_page(st.Page(HOME.path, title=HOME.title, icon=HOME.icon, url_path=HOME.slug))
 
 

@@ -18,30 +18,20 @@ import saliency_core as sc
 from pages.shared import photos
 from pages.shared.jobs import Errands, Subject
 from pages.shared.photos import Photo
-from pages.shared.viewer import DEFAULT_METHODS, DEFAULT_OPACITY, DisplayPhoto
+from saliency_core.viewer import schema
+from saliency_core.viewer.payload import DisplayPhoto
+from saliency_core.viewer.schema import DEFAULT_METHODS
 
 DEFAULT_MODEL = next(iter(sc.MODELS))
 CLASSES = 1000  # every model of the registry is trained on ImageNet's 1,000 classes
 DEFAULT_FIT = next(iter(sc.FITS))
 MOST_UPLOADS = 12
 MOST_UPLOAD_BYTES = 160 * 2**20
-MOST_WEIGHTS = 64
 STEPS = (0.0, 0.0003, 0.001, 0.0025, 0.006, 0.015, 0.04, 0.1)
 """The sizes of a meta step that are offered, about equally far apart on a log scale; 0 is no change."""
-MOST_STEP = 0.1  # the largest meta step: forty times the authors'
-
-DEFAULT_VIEW: Mapping[str, object] = {
-    "left": DEFAULT_METHODS[0],
-    "right": DEFAULT_METHODS[1],
-    "how": "product",
-    "opacity": DEFAULT_OPACITY,
-    "colormap": sc.render.DEFAULT_COLORMAP,
-    "scale": "panel",
-    "mixed": False,
-}
+MOST_STEP = schema.MAX_EPSILON
 
 _SESSION = "studio"
-_LAYER = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
 _UPLOAD = re.compile(f"{photos.UPLOAD_MARK}[0-9a-f]{{{photos.DIGEST_IN_ADDRESS}}}")
 
 
@@ -60,7 +50,12 @@ class View:
     opacity: float | None = None
     colormap: str | None = None
     scale: str | None = None
+    tab: str | None = None
     mixed: bool | None = None
+    difference: str | None = None
+    cells: bool | None = None
+    modified: bool | None = None
+    epsilon: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,10 +83,6 @@ def _one_of(choices: Any) -> Callable[[str], str | None]:
     return lambda text: text if text in choices else None
 
 
-def _matching(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
-    return lambda text: text if pattern.fullmatch(text) else None
-
-
 def _index(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 4 and int(text) < CLASSES else None
 
@@ -102,17 +93,6 @@ def _number(text: str, highest: float) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) and 0 <= value <= highest else None
-
-
-def _weights(text: str) -> tuple[float, ...] | None:
-    values = [_number(part, highest=1000) for part in re.split("[_,]", text)[: MOST_WEIGHTS + 1]]
-    if len(values) > MOST_WEIGHTS or None in values:
-        return None
-    return tuple(value for value in values if value is not None)
-
-
-def _flag(text: str) -> bool | None:
-    return {"1": True, "0": False}.get(text)
 
 
 def _meta(text: str) -> sc.MetaStep | None:
@@ -134,23 +114,14 @@ _FRAME_READERS: dict[str, Callable[[str], Any]] = {
     "b": _index,
     "meta": _meta,
 }
-_VIEW_READERS: dict[str, Callable[[str], Any]] = {
-    "left": _one_of(sc.METHODS),
-    "right": _one_of(sc.METHODS),
-    "layer": _matching(_LAYER),
-    "weights": _weights,
-    "how": _one_of(("product", "sum")),
-    "opacity": lambda text: _number(text, highest=1),
-    "colormap": _one_of(sc.render.COLORMAPS),
-    "scale": _one_of(("panel", "shared")),
-    "mixed": _flag,
-}
 
 
 def from_address(query: Mapping[str, str]) -> Choice:
     """The choice that an address describes. A missing or unusable value counts as its default."""
     frame = {key: read(query[key]) for key, read in _FRAME_READERS.items() if key in query}
-    view = {key: read(query[key]) for key, read in _VIEW_READERS.items() if key in query}
+    view: dict[str, Any] = {
+        key: value for key, value in schema.read(query).items() if value != schema.DEFAULTS[key]
+    }
     default = Choice()
     return Choice(
         model=frame.get("model") or default.model,
@@ -181,49 +152,15 @@ def to_address(choice: Choice) -> dict[str, str]:
             query[key] = str(index)
     if choice.meta is not None:
         query["meta"] = f"{'-' if choice.meta.ascend else ''}{choice.meta.lr:g}"
-    for key in _VIEW_READERS:
-        value = getattr(choice.view, key)
-        if value is not None and value != DEFAULT_VIEW.get(key):
-            query[key] = _written(value)
-    return query
-
-
-def _written(value: str | float | bool | tuple[float, ...]) -> str:
-    if isinstance(value, tuple):
-        return "_".join(f"{weight:g}" for weight in value)  # a comma would be written as %2C
-    return value if isinstance(value, str) else f"{value:g}"
+    return query | schema.write(vars(choice.view))
 
 
 # -- the viewer's view ---------------------------------------------------------------------------------------
 
 
-def view_for_browser(view: View, layers: tuple[str, ...]) -> dict[str, object]:
-    """`view` in the viewer's terms for an explanation of `layers`; what does not fit them is left out."""
-    given: dict[str, object] = {
-        key: value for key in _VIEW_READERS if (value := getattr(view, key)) is not None and key != "weights"
-    }
-    if view.layer not in layers:
-        given.pop("layer", None)
-    if view.weights is not None and len(view.weights) == len(layers):
-        given["weights"] = dict(zip(layers, view.weights, strict=True))
-    return given
-
-
-def view_from_browser(reported: Mapping[str, Any], layers: tuple[str, ...]) -> View:
-    """The view that the browser reports, read with the same suspicion as an address."""
-    given = {key: reported[key] for key in _VIEW_READERS if reported.get(key) is not None}
-    texts = {key: _text(value) for key, value in given.items() if key != "weights"}
-    weights = given.get("weights")
-    if isinstance(weights, Mapping) and all(layer in weights for layer in layers):
-        numbers = [_number(str(weights[layer]), highest=1000) for layer in layers]
-        # Weights that are all the same say nothing, unless there is none: a link need not carry them.
-        if None not in numbers and (len(set(numbers)) > 1 or not any(numbers)):
-            texts["weights"] = ",".join(f"{number:g}" for number in numbers if number is not None)
-    return View(**{key: _VIEW_READERS[key](text) for key, text in texts.items()})
-
-
-def _text(value: object) -> str:
-    return str(int(value)) if isinstance(value, bool) else str(value)
+def seen(view: View, reported: Mapping[str, Any]) -> View:
+    """`view` with the fields that the browser has reported."""
+    return replace(view, **reported)
 
 
 # -- the session ---------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pages.shared.engine import shared_engine
 from pages.shared.photos import Photo
 from pages.shared.registry import entry_of
 from pages.shared.state import Choice, Scene, follow_history, session, write_address
-from pages.shared.viewer import DisplayPhoto
+from saliency_core.viewer.payload import DisplayPhoto
 
 log = logging.getLogger(__name__)
 

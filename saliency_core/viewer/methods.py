@@ -1,4 +1,6 @@
-"""The registry of methods as the browser gets it: words, formulas as MathML, and the framework's table."""
+"""The registry of methods as the browser gets it: texts, formulas as MathML, and the framework's table."""
+
+from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
@@ -6,9 +8,9 @@ from typing import Any
 
 from latex2mathml.converter import convert
 
-import saliency_core as sc
 from saliency_core.methods import registry
 from saliency_core.methods.framework import AGGREGATES, EXTRACTS
+from saliency_core.methods.registry import METHODS, Method, SharedPass, cell_method
 
 
 @functools.cache
@@ -20,7 +22,7 @@ def mathml(latex: str) -> str:
 @functools.cache
 def methods() -> tuple[Mapping[str, Any], ...]:
     """Every method of the registry, in its order: what pickers and descriptions say of it."""
-    return tuple(_method(method) for method in sc.METHODS.values())
+    return tuple(_method(method) for method in METHODS.values())
 
 
 @functools.cache
@@ -44,16 +46,16 @@ def table() -> Mapping[str, Any]:
             }
             for each in AGGREGATES.values()
         ],
-        "cells": [[sc.cell_method(row, column).name for column in AGGREGATES] for row in EXTRACTS],
+        "cells": [[cell_method(row, column).name for column in AGGREGATES] for row in EXTRACTS],
     }
 
 
-def is_plain_cell(method: sc.Method) -> bool:
-    """Whether a method is a cell of the framework without a name of its own."""
+def is_plain_cell(method: Method) -> bool:
+    """Whether a method is a cell of the framework that has no other name."""
     return method.family == registry.CELL
 
 
-def _method(method: sc.Method) -> Mapping[str, Any]:
+def _method(method: Method) -> Mapping[str, Any]:
     return {
         "name": method.name,
         "title": method.title,
@@ -63,8 +65,8 @@ def _method(method: sc.Method) -> Mapping[str, Any]:
         "formula": mathml(method.formula),
         "reference": method.reference,
         "url": method.url,
-        # In a picker only what costs extra is worth a word.
-        "cost": None if isinstance(method.kind, sc.SharedPass) else method.cost_text,
+        # A picker mentions only extra costs.
+        "cost": None if isinstance(method.kind, SharedPass) else method.cost_text,
         "costText": method.cost_text,
         "needs": method.needs,
         "domain": method.domain_text or None,

@@ -1,8 +1,8 @@
 """The view: everything a person can choose about how explanations are shown, as one table of fields.
 
 Address, browser and defaults are generic over :data:`VIEW`: a new control whose state belongs in the address
-is one more row here, and the control itself. A view is a mapping from a field's name to its value; None leaves
-the value to the browser, which then takes the explanation's default.
+is one more row here, and the control itself. A view is a mapping from a field's name to its value; None
+leaves the value to the browser, which takes the explanation's default.
 """
 
 from __future__ import annotations

@@ -1,0 +1,362 @@
+"""What the browser gets to show an explanation: JSON, numbers and the photo, without any host's wrapping."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saliency_core import render
+from saliency_core.backprop.variants import LEARNING_RATE
+from saliency_core.combine import layer_weights
+from saliency_core.errors import ArgumentError
+from saliency_core.explain import Explanation
+from saliency_core.methods.registry import METHODS, Method
+from saliency_core.models.layers import INPUT
+from saliency_core.registry import unknown
+from saliency_core.viewer import methods as method_facts
+from saliency_core.viewer import schema
+
+MODES = ("compare", "mix", "framework", "classes")
+DEFAULT_DEPTH = 0.6
+"""The layer shown first, as a share of the depth: late enough to mean objects, too early for Grad-CAM."""
+
+NO_REASONS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class DisplayPhoto:
+    """The photo as the browser shows it.
+
+    `digest` identifies the photo's content, `width` and `height` are the JPEG's, `original_size` is the
+    (width, height) of the photo itself, in whose pixels input region and cursor are given.
+    """
+
+    digest: str
+    jpeg: bytes
+    width: int
+    height: int
+    original_size: tuple[int, int]
+    name: str
+
+
+class Model(Protocol):
+    """What the viewer says of a model."""
+
+    @property
+    def name(self) -> str:
+        """Its identifier."""
+
+    @property
+    def title(self) -> str:
+        """Its name as people read it."""
+
+    @property
+    def presets(self) -> Mapping[str, Mapping[str, float]]:
+        """Title -> layer -> published weight."""
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """Both classes' explanations after a meta step of one size, each after the step for its own class."""
+
+    epsilon: float
+    first: Explanation
+    second: Explanation
+
+
+@dataclass(frozen=True)
+class ClassComparison:
+    """What the mode "classes" shows beside the explanation of the first class.
+
+    Args:
+        other: the explanation of the second class.
+        method: the method whose maps the sweep has.
+        sweep: meta steps of rising size, none for the network as it is.
+        ascend: whether the steps go away from the class.
+        complete: whether no more sizes are to come.
+    """
+
+    other: Explanation
+    method: str
+    sweep: tuple[SweepPoint, ...] = ()
+    ascend: bool = False
+    complete: bool = True
+
+
+@dataclass(frozen=True)
+class Content:
+    """The part of a payload that depends on photo and explanation alone."""
+
+    meta: Mapping[str, Any]
+    maps: NDArray[np.float32]
+    """All maps in one array, (values,); `meta` says where each begins."""
+    photo: bytes
+    """A JPEG."""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """All that the browser gets."""
+
+    meta: Mapping[str, Any]
+    """JSON."""
+    maps: NDArray[np.float32]
+    luts: NDArray[np.uint8]
+    """The colour tables one after another, 256 × RGB each."""
+    photo: bytes
+
+
+def payload(
+    content: Content,
+    *,
+    mode: str,
+    view: schema.View,
+    layers: Sequence[str],
+    revision: int = 0,
+    unavailable: Mapping[str, str] = NO_REASONS,
+    state: str = "",
+    key: str = "",
+) -> Payload:
+    """What the browser gets.
+
+    Args:
+        content: photo and maps, of :func:`content`.
+        mode: "compare" (two methods at one layer), "mix" (two methods, their layers mixed), "framework"
+            (every cell of the table, and every named method at every layer) or "classes" (one method for two
+            classes, and the difference).
+        view: what is shown at first; what does not exist is replaced by a default.
+        layers: the names of the explanation's layers.
+        revision: raised whenever the browser must take over `view`; else it keeps its own.
+        unavailable: method -> why it does not exist for this network, one sentence.
+        state: what every caption says of the network at its end, "" for nothing.
+        key: the host's name for this viewer.
+
+    Raises:
+        ArgumentError: an unknown mode.
+    """
+    if mode not in MODES:
+        raise ArgumentError(unknown("mode", mode, MODES))
+    meta = {
+        **content.meta,
+        "key": key,
+        "mode": mode,
+        "schema": schema.describe(),
+        "view": schema.for_browser(view, layers),
+        "revision": revision,
+        "methods": method_facts.methods(),
+        "unavailable": dict(unavailable),
+        "state": state,
+        "table": method_facts.table() if mode == "framework" else None,
+    }
+    return Payload(MappingProxyType(meta), content.maps, lookup_tables(), content.photo)
+
+
+def needed_methods(mode: str, explanation: Explanation, view: schema.View) -> tuple[str, ...]:
+    """The methods whose maps a mode needs: two panels can do without cells that neither of them shows."""
+    if mode == "framework":
+        return explanation.methods
+    chosen = (view.get("left"), view.get("right"))
+    return tuple(
+        name
+        for name in explanation.methods
+        if name in chosen or not method_facts.is_plain_cell(METHODS[name])
+    )
+
+
+def content(
+    photo: DisplayPhoto,
+    explanation: Explanation,
+    model: Model,
+    methods: Sequence[str],
+    comparison: ClassComparison | None = None,
+) -> Content:
+    """Photo and maps of these methods, with what the browser must know of them.
+
+    Raises:
+        ArgumentError: a second class that was explained at other layers or on another photo.
+    """
+    layers = explanation.layers
+    store = _Store()
+    maps = {name: _method_maps(explanation, METHODS[name], store) for name in methods}
+    compared = None if comparison is None else _comparison(explanation, comparison, methods, store)
+    values = np.concatenate(store.planes)
+    meta: dict[str, object] = {
+        "photo": {
+            "name": photo.name,
+            "width": photo.width,
+            "height": photo.height,
+            "original": list(photo.original_size),
+        },
+        "box": _box_on(photo, explanation.box),
+        "model": model.title,
+        "label": explanation.label,
+        "probability": float(explanation.probabilities[explanation.target]),
+        "layers": [
+            {
+                "name": layer.name,
+                "channels": layer.channels,
+                "height": layer.height,
+                "width": layer.width,
+                "energy": explanation.energy(layer.name),
+            }
+            for layer in layers
+        ],
+        "maps": maps,
+        "comparison": compared,
+        "presets": _presets(model, [layer.name for layer in layers]),
+        "colormaps": [
+            {"name": entry.name, "title": entry.title, "kind": entry.kind}
+            for entry in render.COLORMAPS.values()
+        ],
+        "defaults": _defaults(explanation),
+    }
+    meta["keys"] = {"photo": photo.digest, "maps": _digest(values, meta)}
+    return Content(MappingProxyType(meta), values, photo.jpeg)
+
+
+def identity(
+    photo: DisplayPhoto,
+    explanation: Explanation,
+    model: Model,
+    methods: Sequence[str],
+    comparison: ClassComparison | None = None,
+) -> tuple[tuple[object, ...], tuple[Explanation, ...]]:
+    """What :func:`content` depends on, cheap and hashable, and the explanations that must outlive it.
+
+    Maps are named by their `id`: explanations joined of the same ones have the same identity. A cache
+    must keep the explanations with it, so that such an `id` cannot come to belong to another map.
+    """
+    shown = [(explanation, tuple(methods))]
+    steps: tuple[object, ...] = ()
+    if comparison is not None:
+        shown.append((comparison.other, tuple(methods)))
+        for point in comparison.sweep:
+            shown += [(point.first, (comparison.method,)), (point.second, (comparison.method,))]
+        sizes = tuple(point.epsilon for point in comparison.sweep)
+        steps = (comparison.method, sizes, comparison.ascend, comparison.complete)
+    maps = tuple(
+        id(values) for each, names in shown for name in names for values in _maps_of(each, name).values()
+    )
+    classes = tuple((each.target, each.label) for each, _ in shown)
+    key = (photo.digest, model.name, classes, tuple(methods), steps, maps)
+    return key, tuple(each for each, _ in shown)
+
+
+@functools.cache
+def lookup_tables() -> NDArray[np.uint8]:
+    """The colour tables one after another, (maps · 256 · 3,)."""
+    return np.concatenate([np.asarray(entry.table, np.uint8).ravel() for entry in render.COLORMAPS.values()])
+
+
+def _maps_of(explanation: Explanation, method: str) -> dict[str, NDArray[np.float32]]:
+    """Layer -> raw map, at the explanation's layers or at the input alone."""
+    return {layer.name: explanation.map(method, layer.name) for layer in explanation.layers_of(method)}
+
+
+def _comparison(
+    explanation: Explanation, comparison: ClassComparison, methods: Sequence[str], store: _Store
+) -> dict[str, object]:
+    """The second class in the terms of the first, and the meta steps of both."""
+    other, method = comparison.other, METHODS[comparison.method]
+    if (other.layers, other.box) != (explanation.layers, explanation.box):
+        raise ArgumentError("the two classes were explained at different layers or on different photos")
+    steps = [
+        {
+            "epsilon": point.epsilon,
+            "maps": [_method_maps(each, method, store) for each in (point.first, point.second)],
+        }
+        for point in comparison.sweep
+    ]
+    sweep = {
+        "method": comparison.method,
+        "ascend": comparison.ascend,
+        "complete": comparison.complete,
+        "authors": LEARNING_RATE,
+        "steps": steps,
+    }
+    return {
+        "label": other.label,
+        "probability": float(other.probabilities[other.target]),
+        "maps": {name: _method_maps(other, METHODS[name], store) for name in methods},
+        "sweep": sweep if steps else None,
+    }
+
+
+class _Store:
+    """The maps in the order in which they travel."""
+
+    def __init__(self) -> None:
+        self.planes: list[NDArray[np.float32]] = []
+        self._end = 0
+
+    def put(self, values: NDArray[np.float32]) -> int:
+        """Append a map; returns where it starts."""
+        plane = np.ascontiguousarray(values, np.float32).ravel()
+        self.planes.append(plane)
+        self._end += plane.size
+        return self._end - plane.size
+
+
+def _method_maps(explanation: Explanation, method: Method, store: _Store) -> dict[str, object]:
+    """Where a method's maps are: per layer an offset, or None for all layers but one map of the input.
+
+    `reasons` says for each layer why there is nothing to see, or None where there is something.
+    """
+    maps = _maps_of(explanation, method.name)
+    if list(maps) == [INPUT] and INPUT not in [layer.name for layer in explanation.layers]:
+        height, width = maps[INPUT].shape
+        reason = method.empty if explanation.constant(method.name, INPUT) else None
+        offset = store.put(maps[INPUT])
+        return {"input": {"offset": offset, "height": height, "width": width, "reason": reason}}
+    offsets: list[int | None] = []
+    reasons: list[str | None] = []
+    for layer in (layer.name for layer in explanation.layers):
+        if layer in maps:
+            offsets.append(store.put(maps[layer]))
+            reasons.append(method.empty if explanation.constant(method.name, layer) else None)
+        else:
+            offsets.append(None)
+            reasons.append(f"{method.title} has no map at {layer}. {method.needs}".strip())
+    return {"input": None, "offsets": offsets, "reasons": reasons}
+
+
+def _box_on(photo: DisplayPhoto, box: tuple[float, float, float, float]) -> list[float]:
+    """The input region in the pixels of the JPEG instead of the photo's own."""
+    across, down = photo.width / photo.original_size[0], photo.height / photo.original_size[1]
+    left, top, right, bottom = box
+    return [float(left * across), float(top * down), float(right * across), float(bottom * down)]
+
+
+def _presets(model: Model, layers: list[str]) -> dict[str, dict[str, float]]:
+    """Title -> layer -> weight, at most 1: equal weights, weights rising with depth, the published ones."""
+    linear = layer_weights(layers, "linear")
+    return {
+        "Uniform": dict.fromkeys(layers, 1.0),
+        "Linear": {layer: weight / max(linear) for layer, weight in zip(layers, linear, strict=True)},
+    } | {
+        title: {layer: float(weight) for layer, weight in weights.items()}
+        for title, weights in model.presets.items()
+        if set(weights) <= set(layers)
+    }
+
+
+def _defaults(explanation: Explanation) -> dict[str, object]:
+    """The defaults that depend on the explanation, by the names of the view's fields."""
+    names = explanation.methods
+    left, right = (name if name in names else names[0] for name in schema.DEFAULT_METHODS)
+    layer = explanation.layers[round(DEFAULT_DEPTH * (len(explanation.layers) - 1))]
+    return {"left": left, "right": right, "layer": layer.name}
+
+
+def _digest(values: NDArray[np.float32], meta: Mapping[str, object]) -> str:
+    """What the browser compares before it decodes maps again."""
+    digest = hashlib.sha256(values.tobytes())
+    digest.update(repr(sorted(meta.items())).encode())
+    return digest.hexdigest()[:32]
