@@ -191,7 +191,7 @@ def test_the_second_tab_has_every_named_method_at_every_layer_and_opens_them(
     viewer(page)
     page.get_by_test_id("tab-table").focus()
     page.keyboard.press("ArrowRight")
-    expect(page.get_by_test_id("catalogue")).to_be_visible()
+    expect(page.get_by_test_id("all-methods")).to_be_visible()
     expect(page.get_by_test_id("framework-table")).to_be_hidden()
     for name, method in sc.METHODS.items():
         if (

@@ -18,9 +18,8 @@ THEME = "theme.css"
 _IMPORT = re.compile(
     r'^import\s+\{(?P<names>[^}]*)\}\s+from\s+"(?P<module>\.{1,2}/[\w./-]+\.js)";\n', re.MULTILINE
 )
-_EXPORT = re.compile(r"^export (?!default\b)", re.MULTILINE)
-_DECLARATION = re.compile(
-    r"^(?:export )?(?:default )?(?:async )?(?:function\*?|class|const|let|var) +(\w+)", re.MULTILINE
+_EXPORT = re.compile(
+    r"^export (?P<declaration>(?:async )?(?:function\*?|class|const|let) +(?P<name>\w+))", re.MULTILINE
 )
 
 
@@ -38,22 +37,21 @@ def bundle(entry: str) -> Bundle:
     modules = join(WEB, entry)
     sheets = [THEME, *(module.removesuffix(".js") + ".css" for module in modules)]
     present = [WEB / sheet for sheet in sheets if (WEB / sheet).is_file()]
-    return Bundle(
-        "\n".join(modules.values()), "\n".join(sheet.read_text(encoding="utf-8") for sheet in present)
-    )
+    style = "\n".join(sheet.read_text(encoding="utf-8") for sheet in present)
+    return Bundle("\n".join(modules.values()), style)
 
 
 def join(folder: Path, entry: str) -> dict[str, str]:
     """Module -> its text, for `entry` and all that it imports, in the order of their dependencies.
 
-    The texts have neither import lines nor `export` keywords (the entry keeps its `export default`), so that
-    together they are one script. Modules import names as they are, by relative paths:
-    ``import { a, b } from "../core/x.js";``.
+    Together the texts are one script: each module is a function's body that returns what the module exports,
+    so that no name can clash with another module's. The entry keeps its `export default`. Modules export
+    declarations, and import their names as they are: ``import { a, b } from "../core/x.js";``.
 
     Raises:
         FileNotFoundError: a module that does not exist.
-        ValueError: a circular import, an import that is written otherwise or asks for a name its module does
-            not declare, or a name that two modules declare.
+        ValueError: a circular import, an import or export that is written otherwise, or an import of a name
+            that its module does not export.
     """
     joined = _Joined(folder)
     joined.add(entry, ())
@@ -64,8 +62,7 @@ def join(folder: Path, entry: str) -> dict[str, str]:
 class _Joined:
     folder: Path
     texts: dict[str, str] = field(default_factory=dict)
-    owners: dict[str, str] = field(default_factory=dict)
-    """Top-level name -> the module that declares it."""
+    exports: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def add(self, module: str, path: tuple[str, ...]) -> None:
         """Add a module after those that it imports; `path` is the chain of modules that asked for it."""
@@ -74,21 +71,31 @@ class _Joined:
         if module in self.texts:
             return
         text = (self.folder / module).read_text(encoding="utf-8")
+        imports = []
         for match in _IMPORT.finditer(text):
             source = posixpath.normpath(posixpath.join(posixpath.dirname(module), match["module"]))
             self.add(source, (*path, module))
-            for name in filter(None, (name.strip() for name in match["names"].split(","))):
-                if self.owners.get(name) != source:
-                    raise ValueError(f"{module} imports {name!r}, which {source} does not declare")
-        body = _IMPORT.sub("", text)
+            names = [name.strip() for name in match["names"].split(",")]
+            for name in names:
+                if name not in self.exports[source]:
+                    raise ValueError(f"{module} imports {name!r}, which {source} does not export")
+            imports.append(f"const {{ {', '.join(names)} }} = {self._variable(source)};")
+        exported = tuple(match["name"] for match in _EXPORT.finditer(text))
+        body = _EXPORT.sub(r"\g<declaration>", _IMPORT.sub("", text))
         if re.search(r"^import\b", body, re.MULTILINE):
             raise ValueError(
                 f'{module} has an import that is not of the form `import {{ a }} from "./x.js";`'
             )
-        for name in _DECLARATION.findall(body):
-            if name in self.owners:
-                raise ValueError(
-                    f"{name!r} is declared in {self.owners[name]} and again in {module}; joined, they clash"
-                )
-            self.owners[name] = module
-        self.texts[module] = _EXPORT.sub("", body)
+        if re.search(r"^export\b(?! default\b)", body, re.MULTILINE):
+            raise ValueError(f"{module} exports something else than a declaration")
+        self.exports[module] = exported
+        self.texts[module] = "\n".join([*imports, body])
+        if path:
+            returned = f"return {{ {', '.join(exported)} }};"
+            self.texts[module] = "\n".join(
+                [f"const {self._variable(module)} = (() => {{", self.texts[module], returned, "})();"]
+            )
+
+    @staticmethod
+    def _variable(module: str) -> str:
+        return "module_" + re.sub(r"\W", "_", module.removesuffix(".js"))

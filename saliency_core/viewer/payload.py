@@ -204,10 +204,10 @@ def content(
                 "channels": layer.channels,
                 "height": layer.height,
                 "width": layer.width,
-                "energy": explanation.energy(layer.name),
             }
             for layer in layers
         ],
+        "energy": [explanation.energy(layer.name) for layer in layers],
         "maps": maps,
         "comparison": compared,
         "presets": _presets(model, [layer.name for layer in layers]),

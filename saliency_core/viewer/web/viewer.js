@@ -1,37 +1,60 @@
-/** The viewer: joins a mode's body, the toolbar and Streamlit. The default export is called on every rerun. */
+/** The viewer: joins a mode, the toolbar and a host. It knows neither of them closer than by their interfaces. */
 
-import { element, setText } from "./dom.js";
-import { Payload } from "./payload.js";
-import { completeView } from "./view.js";
-import { Toolbar } from "./toolbar.js";
-import { PENDING_EVENT, pendingOf } from "./pending.js";
-import { Pair } from "./pair.js";
-import { Framework } from "./framework.js";
-import { Classes } from "./classes.js";
+import { element, setText } from "./controls/dom.js";
+import { Toolbar } from "./controls/toolbar.js";
+import { Payload } from "./core/payload.js";
+import { completeView } from "./core/view.js";
+import { MODES } from "./modes/registry.js";
+
+/** @import { Delivery } from "./core/payload.js" */
+/** @import { View } from "./core/view.js" */
+/** @import { Mode, Note, Updates } from "./modes/mode.js" */
 
 const REPORT_MILLISECONDS = 200;
 const SPEAK_MILLISECONDS = 600;
-const KEPT_TIMINGS = 500;
+const MAX_TIMINGS = 500;
 
-/** One viewer on one root element, from mount to unmount. */
-class Viewer {
+/**
+ * What a host offers the viewer: it takes the view (with the revision it belongs to as `rev`) and requests to open a
+ * method on Compare, and knows how high the page's own header is.
+ *
+ * @typedef {object} Host
+ * @property {(view: object) => void} report
+ * @property {(request: {method: string, layer: string}) => void} open
+ * @property {() => number} headerHeight
+ */
+
+/** One viewer on one root element. update() comes first, and destroy() last. */
+export class Viewer {
+  /** @param {any} root */
   constructor(root) {
     this.root = root;
     this.payload = new Payload();
-    this.view = null;
+    /** @type {View} */
+    this.view = /** @type {any} */ (null);
+    /** @type {Updates} */
+    this.updates = { pending: {}, correlations: null };
+    /** @type {number | null} */
     this.revision = null;
-    this.report = null;
+    /** @type {Host} */
+    this.host = /** @type {any} */ (null);
     this.reported = "";
-    this.body = null;
+    /** @type {string | null} */
+    this.modeName = null;
+    /** @type {Mode} */
+    this.mode = /** @type {any} */ (null);
     this.frame = 0;
+    /** @type {number | null} */
     this.firstEvent = null;
-    this.timings = { latency: [], draw: [] };
+    this.timings = { latency: /** @type {number[]} */ ([]), draw: /** @type {number[]} */ ([]) };
     this.sent = 0;
-    this.#build();
-    this.observer = new ResizeObserver(() => this.payload.meta && this.body.resize());
+    this.toolbar = this.#toolbar();
+    this.body = element("div", {});
+    this.speech = element("p", { class: "spoken", role: "status", "aria-live": "polite" });
+    root.replaceChildren(this.toolbar.element, this.body, this.speech);
+    root.addEventListener("input", () => (this.firstEvent ??= performance.now()), { capture: true });
+    this.observer = new ResizeObserver(() => this.payload.meta && this.mode.resize());
     this.observer.observe(root);
-    this.onpending = (event) => event.detail === this.payload.meta?.key && this.schedule();
-    window.addEventListener(PENDING_EVENT, this.onpending);
     // For measurements and tests: the current view, and how long frames took.
     root.normgradViewer = {
       view: () => structuredClone(this.view),
@@ -39,63 +62,76 @@ class Viewer {
     };
   }
 
-  /** Takes what a rerun brought; `report(view)` sends a view to Python. */
-  update(data, report) {
-    this.report = report;
-    const changed = this.payload.take(data);
+  /**
+   * Takes what the host brings: a payload, often one of which little is new, and the newest updates.
+   *
+   * @param {Delivery} delivery
+   * @param {Updates} updates
+   * @param {Host} host
+   */
+  update(delivery, updates, host) {
+    this.host = host;
+    this.updates = updates;
+    this.payload.take(delivery);
     const { meta } = this.payload;
-    if (this.view === null || changed.revision) {
+    if (this.revision !== meta.revision) {
       clearTimeout(this.reportTimer);
       this.revision = meta.revision;
-      this.view = completeView(meta.view, meta);
+      this.view = completeView(meta.view, meta, this.view);
       this.reported = JSON.stringify(this.#message());
-    } else if (changed.maps) {
-      this.view = completeView(this.view, meta);
+    } else {
+      this.view = completeView(this.view, meta, this.view); // methods and layers may be others
     }
-    if (this.mode !== meta.mode) this.#setMode(meta.mode);
-    this.body.take(changed);
+    if (this.modeName !== meta.mode) this.#setMode(meta.mode);
+    this.mode.take();
     this.toolbar.setColormaps(meta.colormaps);
     this.root.setAttribute("role", "group");
     this.root.setAttribute("aria-label", `${meta.photo.name} explained by ${meta.model}: ${meta.label}`);
     this.#draw();
   }
 
-  /** Changes the view; drawn in the next frame, told to Python by settle(). */
-  set(change) {
-    this.view = completeView({ ...this.view, ...change }, this.payload.meta);
+  /** @param {Updates} updates */
+  setUpdates(updates) {
+    this.updates = updates;
     this.schedule();
   }
 
-  /** A change is final (a release, a click): report the view, unless another change follows, or at once. */
+  /** @param {Partial<View> | ((view: View) => Partial<View>)} change */
+  set(change) {
+    const changed = typeof change === "function" ? change(this.view) : change;
+    this.view = completeView({ ...this.view, ...changed }, this.payload.meta, this.view);
+    this.schedule();
+  }
+
   settle(atOnce = false) {
     clearTimeout(this.reportTimer);
-    const tell = () => {
-      const message = this.#message();
-      const text = JSON.stringify(message);
-      if (text !== this.reported) this.#send(message, text);
-    };
-    if (atOnce) tell();
-    else this.reportTimer = setTimeout(tell, REPORT_MILLISECONDS);
-    this.speak(() => this.body.spoken());
+    if (atOnce) this.#report();
+    else this.reportTimer = setTimeout(() => this.#report(), REPORT_MILLISECONDS);
+    this.speak(() => this.mode.spoken());
   }
 
-  /** Asks for a method at a layer on the page Compare. */
-  open(left, layer) {
+  /**
+   * @param {string} method
+   * @param {string} layer
+   */
+  open(method, layer) {
     clearTimeout(this.reportTimer);
-    const message = this.#message();
-    // The time tells one wish from the next, also after this page has been left and entered again.
-    this.#send({ ...message, open: { left, layer, n: Date.now() } }, JSON.stringify(message));
+    this.#report();
+    this.host.open({ method, layer });
   }
 
-  /** Why a method has no maps here, as a panel's note; null if it has. */
+  /**
+   * @param {string} name
+   * @returns {Note | null}
+   */
   absence(name) {
     const { title, maps, unavailable, costText } = this.payload.method(name);
     if (maps) return null;
     if (unavailable) return { kind: "unavailable", text: unavailable };
-    return { kind: "waiting", text: pendingOf(this.payload.meta.key)[name] ?? `Computing ${title}: ${costText}.` };
+    return { kind: "waiting", text: this.updates.pending[name] ?? `Computing ${title}: ${costText}.` };
   }
 
-  /** Says something to screen readers once things have come to rest. */
+  /** @param {() => string} text */
   speak(text) {
     clearTimeout(this.speakTimer);
     this.speakTimer = setTimeout(() => setText(this.speech, text()), SPEAK_MILLISECONDS);
@@ -108,11 +144,14 @@ class Viewer {
     });
   }
 
+  headerHeight() {
+    return this.host.headerHeight();
+  }
+
   destroy() {
     clearTimeout(this.reportTimer);
     clearTimeout(this.speakTimer);
     cancelAnimationFrame(this.frame);
-    window.removeEventListener(PENDING_EVENT, this.onpending);
     this.observer.disconnect();
     this.payload.release();
     this.root.replaceChildren();
@@ -123,72 +162,60 @@ class Viewer {
     return { rev: this.revision, ...this.view };
   }
 
-  #send(message, text) {
+  #report() {
+    const message = this.#message();
+    const text = JSON.stringify(message);
+    if (text === this.reported) return;
     this.reported = text;
     this.sent += 1;
-    this.report(message);
+    this.host.report(message);
   }
 
-  #build() {
-    this.toolbar = new Toolbar({
-      opacity: (opacity) => this.set({ opacity }),
+  #toolbar() {
+    const choose = (/** @type {Partial<View>} */ change) => {
+      this.set(change);
+      this.settle();
+    };
+    return new Toolbar({
+      opacity: (/** @type {number} */ opacity) => this.set({ opacity }),
       settle: () => this.settle(),
-      colormap: (colormap) => this.#choose({ colormap }),
-      scale: (scale) => this.#choose({ scale }),
-      zoom: (factor) => this.body.zoomActions.zoom(factor),
-      rest: () => this.body.zoomActions.rest(),
-      toBox: () => this.body.zoomActions.toBox(),
-      peek: (on) => this.root.classList.toggle("peeking", on),
+      colormap: (/** @type {string} */ colormap) => choose({ colormap }),
+      scale: (/** @type {"panel" | "shared"} */ scale) => choose({ scale }),
+      zoom: (/** @type {number} */ factor) => this.mode.zoomActions?.zoom(factor),
+      rest: () => this.mode.zoomActions?.rest(),
+      toBox: () => this.mode.zoomActions?.toBox(),
+      peek: (/** @type {boolean} */ on) => this.root.classList.toggle("peeking", on),
     });
-    this.place = element("div", {});
-    this.speech = element("p", { class: "spoken", role: "status", "aria-live": "polite" });
-    this.root.replaceChildren(this.toolbar.element, this.place, this.speech);
-    this.root.addEventListener("input", () => (this.firstEvent ??= performance.now()), { capture: true });
   }
 
-  #choose(change) {
-    this.set(change);
-    this.settle();
+  /** @param {string} name */
+  #setMode(name) {
+    this.modeName = name;
+    this.mode = new MODES[name](this);
+    this.root.dataset.mode = name;
+    this.toolbar.setMode(this.mode);
+    this.body.replaceChildren(this.mode.element);
   }
 
-  #setMode(mode) {
-    this.mode = mode;
-    const bodies = { framework: Framework, classes: Classes };
-    this.body = new (bodies[mode] ?? Pair)(this, mode);
-    this.root.dataset.mode = mode;
-    this.toolbar.setBody(this.body);
-    this.place.replaceChildren(this.body.element);
-  }
-
-  /** Draws what the view asks for; unchanged parts cost nothing. */
   #draw() {
     const begun = performance.now();
-    const { payload, view } = this;
+    const { payload, view, updates } = this;
+    const table = /** @type {Uint32Array} */ (payload.tables.get(view.colormap));
     this.root.style.setProperty("--map-opacity", String(view.opacity));
     this.toolbar.set(view);
-    this.body.draw(payload.tables.get(view.colormap), payload.colormap(view.colormap).kind === "diverging");
+    this.mode.draw({ payload, view, updates, table, diverging: payload.isDiverging(view.colormap) });
     this.#endTiming(begun);
   }
 
+  /** @param {number} begun */
   #endTiming(begun) {
     const now = performance.now();
     const { latency, draw } = this.timings;
     draw.push(now - begun);
-    if (draw.length > KEPT_TIMINGS) draw.shift();
+    if (draw.length > MAX_TIMINGS) draw.shift();
     if (this.firstEvent === null) return;
     latency.push(now - this.firstEvent);
-    if (latency.length > KEPT_TIMINGS) latency.shift();
+    if (latency.length > MAX_TIMINGS) latency.shift();
     this.firstEvent = null;
   }
-}
-
-/** Streamlit's entry: mounts once per parent element, then only updates. Returns the clean-up for unmounting. */
-export default function mount({ data, parentElement, setStateValue }) {
-  const root = parentElement.querySelector("[data-testid=normgrad-viewer]");
-  parentElement.normgrad ??= new Viewer(root);
-  parentElement.normgrad.update(data, (view) => setStateValue("view", view));
-  return () => {
-    parentElement.normgrad?.destroy();
-    delete parentElement.normgrad;
-  };
 }

@@ -1,11 +1,15 @@
-/** The scrubber through the layers. */
+/** The slider through the layers. */
 
 import { element, rangeInput, setRange, setText } from "./dom.js";
-import { layerSize } from "./format.js";
+import { layerSize } from "../core/format.js";
 
-/** `viewer` gives set() while it moves and settle() on release. */
 export class DepthSlider {
+  /**
+   * @param {string} label
+   * @param {import("../modes/mode.js").ModeHost} viewer
+   */
   constructor(label, viewer) {
+    /** @type {import("../core/payload.js").Layer[]} */
     this.layers = [];
     this.input = rangeInput({
       min: 0,
@@ -20,7 +24,12 @@ export class DepthSlider {
     this.output = element("output", { class: "depth-name", "data-testid": "depth-name" });
   }
 
-  /** Shows a layer; returns its index. */
+  /**
+   * Shows a layer; returns its index.
+   *
+   * @param {import("../core/payload.js").Layer[]} layers
+   * @param {string} name
+   */
   set(layers, name) {
     this.layers = layers;
     this.input.max = String(layers.length - 1);

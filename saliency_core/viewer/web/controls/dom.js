@@ -1,6 +1,14 @@
-/** Small helpers that build native controls. */
+/** Small helpers that build native elements. */
 
-/** An element; `on…` attributes are listeners, `text` is its text, null and false attributes are left out. */
+/**
+ * An element; `on…` attributes are listeners, `text` is its text, null and false attributes are left out.
+ *
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, any>} [attributes]
+ * @param {(Node | string | null)[]} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
 export function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -13,7 +21,11 @@ export function element(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** A 20 px line icon. `path` is written in this code, never taken from data. */
+/**
+ * A 20 px line icon. `path` is written in this code, never taken from data.
+ *
+ * @param {string} path
+ */
 export function icon(path) {
   const node = element("span", { class: "icon", "aria-hidden": "true" });
   node.innerHTML = `<svg viewBox="0 0 20 20" width="20" height="20" fill="none" stroke="currentColor"
@@ -21,12 +33,23 @@ export function icon(path) {
   return node;
 }
 
-/** A quiet square button with an icon. */
+/**
+ * A quiet square button with an icon.
+ *
+ * @param {string} label
+ * @param {string} path
+ * @param {() => void} onclick
+ * @param {Record<string, any>} [attributes]
+ */
 export function iconButton(label, path, onclick, attributes = {}) {
   return element("button", { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...attributes }, icon(path));
 }
 
-/** A range input whose filled part follows its value. */
+/**
+ * A range input whose filled part follows its value.
+ *
+ * @param {Record<string, any>} attributes
+ */
 export function rangeInput(attributes) {
   const input = element("input", { type: "range", class: "range", ...attributes });
   input.addEventListener("input", () => fillRange(input));
@@ -34,21 +57,37 @@ export function rangeInput(attributes) {
   return input;
 }
 
-/** Sets a range input's value without an event. */
+/**
+ * Sets a range input's value without an event.
+ *
+ * @param {HTMLInputElement} input
+ * @param {number} value
+ */
 export function setRange(input, value) {
   input.value = String(value);
   fillRange(input);
 }
 
+/** @param {HTMLInputElement} input */
 function fillRange(input) {
   const low = Number(input.min);
   const span = Number(input.max) - low || 1;
   input.style.setProperty("--fill", String((Number(input.value) - low) / span));
 }
 
-/** A <select>; options with a family are grouped under it, and those with a reason cannot be chosen. */
+/**
+ * One option of a select element: grouped under its family if it has one, disabled if there is a reason.
+ *
+ * @typedef {{name: string, title: string, family?: string, reason?: string | null}} Option
+ */
+
+/**
+ * @param {Record<string, any>} attributes
+ * @param {Option[]} options
+ */
 export function select(attributes, options) {
   const node = element("select", attributes);
+  /** @type {Map<string, HTMLElement>} */
   const groups = new Map();
   for (const option of options) {
     const reason = option.reason ?? null;
@@ -57,37 +96,30 @@ export function select(attributes, options) {
       node.append(entry);
       continue;
     }
-    if (!groups.has(option.family)) {
-      groups.set(option.family, element("optgroup", { label: option.family }));
-      node.append(groups.get(option.family));
-    }
-    groups.get(option.family).append(entry);
+    const group = groups.get(option.family) ?? element("optgroup", { label: option.family });
+    if (!groups.has(option.family)) node.append(group);
+    groups.set(option.family, group);
+    group.append(entry);
   }
   return node;
 }
 
-/** A segmented control: native radio buttons, so arrow keys and screen readers work. */
-export class Segmented {
-  constructor(label, name, options, onchoose) {
-    const group = `${name}-${Math.random().toString(36).slice(2)}`;
-    this.inputs = options.map((option) =>
-      element("input", { type: "radio", name: group, value: option.name, onchange: () => onchoose(option.name) }),
-    );
-    this.element = element(
-      "fieldset",
-      { class: "segmented", "data-testid": name, "aria-label": label },
-      ...options.map((option, i) =>
-        element("label", { title: option.hint ?? null }, this.inputs[i], element("span", { text: option.title })),
-      ),
-    );
-  }
-
-  set(value) {
-    for (const input of this.inputs) input.checked = input.value === value;
-  }
-}
-
-/** Sets text only where it changed, so that a drag does not touch the layout. */
+/**
+ * Sets text only where it changed, so that a drag does not touch the layout.
+ *
+ * @param {Node} node
+ * @param {string} text
+ */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
+}
+
+/**
+ * A canvas's 2-D context.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {CanvasRenderingContext2DSettings} [settings]
+ */
+export function context2d(canvas, settings) {
+  return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", settings));
 }

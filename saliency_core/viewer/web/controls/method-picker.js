@@ -1,12 +1,20 @@
-/** What people are told of a method: its place in the pickers, and all about it on request. */
+/** The picker of a method, and the sheet that says all about it. */
 
 import { element, iconButton, select, setText } from "./dom.js";
+import { shared, whenChanged } from "../core/redraw.js";
+
+/** @import { Method } from "../core/payload.js" */
+/** @typedef {Map<string, Method>} Methods */
 
 const INFO = '<circle cx="10" cy="10" r="7.2"/><path d="M10 9.2v4.3"/><path d="M10 6.4v.1"/>';
 const EDGE = 8;
 const WIDTH = 400;
 
-/** Options for select(): grouped by family, with the cost where it is not the shared pass, or why not at all. */
+/**
+ * Options for select(): grouped by family, with the cost where it is not the shared pass, or why not at all.
+ *
+ * @param {Methods} methods
+ */
 export function methodOptions(methods) {
   return [...methods.values()].map(({ name, title, family, cost, domain, unavailable }) => {
     const remark = unavailable ? (domain ?? "not for this network") : cost;
@@ -14,8 +22,13 @@ export function methodOptions(methods) {
   });
 }
 
-/** One sentence per reason, naming the methods that are greyed out for it. */
+/**
+ * One sentence per reason, naming the methods that are disabled for it.
+ *
+ * @param {Methods} methods
+ */
 export function obstacles(methods) {
+  /** @type {Map<string, string[]>} */
   const reasons = new Map();
   for (const { title, unavailable } of methods.values()) {
     if (unavailable) reasons.set(unavailable, [...(reasons.get(unavailable) ?? []), title]);
@@ -23,7 +36,12 @@ export function obstacles(methods) {
   return [...reasons].map(([reason, titles]) => ({ titles: titles.join(", "), reason }));
 }
 
-/** A formula as MathML; it is built from the registry's LaTeX by this app's own server. */
+/**
+ * A formula as MathML; it comes from the registry, never from a user.
+ *
+ * @param {string} mathml
+ * @param {string} className
+ */
 export function formula(mathml, className) {
   const node = element("span", { class: className });
   node.innerHTML = mathml;
@@ -32,11 +50,22 @@ export function formula(mathml, className) {
 
 /** The head of a panel whose method can be chosen: picker, all about the method, one sentence on it. */
 export class MethodHead {
-  /** `onmethod(name)` is called for a choice; `methods()` gives all methods by name. */
-  constructor(side, label, onmethod, methods) {
-    this.options = "";
+  /**
+   * @param {string} side
+   * @param {string} label
+   * @param {(name: string) => void} onmethod called for a choice
+   */
+  constructor(side, label, onmethod) {
+    /** @type {Method | null} */
     this.method = null;
-    this.about = new About(side, () => ({ method: this.method, methods: methods() }));
+    /** @type {Methods} */
+    this.methods = new Map();
+    /** @type {unknown} */
+    this.options = null;
+    this.offer = whenChanged((/** @type {{options: any}} */ { options }) =>
+      this.select.replaceChildren(...select({}, options).children),
+    );
+    this.about = new About(side, () => ({ method: /** @type {Method} */ (this.method), methods: this.methods }));
     this.sheet = this.about.sheet;
     this.select = select(
       { class: "method", "data-testid": `method-${side}`, "aria-label": label, onchange: () => onmethod(this.select.value) },
@@ -53,18 +82,21 @@ export class MethodHead {
     );
   }
 
-  /** Fills the method list; rebuilt only when the methods, or what is possible of them, differ. */
+  /**
+   * Fills the list of methods; rebuilt only when they, or what is possible of them, differ.
+   *
+   * @param {Methods} methods
+   */
   setMethods(methods) {
-    const options = methodOptions(methods);
-    const identity = JSON.stringify(options);
-    if (identity === this.options) return;
-    this.options = identity;
-    this.select.replaceChildren(...select({}, options).children);
+    this.methods = methods;
+    this.options = shared(this.options, methodOptions(methods));
+    this.offer({ options: this.options });
     this.select.ariaDescription = obstacles(methods)
       .map(({ titles, reason }) => `Not available: ${titles}. ${reason}`)
       .join(" ");
   }
 
+  /** @param {Method} method */
   setMethod(method) {
     this.method = method;
     this.select.value = method.name;
@@ -75,6 +107,10 @@ export class MethodHead {
 
 /** The button beside a method's title, and the sheet it opens. `current()` gives {method, methods}. */
 export class About {
+  /**
+   * @param {string} side
+   * @param {() => {method: Method, methods: Methods}} current
+   */
   constructor(side, current) {
     this.current = current;
     this.sheet = element("div", {
@@ -92,7 +128,7 @@ export class About {
     // The sheet lies above the page and would not move with it.
     const close = () => this.sheet.hidePopover();
     this.sheet.addEventListener("toggle", (event) => {
-      if (event.newState === "open") document.addEventListener("scroll", close, { capture: true, once: true });
+      if (/** @type {ToggleEvent} */ (event).newState === "open") document.addEventListener("scroll", close, { capture: true, once: true });
       else document.removeEventListener("scroll", close, { capture: true });
     });
   }
@@ -109,6 +145,7 @@ export class About {
   }
 }
 
+/** @param {Method} method */
 function describe({ title, summary, formula: mathml, cell, costText, needs, reference, url }) {
   const facts = [
     ["Cost", costText],
@@ -128,6 +165,7 @@ function describe({ title, summary, formula: mathml, cell, costText, needs, refe
   ];
 }
 
+/** @param {Methods} methods */
 function describeObstacles(methods) {
   const found = obstacles(methods);
   if (found.length === 0) return [];

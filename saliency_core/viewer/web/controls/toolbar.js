@@ -1,6 +1,8 @@
-/** Controls of both panels' pictures: opacity, colours, scale, zoom, and the plain photo. */
+/** Controls of the pictures: opacity, colours, scale, zoom, and the plain photo. */
 
-import { element, icon, iconButton, rangeInput, Segmented, select, setRange } from "./dom.js";
+import { element, icon, iconButton, rangeInput, select, setRange } from "./dom.js";
+import { Segmented } from "./segmented.js";
+import { whenChanged } from "../core/redraw.js";
 
 const HOLD_MILLISECONDS = 350;
 const BUTTON_FACTOR = 1.5;
@@ -24,7 +26,11 @@ const SCALE_OPTIONS = [
  * zoom(factor), rest(), toBox() and peek(on).
  */
 export class Toolbar {
+  /** @param {Record<string, (value?: any) => void>} actions */
   constructor(actions) {
+    this.offerColormaps = whenChanged((/** @type {{colormaps: any[]}} */ { colormaps }) =>
+      this.colormap.replaceChildren(...select({}, colormaps).children),
+    );
     this.opacity = rangeInput({
       min: 0,
       max: 1,
@@ -84,21 +90,24 @@ export class Toolbar {
     );
   }
 
-  /** Offers what a mode's body can do: its own `lead` comes first; zoom is for panels, scale where it is free. */
-  setBody({ lead, zoomActions, fixedScale }) {
+  /**
+   * Offers what a mode can do: its own `lead` comes first; zoom is for panels, scale where it is free.
+   *
+   * @param {import("../modes/mode.js").Mode} mode
+   */
+  setMode({ lead, zoomActions, fixedScale }) {
     this.lead.replaceChildren(...(lead ? [lead] : []));
     this.lead.hidden = !lead;
     this.zoom.hidden = !zoomActions;
     this.scaleField.hidden = !zoomActions || fixedScale === true;
   }
 
+  /** @param {any[]} colormaps */
   setColormaps(colormaps) {
-    const names = colormaps.map((colormap) => colormap.name).join();
-    if (names === this.names) return;
-    this.names = names;
-    this.colormap.replaceChildren(...select({}, colormaps).children);
+    this.offerColormaps({ colormaps });
   }
 
+  /** @param {import("../core/view.js").View} view */
   set(view) {
     setRange(this.opacity, view.opacity);
     this.opacity.setAttribute("aria-valuetext", `${Math.round(100 * view.opacity)} %`);
@@ -106,10 +115,14 @@ export class Toolbar {
     this.scale.set(view.scale);
   }
 
-  /** A short press switches; a long one shows the photo only as long as it lasts. */
+  /**
+   * A short press switches; a long one shows the photo only as long as it lasts.
+   *
+   * @param {Record<string, (value?: any) => void>} actions
+   */
   #listenPeek(actions) {
     let pressed = 0;
-    const set = (on) => {
+    const set = (/** @type {boolean} */ on) => {
       this.peek.setAttribute("aria-pressed", String(on));
       actions.peek(on);
     };

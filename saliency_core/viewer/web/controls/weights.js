@@ -1,17 +1,25 @@
 /** Weights of the layers: sliders, presets, product or sum, and the chart of normalised weights. */
 
-import { shares } from "./maths.js";
-import { element, rangeInput, Segmented, setRange, setText } from "./dom.js";
-import { layerSize, percent, weightText } from "./format.js";
-import { THUMBNAIL } from "./thumbnail.js";
-import { SIDES } from "./view.js";
+import { element, rangeInput, setRange, setText } from "./dom.js";
+import { Segmented } from "./segmented.js";
+import { layerSize, percent, weightText } from "../core/format.js";
+import { shares } from "../core/maths.js";
+import { whenChanged } from "../core/redraw.js";
+import { SIDES } from "../core/view.js";
+import { THUMBNAIL } from "../panels/thumbnails.js";
+
+/** @import { Layer } from "../core/payload.js" */
 
 export const HOW_OPTIONS = [
-  { name: "product", title: "Product", hint: "Weighted geometric mean: a place must count at every layer." },
-  { name: "sum", title: "Sum", hint: "Weighted mean: a place may count at any layer." },
+  { name: "product", title: "Product", hint: "Weighted geometric mean: a location must count at every layer." },
+  { name: "sum", title: "Sum", hint: "Weighted mean: a location may count at any layer." },
 ];
 
-/** A share as a bare number of per cent, one decimal at most. */
+/**
+ * A share as a bare number of per cent, one decimal at most.
+ *
+ * @param {number} share
+ */
 function inPercent(share) {
   return String(Number((100 * share).toFixed(1)));
 }
@@ -21,11 +29,18 @@ function inPercent(share) {
  * and reset().
  */
 export class Weights {
+  /** @param {Record<string, (...values: any[]) => void>} actions */
   constructor(actions) {
     this.actions = actions;
+    /** @type {Layer[]} */
     this.layers = [];
+    /** @type {any[]} */
     this.rows = [];
+    /** @type {any[]} */
+    this.columns = [];
+    /** @type {{button: HTMLElement, values: number[]}[]} */
     this.presets = [];
+    this.build = whenChanged((/** @type {{layers: Layer[], presets: any}} */ inputs) => this.#build(inputs));
     this.how = new Segmented("How the layers are mixed", "how", HOW_OPTIONS, actions.how);
     this.howHint = element("p", { class: "hint" });
     this.presetRow = element("div", { class: "chips", role: "group", "aria-label": "Presets" });
@@ -49,25 +64,34 @@ export class Weights {
     );
   }
 
-  /** Rebuilds sliders and presets when layers or presets differ. */
+  /**
+   * Rebuilds sliders and presets when layers or presets differ.
+   *
+   * @param {Layer[]} layers
+   * @param {Record<string, Record<string, number>>} presets
+   */
   setLayers(layers, presets) {
-    const identity = JSON.stringify([layers.map((layer) => [layer.name, layer.height, layer.width]), presets]);
     this.layers = layers;
-    if (identity === this.identity) return;
-    this.identity = identity;
-    this.#build(presets);
+    this.build({ layers, presets });
   }
 
-  /** Shows the view's weights. `left` and `right` say per layer whether that panel's map is constant. */
+  /**
+   * Shows the view's weights.
+   *
+   * @param {Record<string, number>} weights
+   * @param {string} how
+   * @param {boolean[][]} leftOut per panel and layer: whether the map there is constant
+   * @param {string[]} titles the panels' methods
+   */
   setWeights(weights, how, leftOut, titles) {
     this.how.set(how);
-    setText(this.howHint, HOW_OPTIONS.find((entry) => entry.name === how).hint);
+    setText(this.howHint, HOW_OPTIONS.find((entry) => entry.name === how)?.hint ?? "");
     const values = this.layers.map((layer) => weights[layer.name]);
     this.rows.forEach((row, i) => {
       setRange(row.input, values[i]);
       row.input.setAttribute("aria-valuetext", weightText(values[i]));
       setText(row.value, weightText(values[i]));
-      const without = titles.filter((title, k) => leftOut[k][i]);
+      const without = titles.filter((_, k) => leftOut[k][i]);
       setText(row.out, without.length > 0 ? "left out: constant" : "");
       row.out.title = without.length > 0 ? `The map of ${without.join(" and of ")} is constant at this layer` : "";
       row.input.ariaDescription = row.out.title;
@@ -80,19 +104,28 @@ export class Weights {
     this.#drawChart(values, leftOut, titles);
   }
 
-  /** Calls draw(canvas, layer index, side) for every thumbnail. */
+  /**
+   * Calls draw(canvas, layer index, row) for every thumbnail.
+   *
+   * @param {(canvas: HTMLCanvasElement, layer: number, row: number) => void} draw
+   */
   drawThumbnails(draw) {
-    this.rows.forEach((row, i) => SIDES.forEach((side, k) => draw(row.canvases[k], i, side)));
+    this.rows.forEach((row, i) => SIDES.forEach((_, k) => draw(row.canvases[k], i, k)));
   }
 
+  /**
+   * @param {number[]} values
+   * @param {boolean[][]} leftOut
+   * @param {string[]} titles
+   */
   #drawChart(values, leftOut, titles) {
     const parts = leftOut.map((out) => shares(values.map((value, i) => (out[i] ? 0 : value))));
     const alike = parts[0].every((part, i) => Math.abs(part - parts[1][i]) < 1e-6);
     const top = Math.max(...parts[0], ...parts[1], 1e-9);
     this.columns.forEach((column, i) => {
-      column.bars.forEach((bar, k) => (bar.style.transform = `scaleY(${parts[k][i] / top})`));
+      column.bars.forEach((/** @type {HTMLElement} */ bar, /** @type {number} */ k) => (bar.style.transform = `scaleY(${parts[k][i] / top})`));
       column.element.classList.toggle("alike", alike);
-      column.texts.forEach((text, k) => setText(text, inPercent(parts[k][i])));
+      column.texts.forEach((/** @type {HTMLElement} */ text, /** @type {number} */ k) => setText(text, inPercent(parts[k][i])));
     });
     this.chartKey.hidden = alike;
     titles.forEach((title, k) => setText(this.keyNames[k], title));
@@ -100,8 +133,9 @@ export class Weights {
     this.chart.setAttribute("aria-label", `Normalised weights: ${spoken.join(", ")}`);
   }
 
-  #build(presets) {
-    this.rows = this.layers.map((layer) => {
+  /** @param {{layers: Layer[], presets: Record<string, Record<string, number>>}} inputs */
+  #build({ layers, presets }) {
+    this.rows = layers.map((layer) => {
       const canvases = SIDES.map(() =>
         element("canvas", { class: "mini", width: THUMBNAIL, height: THUMBNAIL, "aria-hidden": "true" }),
       );
@@ -126,9 +160,9 @@ export class Weights {
       const row = element("div", { class: "slider-row" }, ...canvases, name, cell, value);
       return { canvases, input, value, out, element: row };
     });
-    this.sliders.style.setProperty("--rows", String(Math.ceil(this.layers.length / 2)));
+    this.sliders.style.setProperty("--rows", String(Math.ceil(layers.length / 2)));
     this.sliders.replaceChildren(...this.rows.map((row) => row.element));
-    this.columns = this.layers.map((layer) => {
+    this.columns = layers.map((layer) => {
       const texts = SIDES.map((side) => element("span", { class: `column-text ${side}` }));
       const bars = SIDES.map((side) => element("span", { class: `column-bar ${side}` }));
       const shape = element("span", { class: "column-shape" }, ...bars);
@@ -137,15 +171,15 @@ export class Weights {
         { class: "column" },
         element("span", { class: "column-texts" }, ...texts),
         shape,
-        // Room for a few letters: the last part of the name tells the layers apart.
-        element("span", { class: "column-name", text: layer.name.split(".").at(-1), title: layer.name }),
+        // Room for a few letters: the last part of the name differs from layer to layer.
+        element("span", { class: "column-name", text: layer.name.split(".").pop(), title: layer.name }),
       );
       return { texts, bars, element: column };
     });
     this.chart.replaceChildren(...this.columns.map((column) => column.element));
     this.presets = Object.entries(presets).map(([title, weights]) => {
       const button = element("button", { type: "button", class: "chip", text: title, onclick: () => this.actions.preset(weights) });
-      return { button, values: this.layers.map((layer) => weights[layer.name] ?? 0) };
+      return { button, values: layers.map((layer) => weights[layer.name] ?? 0) };
     });
     this.presetRow.replaceChildren(...this.presets.map((preset) => preset.button));
   }

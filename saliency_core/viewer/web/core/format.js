@@ -1,13 +1,20 @@
-/** Numbers and layer sizes as people read them. */
+/** Numbers and layer sizes as text. */
 
 const SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
+/**
+ * @param {number} integer
+ */
 function superscript(integer) {
-  const digits = [...String(Math.abs(integer))].map((digit) => SUPERSCRIPT[digit]).join("");
+  const digits = [...String(Math.abs(integer))].map((digit) => SUPERSCRIPT[Number(digit)]).join("");
   return integer < 0 ? `⁻${digits}` : digits;
 }
 
-/** Three significant digits, powers of ten beyond 0.001 … 9999, a true minus sign. */
+/**
+ * Three significant digits, powers of ten beyond 0.001 … 9999, a true minus sign.
+ *
+ * @param {number} value
+ */
 export function number(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
@@ -17,31 +24,51 @@ export function number(value) {
   return `${sign}${Number(digits)} × 10${superscript(Number(power))}`;
 }
 
-/** A share of 1 in per cent; tiny but non-zero shares never read as nothing. */
+/**
+ * A share of 1 in per cent; tiny but non-zero shares never read as nothing.
+ *
+ * @param {number} share
+ */
 export function percent(share) {
   const value = 100 * share;
   if (value > 0 && value < 0.1) return "< 0.1 %";
   return `${value < 9.95 ? Number(value.toFixed(1)) : Math.round(value)} %`;
 }
 
-/** A weight with two decimals, as its slider steps; finer weights (a preset's) with up to four. */
+/**
+ * A weight with two decimals, as its slider steps; finer weights (a preset's) with up to four.
+ *
+ * @param {number} value
+ */
 export function weightText(value) {
   const digits = String(Number(value.toFixed(4)));
   return digits.length > 4 ? digits : value.toFixed(2);
 }
 
-/** "14 × 14" */
+/**
+ * "14 × 14"
+ *
+ * @param {{height: number, width: number}} layer
+ */
 export function layerSize(layer) {
   return `${layer.height} × ${layer.width}`;
 }
 
-/** A correlation with two decimals and a true minus; never a negative nothing. */
+/**
+ * A correlation with two decimals and a true minus; never a negative nothing.
+ *
+ * @param {number} value
+ */
 export function rho(value) {
   const text = value.toFixed(2);
   return (text === "-0.00" ? "0.00" : text).replace("-", "−");
 }
 
-/** The size of a meta step: two significant digits, written out. */
+/**
+ * The size of a meta step: two significant digits, written out.
+ *
+ * @param {number} size
+ */
 export function stepText(size) {
   return String(Number(size.toPrecision(2)));
 }

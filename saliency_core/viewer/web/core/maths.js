@@ -6,7 +6,12 @@ export const SIZE = 448;
 /** Stands for log 0: small enough that any weight makes exp() return 0, finite so that nothing becomes NaN. */
 const LOG_ZERO = -1e30;
 
-/** For each of `target` positions: the two source cells it lies between and the second one's weight. */
+/**
+ * For each of `target` positions: the two source cells it lies between and the second one's weight.
+ *
+ * @param {number} source
+ * @param {number} target
+ */
 function interpolation(source, target) {
   const first = new Int32Array(target);
   const second = new Int32Array(target);
@@ -21,7 +26,15 @@ function interpolation(source, target) {
   return { first, second, weight };
 }
 
-/** Bilinear resize of a height × width map to size × size, sampled as torch does with align_corners=False. */
+/**
+ * Bilinear resize of a height × width map to size × size, sampled as torch does with align_corners=False.
+ *
+ * @param {Float32Array} values
+ * @param {number} height
+ * @param {number} width
+ * @param {number} size
+ * @param {Float32Array} [out]
+ */
 export function resize(values, height, width, size, out = new Float32Array(size * size)) {
   const rows = interpolation(height, size);
   const columns = interpolation(width, size);
@@ -39,20 +52,33 @@ export function resize(values, height, width, size, out = new Float32Array(size 
   return out;
 }
 
-/** The one value that resize() would write at pixel (x, y). */
+/**
+ * The one value that resize() would write at pixel (x, y).
+ *
+ * @param {Float32Array} values
+ * @param {number} height
+ * @param {number} width
+ * @param {number} size
+ * @param {number} x
+ * @param {number} y
+ */
 export function resizedAt(values, height, width, size, x, y) {
-  const place = (source, pixel) => {
+  const between = (/** @type {number} */ source, /** @type {number} */ pixel) => {
     const position = Math.max(((pixel + 0.5) * source) / size - 0.5, 0);
     const first = Math.min(Math.floor(position), source - 1);
     return [first, Math.min(first + 1, source - 1), position - first];
   };
-  const [top, bottom, down] = place(height, y);
-  const [left, right, across] = place(width, x);
-  const line = (column) => values[top * width + column] * (1 - down) + values[bottom * width + column] * down;
+  const [top, bottom, down] = between(height, y);
+  const [left, right, across] = between(width, x);
+  const line = (/** @type {number} */ column) => values[top * width + column] * (1 - down) + values[bottom * width + column] * down;
   return line(left) * (1 - across) + line(right) * across;
 }
 
-/** Smallest and largest value. */
+/**
+ * Smallest and largest value.
+ *
+ * @param {Float32Array} values
+ */
 export function extent(values) {
   let low = Infinity;
   let high = -Infinity;
@@ -64,7 +90,11 @@ export function extent(values) {
   return { low, high };
 }
 
-/** Min-max normalisation to [0, 1], in place. A constant map becomes zeros. */
+/**
+ * Min-max normalisation to [0, 1], in place. A constant map becomes zeros.
+ *
+ * @param {Float32Array} values
+ */
 export function normalise(values) {
   const { low, high } = extent(values);
   const scale = high > low ? 1 / (high - low) : 0;
@@ -72,36 +102,62 @@ export function normalise(values) {
   return values;
 }
 
-/** Natural logarithm of values in [0, 1], with a finite stand-in for log 0. */
+/**
+ * Natural logarithm of values in [0, 1], with a finite stand-in for log 0.
+ *
+ * @param {Float32Array} values
+ */
 export function logarithm(values) {
   const out = new Float32Array(values.length);
   for (let i = 0; i < values.length; i++) out[i] = values[i] > 0 ? Math.log(values[i]) : LOG_ZERO;
   return out;
 }
 
-/** Weights divided by their sum; all zero when the sum is. */
+/**
+ * Weights divided by their sum; all zero when the sum is.
+ *
+ * @param {number[]} weights
+ */
 export function shares(weights) {
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   return weights.map((weight) => (total > 0 ? weight / total : 0));
 }
 
-/** Σ share × map. Maps whose share is 0 have no say. */
+/**
+ * Σ share × map. Maps whose share is 0 do not count.
+ *
+ * @param {(Float32Array | null)[]} maps
+ * @param {number[]} parts
+ * @param {Float32Array} out
+ */
 function accumulate(maps, parts, out) {
   out.fill(0);
   maps.forEach((map, k) => {
     const part = parts[k];
-    if (part === 0) return;
+    if (part === 0 || map === null) return;
     for (let i = 0; i < out.length; i++) out[i] += part * map[i];
   });
   return out;
 }
 
-/** Weighted arithmetic mean Σ γ m of maps in [0, 1]. */
+/**
+ * Weighted arithmetic mean Σ γ m of maps in [0, 1].
+ *
+ * @param {(Float32Array | null)[]} maps
+ * @param {number[]} parts
+ * @param {Float32Array} out
+ */
 export function mixSum(maps, parts, out) {
   return accumulate(maps, parts, out);
 }
 
-/** Weighted geometric mean Π m^γ = exp(Σ γ log m), from the maps' logarithms; 0⁰ = 1. */
+/**
+ * Weighted geometric mean Π m^γ = exp(Σ γ log m), from the maps' logarithms; 0⁰ = 1.
+ *
+ * @param {(Float32Array | null)[]} logarithms
+ * @param {number[]} parts
+ * @param {Float32Array} out
+ */
 export function mixProduct(logarithms, parts, out) {
   accumulate(logarithms, parts, out);
   for (let i = 0; i < out.length; i++) {

@@ -1,100 +1,222 @@
 /** What Python sent, decoded once per content. */
 
 import { packTable, LEVELS } from "./colors.js";
+import { shared, whenChanged } from "./redraw.js";
 
-/** Holds the decoded photo, maps and colour tables; `take` decodes only what changed. */
-export class Payload {
-  constructor() {
-    this.meta = null;
-    this.methods = new Map();
-    this.values = new Float32Array(0);
-    this.tables = new Map();
-    this.photoUrl = null;
-    this.decoded = { photo: 0, maps: 0 };
-  }
+/**
+ * What a host hands over: the JSON, and how to get at the numbers and the photo, called only when they are new.
+ *
+ * @typedef {object} Delivery
+ * @property {any} meta
+ * @property {() => Float32Array} maps
+ * @property {() => Uint8Array} luts
+ * @property {() => Uint8Array} photo
+ */
 
-  /** Returns which parts are new: {photo, maps, revision}. */
-  take(data) {
-    const before = this.meta;
-    const meta = data.meta;
-    const changed = {
-      photo: before?.keys.photo !== meta.keys.photo,
-      maps: before?.keys.maps !== meta.keys.maps,
-      revision: before?.revision !== meta.revision,
-    };
-    this.meta = meta;
-    this.methods = new Map(
-      meta.methods.map((method) => [
-        method.name,
-        {
-          ...method,
-          maps: meta.maps[method.name] ?? null,
-          others: meta.contrast?.maps[method.name] ?? null,
-          unavailable: meta.unavailable[method.name] ?? null,
-        },
-      ]),
-    );
-    if (changed.photo) this.#takePhoto(data.photo.getChildAt(0).get(0));
-    if (changed.maps) this.#takeMaps(data.maps.getChildAt(0).toArray(), data.luts.getChildAt(0).toArray());
-    return changed;
+/**
+ * @typedef {object} Layer
+ * @property {string} name
+ * @property {number} channels
+ * @property {number} height
+ * @property {number} width
+ */
+
+/**
+ * A raw map. `reason` says why there is nothing to see; without values there is no map at all.
+ *
+ * @typedef {object} RawMap
+ * @property {Float32Array | null} values
+ * @property {number} height
+ * @property {number} width
+ * @property {string | null} reason
+ */
+
+/**
+ * Where a method's maps are: one of the input, or one per layer.
+ *
+ * @typedef {object} MapRecord
+ * @property {{offset: number, height: number, width: number, reason: string | null} | null} input
+ * @property {(number | null)[]} [offsets]
+ * @property {(string | null)[]} [reasons]
+ */
+
+/**
+ * A method as pickers and descriptions show it; `unavailable` says why this network has none.
+ *
+ * @typedef {object} Method
+ * @property {string} name
+ * @property {string} title
+ * @property {string} summary
+ * @property {string} family
+ * @property {boolean} signed
+ * @property {string} formula
+ * @property {string} reference
+ * @property {string} url
+ * @property {string | null} cost
+ * @property {string} costText
+ * @property {string} needs
+ * @property {string | null} domain
+ * @property {string} cell
+ * @property {boolean} plainCell
+ * @property {string | null} unavailable
+ * @property {MapRecord | null} maps
+ */
+
+/** Photo, classes and maps of one explanation. Another explanation is another object. */
+export class Content {
+  /**
+   * @param {any} meta
+   * @param {Float32Array} values
+   */
+  constructor(meta, values) {
+    this.values = values;
+    /** @type {Layer[]} */
+    this.layers = meta.layers;
+    /** @type {(number | null)[]} */
+    this.energy = meta.energy;
+    this.photo = meta.photo;
+    /** @type {[number, number, number, number]} */
+    this.box = meta.box;
+    /** @type {string} */
+    this.label = meta.label;
+    /** @type {number} */
+    this.probability = meta.probability;
+    /** @type {Record<string, MapRecord>} */
+    this.maps = meta.maps;
+    this.comparison = meta.comparison;
   }
 
   /**
-   * The raw map of a method at a layer: {values, height, width, reason}; `reason` says why there is nothing to
-   * see, and without values there is no map. A method that explains the input itself has one map for every
-   * layer. Null: the method's maps are not here.
+   * The raw map of a method at a layer; a method that explains the input has one map for every layer. Null: the
+   * method's maps are not here.
+   *
+   * @param {string} method
+   * @param {number} layer
+   * @returns {RawMap | null}
    */
-  map(methodName, layerIndex) {
-    const { maps } = this.method(methodName);
-    return maps && this.at(maps, layerIndex);
+  map(method, layer) {
+    const record = this.maps[method];
+    return record ? this.at(record, layer) : null;
   }
 
-  /** The same for one record of where a method's maps are. */
-  at(maps, layerIndex) {
-    const layer = this.meta.layers[layerIndex];
-    const at = maps.input ?? { ...layer, offset: maps.offsets[layerIndex], reason: maps.reasons[layerIndex] };
+  /**
+   * The same for a record of where maps are.
+   *
+   * @param {MapRecord} record
+   * @param {number} layer
+   * @returns {RawMap}
+   */
+  at(record, layer) {
+    const { offsets = [], reasons = [] } = record;
+    const at = record.input ?? { ...this.layers[layer], offset: offsets[layer], reason: reasons[layer] };
     const { offset, height, width, reason } = at;
     const values = offset === null ? null : this.values.subarray(offset, offset + height * width);
     return { values, height, width, reason };
   }
 
-  /** For every layer: whether a method shows nothing there. */
-  emptyLayers(methodName) {
-    return this.meta.layers.map((_, i) => (this.map(methodName, i)?.reason ?? null) !== null);
+  /**
+   * For every layer: whether a method shows nothing there.
+   *
+   * @param {string} method
+   */
+  emptyLayers(method) {
+    return this.layers.map((_, i) => (this.map(method, i)?.reason ?? null) !== null);
   }
 
-  method(name) {
-    return this.methods.get(name);
+  /** @param {string} name */
+  layerIndex(name) {
+    return this.layers.findIndex((layer) => layer.name === name);
   }
 
-  colormap(name) {
-    return this.meta.colormaps.find((colormap) => colormap.name === name);
-  }
-
-  /** A point of the box ([0, 1]²) in the photo's own pixels, as text. */
+  /**
+   * A point of the input region ([0, 1]²) in the photo's own pixels, as text.
+   *
+   * @param {number[]} point
+   */
   positionText([u, v]) {
-    const [left, top, right, bottom] = this.meta.box;
-    const { original, width, height } = this.meta.photo;
+    const [left, top, right, bottom] = this.box;
+    const { original, width, height } = this.photo;
     const x = ((left + u * (right - left)) * original[0]) / width;
     const y = ((top + v * (bottom - top)) * original[1]) / height;
     return `x ${Math.floor(x)} · y ${Math.floor(y)} px`;
+  }
+}
+
+/** Holds what has been decoded; take() decodes only what is new, and what is not keeps its identity. */
+export class Payload {
+  constructor() {
+    /** @type {any} */
+    this.meta = null;
+    /** @type {Content} */
+    this.content = /** @type {any} */ (null);
+    /** @type {Map<string, Method>} */
+    this.methods = new Map();
+    /** @type {Map<string, Uint32Array>} */
+    this.tables = new Map();
+    /** @type {string} */
+    this.photoUrl = "";
+    this.decoded = { photo: 0, maps: 0 };
+    this.mergeMethods = whenChanged(mergeMethods);
+  }
+
+  /** @param {Delivery} delivery */
+  take(delivery) {
+    const before = this.meta;
+    const meta = shared(before, delivery.meta);
+    this.meta = meta;
+    this.methods = this.mergeMethods({ methods: meta.methods, maps: meta.maps, unavailable: meta.unavailable });
+    if (before?.keys.photo !== meta.keys.photo) this.#takePhoto(delivery.photo());
+    if (before?.keys.maps !== meta.keys.maps) {
+      this.content = new Content(meta, delivery.maps());
+      this.tables = unpackTables(meta.colormaps, delivery.luts());
+      this.decoded.maps += 1;
+    }
+  }
+
+  /**
+   * @param {string} name
+   * @returns {Method}
+   */
+  method(name) {
+    return /** @type {Method} */ (this.methods.get(name));
+  }
+
+  /** @param {string} name */
+  isDiverging(name) {
+    return this.meta.colormaps.find((/** @type {{name: string}} */ colormap) => colormap.name === name).kind === "diverging";
   }
 
   release() {
     if (this.photoUrl) URL.revokeObjectURL(this.photoUrl);
   }
 
+  /** @param {Uint8Array} jpeg */
   #takePhoto(jpeg) {
     this.release();
-    this.photoUrl = URL.createObjectURL(new Blob([jpeg], { type: "image/jpeg" }));
+    this.photoUrl = URL.createObjectURL(new Blob([/** @type {any} */ (jpeg)], { type: "image/jpeg" }));
     this.decoded.photo += 1;
   }
+}
 
-  #takeMaps(values, tables) {
-    this.values = values;
-    this.tables = new Map(
-      this.meta.colormaps.map((colormap, i) => [colormap.name, packTable(tables.subarray(3 * LEVELS * i, 3 * LEVELS * (i + 1)))]),
-    );
-    this.decoded.maps += 1;
-  }
+/**
+ * @param {{methods: any[], maps: Record<string, MapRecord>, unavailable: Record<string, string>}} inputs
+ * @returns {Map<string, Method>}
+ */
+function mergeMethods({ methods, maps, unavailable }) {
+  return new Map(
+    methods.map(({ name, ...facts }) => [
+      name,
+      { name, ...facts, maps: maps[name] ?? null, unavailable: unavailable[name] ?? null },
+    ]),
+  );
+}
+
+/**
+ * @param {{name: string}[]} colormaps
+ * @param {Uint8Array} luts
+ */
+function unpackTables(colormaps, luts) {
+  return new Map(
+    colormaps.map(({ name }, i) => [name, packTable(luts.subarray(3 * LEVELS * i, 3 * LEVELS * (i + 1)))]),
+  );
 }

@@ -1,39 +1,91 @@
-/** The view: everything a person has chosen, as it is stored in the address. */
+/** The view: everything a person has chosen. Its fields come from Python's schema; nothing here knows one of them. */
+
+import { shared } from "./redraw.js";
+
+/**
+ * A view, complete and valid. The fields are those of saliency_core/viewer/schema.py.
+ *
+ * @typedef {object} View
+ * @property {string} left
+ * @property {string} right
+ * @property {string} layer
+ * @property {Record<string, number>} weights
+ * @property {"product" | "sum"} how
+ * @property {number} opacity
+ * @property {string} colormap
+ * @property {"panel" | "shared"} scale
+ * @property {"table" | "layers"} tab
+ * @property {boolean} mixed
+ * @property {"classes" | "first" | "second"} difference
+ * @property {number} epsilon
+ */
+
+/**
+ * One row of the schema.
+ *
+ * @typedef {object} Field
+ * @property {string} name
+ * @property {string} kind
+ * @property {unknown} default
+ * @property {string[]} [choices]
+ * @property {number} [low]
+ * @property {number} [high]
+ */
 
 /** The two panels, in reading order. */
-export const SIDES = ["left", "right"];
+export const SIDES = /** @type {const} */ (["left", "right"]);
 
-const HOWS = ["product", "sum"];
-const SCALES = ["panel", "shared"];
-
-/** The wished name if it exists, else the default. */
-function choice(wish, names, fallback) {
-  return names.includes(wish) ? wish : fallback;
+/**
+ * Weights for every layer: missing ones 0, none at all 1, scaled down if one exceeds the sliders' end at 1.
+ *
+ * @param {any} wish
+ * @param {string[]} layers
+ * @returns {Record<string, number>}
+ */
+export function completeWeights(wish, layers) {
+  const given = layers.map((layer) => wish?.[layer]);
+  const known = given.map((weight) => Number.isFinite(weight) && weight >= 0);
+  const values = given.map((weight, i) => (known[i] ? weight : known.includes(true) ? 0 : 1));
+  const highest = Math.max(1, ...values);
+  return Object.fromEntries(layers.map((layer, i) => [layer, values[i] / highest]));
 }
 
-/** Weights for every layer: missing ones 0, none at all 1, scaled down if one exceeds the sliders' end at 1. */
-function completeWeights(wish, names) {
-  const known = names.filter((name) => Number.isFinite(wish?.[name]) && wish[name] >= 0);
-  const values = names.map((name) => (known.length === 0 ? 1 : known.includes(name) ? wish[name] : 0));
-  const top = Math.max(1, ...values);
-  return Object.fromEntries(names.map((name, i) => [name, values[i] / top]));
+/**
+ * Kind -> the value that a wish means, undefined if it cannot be used. A kind here is one of Python's schema.
+ *
+ * @type {Record<string, (wish: any, field: Field, meta: any) => unknown>}
+ */
+const KINDS = {
+  choice: (wish, field) => (field.choices?.includes(wish) ? wish : undefined),
+  flag: (wish) => (typeof wish === "boolean" ? wish : undefined),
+  number: (wish, { low = -Infinity, high = Infinity }) => (Number.isFinite(wish) ? Math.min(Math.max(wish, low), high) : undefined),
+  method: (wish, _, meta) => named(meta.methods, wish),
+  layer: (wish, _, meta) => named(meta.layers, wish),
+  weights: (wish, _, meta) => completeWeights(wish, meta.layers.map((/** @type {{name: string}} */ layer) => layer.name)),
+};
+
+/**
+ * @param {{name: string}[]} entries
+ * @param {string} name
+ */
+function named(entries, name) {
+  return entries.some((entry) => entry.name === name) ? name : undefined;
 }
 
-/** A full, valid view: what `wish` leaves open or asks in vain is filled from the payload's defaults. */
-export function completeView(wish, meta) {
-  const methods = meta.methods.map((method) => method.name);
-  const layers = meta.layers.map((layer) => layer.name);
-  const opacity = Number.isFinite(wish.opacity) ? Math.min(Math.max(wish.opacity, 0), 1) : meta.defaults.opacity;
-  return {
-    left: choice(wish.left, methods, meta.defaults.left),
-    right: choice(wish.right, methods, meta.defaults.right),
-    layer: choice(wish.layer, layers, meta.defaults.layer),
-    weights: completeWeights(wish.weights, layers),
-    how: choice(wish.how, HOWS, HOWS[0]),
-    opacity,
-    colormap: choice(wish.colormap, meta.colormaps.map((colormap) => colormap.name), meta.defaults.colormap),
-    scale: choice(wish.scale, SCALES, SCALES[0]),
-    mixed: wish.mixed === true,
-    epsilon: Number.isFinite(wish.epsilon) && wish.epsilon >= 0 ? wish.epsilon : 0,
-  };
+/**
+ * A complete, valid view: what `wish` leaves open, or asks for in vain, gets the default. Values equal to those of
+ * the view `before` keep their identity.
+ *
+ * @param {Partial<View>} wish
+ * @param {any} meta
+ * @param {View | null} [before]
+ * @returns {View}
+ */
+export function completeView(wish, meta, before = null) {
+  const fields = /** @type {Field[]} */ (meta.schema).map((field) => {
+    const read = KINDS[field.kind];
+    const wished = read(/** @type {any} */ (wish)[field.name], field, meta);
+    return [field.name, wished === undefined ? (meta.defaults[field.name] ?? field.default) : wished];
+  });
+  return shared(before, Object.fromEntries(fields));
 }

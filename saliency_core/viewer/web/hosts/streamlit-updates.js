@@ -1,7 +1,8 @@
-/** A component without a face: hands news to the viewer with the same key. */
+/** An invisible Streamlit component: hands what changes often to the viewer with the same key. */
 
-import { setNews } from "./pending.js";
+import { publish } from "./streamlit-channel.js";
 
-export default function status({ data }) {
-  setNews(data.key, data.pending, data.figures ?? null);
+/** @param {{data: any}} component */
+export default function updates({ data }) {
+  publish(data.key, { pending: data.pending, correlations: data.correlations });
 }

@@ -1,96 +1,96 @@
 /** Mix: every layer's map weighted into one. */
 
-import { SIZE, mixProduct, mixSum, normalise, resize } from "./maths.js";
-import { logarithmsOf, normalisedMaps, partsOf, weightsOf } from "./mixing.js";
-import { SIDES } from "./view.js";
-import { Weights } from "./weights.js";
+import { Weights } from "../controls/weights.js";
+import { mixProduct, mixSum, normalise, resize, SIZE } from "../core/maths.js";
+import { logarithmsOf, normalisedMaps, partsOf, weightsOf } from "../core/mixing.js";
+import { whenChanged } from "../core/redraw.js";
+import { SIDES } from "../core/view.js";
+import { TwoPanels } from "./two-panels.js";
 
-/** What the panels show and the controls below them. `viewer` gives payload, view, set() and settle(). */
-export class Mix {
+/** @import { Content } from "../core/payload.js" */
+/** @import { View } from "../core/view.js" */
+/** @import { Frame, ModeHost } from "./mode.js" */
+
+export class Mix extends TwoPanels {
+  /** @param {ModeHost} viewer */
   constructor(viewer) {
-    this.viewer = viewer;
-    this.prepared = new Map();
-    const setAll = (change) => {
-      viewer.set(change);
-      viewer.settle();
-    };
-    this.weights = new Weights({
-      drag: (layer, weight) => viewer.set({ weights: { ...viewer.view.weights, [layer]: weight } }),
-      settle: () => viewer.settle(),
-      how: (how) => setAll({ how }),
-      preset: (weights) => setAll({ weights }),
-      reset: () => setAll({ how: "product", weights: {} }),
-    });
-    this.element = this.weights.element;
+    super(viewer, variant(viewer));
   }
+}
 
-  /** Brings the controls up to the payload and the view. */
-  refresh() {
-    const { payload, view } = this.viewer;
-    this.weights.setLayers(payload.meta.layers, payload.meta.presets);
-    this.weights.setWeights(
-      view.weights,
-      view.how,
-      SIDES.map((side) => payload.emptyLayers(view[side])),
-      SIDES.map((side) => payload.method(view[side]).title),
-    );
+/**
+ * @param {ModeHost} viewer
+ * @returns {import("./two-panels.js").Variant}
+ */
+function variant(viewer) {
+  const setAll = (/** @type {Partial<View>} */ change) => {
+    viewer.set(change);
+    viewer.settle();
+  };
+  const weights = new Weights({
+    drag: (layer, weight) => viewer.set((view) => ({ weights: { ...view.weights, [layer]: weight } })),
+    settle: () => viewer.settle(),
+    how: (how) => setAll({ how }),
+    preset: (preset) => setAll({ weights: preset }),
+    reset: () => setAll({ how: "product", weights: {} }),
+  });
+  const prepared = SIDES.map(() => new Prepared());
+  return {
+    stageHeight: 0.4,
+    element: weights.element,
+    alwaysShares: true,
+    inputs: ({ how, weights }) => ({ how, weights }),
+    compute: (side, inputs, out) => compute(prepared[side], inputs, out),
+    caption,
+    drawThumbnails: (draw) => weights.drawThumbnails(draw),
+    refresh({ payload, view }) {
+      weights.setLayers(payload.content.layers, payload.meta.presets);
+      weights.setWeights(
+        view.weights,
+        view.how,
+        SIDES.map((side) => payload.content.emptyLayers(view[side])),
+        SIDES.map((side) => payload.method(view[side]).title),
+      );
+    },
+  };
+}
+
+/** A method's maps at drawing size, normalised, and for products their logarithms. */
+class Prepared {
+  constructor() {
+    this.maps = whenChanged((/** @type {{content: Content, method: string}} */ { content, method }) => normalisedMaps(content, method, SIZE));
+    this.logarithms = whenChanged((/** @type {{maps: (Float32Array | null)[]}} */ { maps }) => logarithmsOf(maps));
   }
+}
 
-  /** Identity of a panel's map: equal keys need no new computation. */
-  key(side) {
-    const { view } = this.viewer;
-    return `mix ${view[side]} ${view.how} ${Object.values(view.weights).join()}`;
-  }
-
-  /** Computes a panel's map into `out`; returns why there is none, or null. */
-  compute(side, out) {
-    const { payload, view } = this.viewer;
-    const method = payload.method(view[side]);
-    if (method.maps.input) {
-      const map = payload.map(method.name, 0);
-      if (map.reason) return map.reason;
-      normalise(resize(map.values, map.height, map.width, SIZE, out));
-      return null;
-    }
-    const { parts, reason } = partsOf(payload, method.name, view);
-    if (reason) return reason;
-    const { maps, logarithms } = this.#prepare(method.name, view.how);
-    if (view.how === "product") mixProduct(logarithms, parts, out);
-    else mixSum(maps, parts, out);
+/**
+ * @param {Prepared} prepared
+ * @param {{content: Content, method: string, how: string, weights: Record<string, number>}} inputs
+ * @param {Float32Array} out
+ */
+function compute(prepared, { content, method, how, weights }, out) {
+  if (content.maps[method].input) {
+    const map = content.map(method, 0);
+    if (!map?.values || map.reason) return map?.reason ?? "";
+    normalise(resize(map.values, map.height, map.width, SIZE, out));
     return null;
   }
+  const { parts, reason } = partsOf(content, method, weights);
+  if (parts === null) return reason;
+  const maps = prepared.maps({ content, method });
+  if (how === "product") mixProduct(prepared.logarithms({ maps }), parts, out);
+  else mixSum(maps, parts, out);
+  return null;
+}
 
-  /** What the caption says between method and class. */
-  caption(side) {
-    const { payload, view } = this.viewer;
-    if (payload.method(view[side]).maps?.input) return "input, nothing to mix";
-    const empty = payload.emptyLayers(view[side]);
-    const count = weightsOf(payload, view).filter((weight, i) => weight > 0 && !empty[i]).length;
-    return count === 0 ? "no layers" : `${view.how} of ${count} ${count === 1 ? "layer" : "layers"}`;
-  }
-
-  /** Mixed maps are shares of 1 whatever the method's sign. */
-  signed() {
-    return false;
-  }
-
-  drawThumbnails(draw) {
-    this.weights.drawThumbnails(draw);
-  }
-
-  /** A method's maps at drawing size, normalised, and for products their logarithms; kept for the methods shown. */
-  #prepare(method, how) {
-    const { payload, view } = this.viewer;
-    const identity = payload.meta.keys.maps;
-    for (const [name, entry] of this.prepared) {
-      if (entry.identity !== identity || (name !== view.left && name !== view.right)) this.prepared.delete(name);
-    }
-    let entry = this.prepared.get(method);
-    if (!entry) {
-      entry = { identity, maps: normalisedMaps(payload, method, SIZE), logarithms: null };
-      this.prepared.set(method, entry);
-    }
-    if (how === "product") entry.logarithms ??= logarithmsOf(entry.maps);
-    return entry;
-  }
+/**
+ * @param {Frame} frame
+ * @param {string} method
+ */
+function caption({ payload, view }, method) {
+  if (payload.method(method).maps?.input) return "input, nothing to mix";
+  const { content } = payload;
+  const empty = content.emptyLayers(method);
+  const count = weightsOf(content.layers, view.weights).filter((weight, i) => weight > 0 && !empty[i]).length;
+  return count === 0 ? "no layers" : `${view.how} of ${count} ${count === 1 ? "layer" : "layers"}`;
 }

@@ -1,88 +1,57 @@
 /** Two panels side by side: what Compare and Mix have in common. */
 
-import { scaleOf } from "./colors.js";
-import { percent } from "./format.js";
-import { element } from "./dom.js";
-import { SIDES } from "./view.js";
-import { LinkedPanels } from "./linked.js";
-import { MethodHead } from "./methods.js";
-import { Panel } from "./panel.js";
-import { ThumbnailPainter } from "./thumbnail.js";
-import { Compare } from "./compare.js";
-import { Mix } from "./mix.js";
+import { element } from "../controls/dom.js";
+import { MethodHead } from "../controls/method-picker.js";
+import { scaleOf } from "../core/colors.js";
+import { percent } from "../core/format.js";
+import { whenChanged } from "../core/redraw.js";
+import { SIDES } from "../core/view.js";
+import { LinkedPanels } from "../panels/linked-panels.js";
+import { Panel } from "../panels/panel.js";
+import { ThumbnailPainter } from "../panels/thumbnails.js";
 
-/** Highest stage as a share of the window, so that the controls below stay in sight. */
-const STAGE_HEIGHT = { compare: 0.5, mix: 0.4 };
-const READOUT_HINT = "Point at a map to read both values.";
+/** @import { Scale } from "../core/colors.js" */
+/** @import { View } from "../core/view.js" */
+/** @import { Frame, Mode, ModeHost } from "./mode.js" */
 
-/** The body of the viewer in the modes "compare" and "mix". `viewer` gives payload, view, set(), settle(), … */
-export class Pair {
-  constructor(viewer, name) {
+/**
+ * What tells Compare and Mix apart.
+ *
+ * @typedef {object} Variant
+ * @property {number} stageHeight highest stage as a share of the window, so that the controls below stay in sight
+ * @property {HTMLElement} element the controls below the panels
+ * @property {(frame: Frame) => void} refresh brings the controls up to the frame
+ * @property {(view: View) => Record<string, unknown>} inputs what a panel's map depends on, beside content and method
+ * @property {(side: number, inputs: any, out: Float32Array) => string | null} compute a panel's map into `out`; returns
+ *   why there is none, or null
+ * @property {(frame: Frame, method: string) => string} caption what a caption says between method and class
+ * @property {boolean} alwaysShares whether the maps are shares of 1 whatever the method's sign
+ * @property {(draw: (canvas: HTMLCanvasElement, layer: number, side: number) => void) => void} drawThumbnails
+ */
+
+/** @implements {Mode} */
+export class TwoPanels {
+  /**
+   * @param {ModeHost} viewer
+   * @param {Variant} variant
+   */
+  constructor(viewer, variant) {
     this.viewer = viewer;
-    this.name = name;
-    this.keys = { left: null, right: null };
-    this.painter = new ThumbnailPainter();
-    this.mode = name === "mix" ? new Mix(viewer) : new Compare(viewer);
-    this.#build();
-  }
-
-  /** The toolbar's zoom acts on both panels. */
-  get zoomActions() {
-    return this.linked.zoomActions;
-  }
-
-  /** Takes over a payload of which parts are new. */
-  take(changed) {
-    this.linked.setStage(changed.photo);
-    if (changed.photo) this.photoReady = false;
-    if (changed.photo || changed.maps) {
-      this.keys = { left: null, right: null };
-      this.thumbnailKey = null;
-    }
-    for (const head of this.heads) head.setMethods(this.viewer.payload.methods);
-  }
-
-  resize() {
-    this.linked.setStage(false);
-  }
-
-  /** Draws what the view asks for; unchanged parts cost nothing. */
-  draw(table, diverging) {
-    const { viewer, mode } = this;
-    const { payload, view } = viewer;
-    this.#drawMaps(table, diverging);
-    mode.refresh();
-    const { label, probability, state } = payload.meta;
-    SIDES.forEach((side, i) => {
-      const method = payload.method(view[side]);
-      const caption = method.maps ? mode.caption(side) : method.unavailable ? "not available" : "no map yet";
-      this.heads[i].setMethod(method);
-      const words = [method.title, caption, `${label} ${percent(probability)}`, state];
-      this.panels[i].describe(words.filter(Boolean).join(" · "), mode.signed(side));
-    });
-    this.#drawThumbnails(table, diverging);
-    this.linked.read();
-  }
-
-  /** What a screen reader is told once things have come to rest. */
-  spoken() {
-    return this.panels.map((panel) => panel.canvas.getAttribute("aria-label")).join(". ");
-  }
-
-  #build() {
-    const { viewer } = this;
-    this.heads = SIDES.map(
-      (side) => new MethodHead(side, `Method on the ${side}`, (method) => this.#chooseMethod(side, method), () => viewer.payload.methods),
-    );
+    this.variant = variant;
+    /** @type {HTMLImageElement | null} */
+    this.photo = null;
+    this.heads = SIDES.map((side) => new MethodHead(side, `Method on the ${side}`, (method) => this.#choose(side, method)));
     this.panels = SIDES.map((side, i) => new Panel(side, this.heads[i]));
     this.linked = new LinkedPanels(viewer, this.panels, {
-      height: STAGE_HEIGHT[this.name],
-      hint: READOUT_HINT,
-      names: () => SIDES.map((side) => viewer.payload.method(viewer.view[side]).title),
+      height: variant.stageHeight,
+      hint: "Point at a map to read both values.",
     });
+    const painter = new ThumbnailPainter();
+    this.measure = this.panels.map((panel, side) => whenChanged((inputs) => measure(panel, variant, side, inputs)));
+    this.paint = this.panels.map((panel) => whenChanged((inputs) => paintPanel(panel, inputs)));
+    this.drawThumbnails = whenChanged((inputs) => drawThumbnails(painter, variant, inputs));
     this.panels[0].photo.addEventListener("load", () => {
-      this.photoReady = true;
-      this.thumbnailKey = null;
+      this.photo = this.panels[0].photo;
       viewer.schedule();
     });
     this.element = element(
@@ -90,52 +59,118 @@ export class Pair {
       { class: "pair" },
       element("div", { class: "panels" }, ...this.panels.map((panel) => panel.element)),
       this.linked.readout.element,
-      this.mode.element,
+      variant.element,
     );
   }
 
-  /** A method whose maps are not here is asked for at once. */
-  #chooseMethod(side, method) {
+  /** The toolbar's zoom acts on both panels. */
+  get zoomActions() {
+    return this.linked.zoomActions;
+  }
+
+  take() {
+    const { payload } = this.viewer;
+    if (this.panels[0].photo.src !== payload.photoUrl) this.photo = null; // until it has been loaded
+    this.linked.setStage();
+    for (const head of this.heads) head.setMethods(payload.methods);
+  }
+
+  resize() {
+    this.linked.setStage();
+  }
+
+  /** @param {Frame} frame */
+  draw(frame) {
+    const { variant } = this;
+    const { payload, view, table, diverging } = frame;
+    const { content } = payload;
+    const notes = SIDES.map((side) => this.viewer.absence(view[side]));
+    const more = variant.inputs(view);
+    // A new object whenever a panel has new values.
+    const drawn = SIDES.map((side, i) => {
+      const inputs = { content, method: view[side], ...more, kind: notes[i]?.kind, text: notes[i]?.text };
+      return this.measure[i](inputs);
+    });
+    const scales = scalesOf(drawn.map(({ extent }) => extent), view.scale, diverging);
+    this.paint.forEach((paint, i) => {
+      paint({ drawn: drawn[i], low: scales[i]?.low, high: scales[i]?.high, table });
+    });
+    variant.refresh(frame);
+    SIDES.forEach((side, i) => {
+      const method = payload.method(view[side]);
+      const caption = method.maps ? variant.caption(frame, method.name) : method.unavailable ? "not available" : "no map yet";
+      this.heads[i].setMethod(method);
+      const words = [method.title, caption, `${content.label} ${percent(content.probability)}`, payload.meta.state];
+      this.panels[i].describe(words.filter(Boolean).join(" · "), method.signed && !variant.alwaysShares);
+    });
+    const [left, right] = notes.map((note) => note?.kind ?? "map");
+    this.drawThumbnails({ content, left: view.left, right: view.right, leftState: left, rightState: right, photo: this.photo, table, diverging });
+    this.linked.read(SIDES.map((side) => payload.method(view[side]).title));
+  }
+
+  spoken() {
+    return this.panels.map((panel) => panel.canvas.getAttribute("aria-label")).join(". ");
+  }
+
+  /**
+   * A method whose maps are not here is asked for at once.
+   *
+   * @param {"left" | "right"} side
+   * @param {string} method
+   */
+  #choose(side, method) {
     this.viewer.set({ [side]: method });
     this.viewer.settle(this.viewer.payload.method(method).maps === null);
   }
+}
 
-  #drawMaps(table, diverging) {
-    const { viewer, mode } = this;
-    const { payload, view } = viewer;
-    let fresh = false;
-    SIDES.forEach((side, i) => {
-      const absence = viewer.absence(view[side]);
-      const key = absence ? `${absence.kind} ${absence.text}` : `${payload.meta.keys.maps} ${mode.key(side)}`;
-      if (key === this.keys[side]) return;
-      this.keys[side] = key;
-      const panel = this.panels[i];
-      const reason = absence ? null : mode.compute(side, panel.values);
-      panel.measure(absence ?? (reason && { kind: "empty", text: reason }));
-      fresh = true;
-    });
-    const look = `${view.colormap} ${view.scale}`;
-    if (!fresh && look === this.look && payload.meta.keys.maps === this.drawnMaps) return;
-    this.look = look;
-    this.drawnMaps = payload.meta.keys.maps;
-    const extents = this.panels.map((panel) => panel.extent).filter((extent) => extent !== null);
-    const shared = view.scale === "shared" && extents.length > 0 ? scaleOf(extents, diverging) : null;
-    for (const panel of this.panels) panel.draw(panel.extent && (shared ?? scaleOf([panel.extent], diverging)), table);
-    if (this.tableName !== view.colormap) for (const panel of this.panels) panel.drawBar(table);
-    this.tableName = view.colormap;
+/**
+ * Computes a panel's map, or notes why there is none.
+ *
+ * @param {Panel} panel
+ * @param {Variant} variant
+ * @param {number} side
+ * @param {any} inputs
+ */
+function measure(panel, variant, side, { kind, text, ...inputs }) {
+  if (kind !== undefined) panel.measure({ kind, text });
+  else {
+    const reason = variant.compute(side, inputs, panel.values);
+    panel.measure(reason === null ? null : { kind: "empty", text: reason });
   }
+  return { extent: panel.extent };
+}
 
-  #drawThumbnails(table, diverging) {
-    const { viewer, mode } = this;
-    const { payload, view } = viewer;
-    const states = SIDES.map((side) => viewer.absence(view[side])?.kind ?? "map");
-    const key = [payload.meta.keys.maps, view.left, view.right, ...states, view.colormap, this.photoReady].join();
-    if (key === this.thumbnailKey) return;
-    this.thumbnailKey = key;
-    const photo = this.photoReady ? this.panels[0].photo : null;
-    mode.drawThumbnails((canvas, layer, side) => {
-      canvas.dataset.state = states[SIDES.indexOf(side)];
-      this.painter.draw(canvas, photo, payload.meta.box, payload.map(view[side], layer), table, diverging);
-    });
-  }
+/**
+ * @param {Panel} panel
+ * @param {any} inputs `drawn` is another object whenever the values are others
+ */
+function paintPanel(panel, { low, high, table }) {
+  panel.draw(low === undefined ? null : { low, high }, table);
+}
+
+/**
+ * The colour scale of each panel: its own, or one for both.
+ *
+ * @param {(Scale | null)[]} extents
+ * @param {string} choice
+ * @param {boolean} diverging
+ */
+export function scalesOf(extents, choice, diverging) {
+  const present = /** @type {Scale[]} */ (extents.filter((extent) => extent !== null));
+  return extents.map((extent) => extent && scaleOf(choice === "shared" ? present : [extent], diverging));
+}
+
+/**
+ * @param {ThumbnailPainter} painter
+ * @param {Variant} variant
+ * @param {any} inputs
+ */
+function drawThumbnails(painter, variant, { content, left, right, leftState, rightState, photo, table, diverging }) {
+  const methods = [left, right];
+  const states = [leftState, rightState];
+  variant.drawThumbnails((canvas, layer, side) => {
+    canvas.dataset.state = states[side];
+    painter.draw(canvas, photo, content.box, content.map(methods[side], layer), table, diverging);
+  });
 }

@@ -1,83 +1,98 @@
-/** Panels that show one place of one photo: a shared zoom, a shared cursor, and one line that reads all values. */
+/** Panels of one photo: a shared zoom, a shared cursor, and one line that reads all values. */
 
-import { number } from "./format.js";
-import { element, setText } from "./dom.js";
-import { Stage, Zoom } from "./stage.js";
+import { element, setText } from "../controls/dom.js";
+import { number } from "../core/format.js";
+import { whenChanged } from "../core/redraw.js";
 import { listen } from "./pointer.js";
+import { Stage, Zoom } from "./stage.js";
+
+/** @import { ModeHost } from "../modes/mode.js" */
+/** @import { Panel } from "./panel.js" */
 
 const FLATTEST_STAGE = 1.7;
 
-/**
- * `viewer` gives root, payload and speak(). `height` is the highest stage as a share of the window, so that the
- * controls below stay in sight; `hint` invites to point; `names()` gives what the values read are called.
- */
+/** @typedef {{photo: any, photoUrl: string, box: [number, number, number, number], narrowest: number}} StageInputs */
+
 export class LinkedPanels {
-  constructor(viewer, panels, { height, hint, names }) {
+  /**
+   * @param {ModeHost} viewer
+   * @param {Panel[]} panels
+   * @param {{height: number, hint: string}} options `height` is the highest stage as a share of the window, so that the
+   *   controls below stay in sight; `hint` invites to point
+   */
+  constructor(viewer, panels, { height, hint }) {
     this.viewer = viewer;
     this.panels = panels;
     this.height = height;
     this.hint = hint;
-    this.names = names;
-    this.zoom = new Zoom();
+    /** @type {string[]} */
+    this.names = panels.map(() => "");
+    /** @type {number[] | null} */
     this.cursor = null;
-    this.#build();
+    this.stage = new Stage({ width: 1, height: 1 }, [0, 0, 1, 1], 1);
+    this.zoom = new Zoom(this.stage);
+    this.lay = whenChanged((/** @type {StageInputs} */ inputs) => this.#lay(inputs));
+    this.readout = this.#buildReadout();
+    for (const panel of panels) listen(panel.stage, this.#stageActions());
   }
 
   /** The toolbar's zoom acts on all panels. */
   get zoomActions() {
     return {
-      zoom: (factor) => this.#moveZoom(() => this.zoom.by(factor, this.#zoomCentre()), true),
+      zoom: (/** @type {number} */ factor) => this.#moveZoom(() => this.zoom.by(factor, this.#zoomCentre()), true),
       rest: () => this.#moveZoom(() => this.zoom.rest(), true),
       toBox: () => this.#moveZoom(() => this.zoom.toBox(), true),
     };
   }
 
-  /** Lays the photo on the stages, if it, its box or the room for them is new. */
-  setStage(newPhoto) {
+  /** Lays the photo on the stages, if it, its input region or the room for them is new. */
+  setStage() {
     const { meta, photoUrl } = this.viewer.payload;
     const room = this.panels[0].stage.clientWidth / (this.height * window.innerHeight);
     const narrowest = Math.min(Math.max(Math.ceil(20 * room) / 20, 1), FLATTEST_STAGE);
-    const geometry = JSON.stringify([meta.photo, meta.box, narrowest]);
-    if (!newPhoto && geometry === this.geometry) return;
-    this.geometry = geometry;
-    this.stage = new Stage(meta.photo, meta.box, narrowest);
-    for (const panel of this.panels) panel.setStage(this.stage, photoUrl, meta.photo.name);
-    this.#moveZoom(() => this.zoom.rest(this.stage), false);
-    this.#point(null);
+    this.lay({ photo: meta.photo, photoUrl, box: meta.box, narrowest });
   }
 
-  /** Writes what lies under the cursor. */
-  read() {
+  /**
+   * Writes what lies under the cursor.
+   *
+   * @param {string[]} names what the values read are called
+   */
+  read(names = this.names) {
+    this.names = names;
     const { position, values, element: line } = this.readout;
-    const box = this.cursor;
-    const scene = box && this.#scenePoint(box);
-    line.classList.toggle("reading", box !== null);
-    const names = box && this.names();
+    const at = this.cursor;
+    const scene = at && this.#scenePoint(at);
+    line.classList.toggle("reading", at !== null);
     this.panels.forEach((panel, i) => {
-      const value = box && panel.valueAt(box);
+      const value = at && panel.valueAt(at);
       panel.point(scene, value);
-      if (!box) return;
+      if (!at) return;
       setText(values[i].name, names[i]);
       setText(values[i].value, value === null ? "no value" : number(value));
       values[i].chip.style.background = value === null ? "transparent" : panel.colorOf(value);
     });
-    setText(position, box ? this.viewer.payload.positionText(box) : this.hint);
+    setText(position, at ? this.viewer.payload.content.positionText(at) : this.hint);
   }
 
-  #build() {
-    this.readout = {
-      position: element("span", { class: "readout-position", text: this.hint }),
-      values: this.panels.map(() => ({ chip: element("i", {}), name: element("span", {}), value: element("b", {}) })),
-    };
-    this.readout.element = element(
-      "div",
-      { class: "readout", "data-testid": "readout" },
-      this.readout.position,
-      ...this.readout.values.map((entry) => element("span", { class: "readout-value" }, entry.chip, entry.name, entry.value)),
-    );
-    for (const panel of this.panels) listen(panel.stage, this.#stageActions());
+  /** @param {StageInputs} inputs */
+  #lay({ photo, photoUrl, box, narrowest }) {
+    this.stage = new Stage(photo, box, narrowest);
+    this.zoom.stage = this.stage;
+    for (const panel of this.panels) panel.setStage(this.stage, photoUrl, photo.name);
+    this.#moveZoom(() => this.zoom.rest(), false);
+    this.cursor = null;
+    this.read();
   }
 
+  #buildReadout() {
+    const position = element("span", { class: "readout-position", text: this.hint });
+    const values = this.panels.map(() => ({ chip: element("i", {}), name: element("span", {}), value: element("b", {}) }));
+    const parts = values.map(({ chip, name, value }) => element("span", { class: "readout-value" }, chip, name, value));
+    return { position, values, element: element("div", { class: "readout", "data-testid": "readout" }, position, ...parts) };
+  }
+
+  /** @returns {import("./pointer.js").PointerActions} */
   #stageActions() {
     const { zoom } = this;
     return {
@@ -96,6 +111,10 @@ export class LinkedPanels {
     };
   }
 
+  /**
+   * @param {() => void} move
+   * @param {boolean} animated
+   */
   #moveZoom(move, animated) {
     move();
     const { root } = this.viewer;
@@ -114,16 +133,19 @@ export class LinkedPanels {
     return scene.map((value, axis) => this.zoom.shift[axis] + this.zoom.scale * value);
   }
 
+  /** @param {number[]} scene */
   #boxPoint(scene) {
     const [left, top, right, bottom] = this.stage.box;
     return [(scene[0] - left) / (right - left), (scene[1] - top) / (bottom - top)];
   }
 
+  /** @param {number[]} box */
   #scenePoint(box) {
     const [left, top, right, bottom] = this.stage.box;
     return [left + box[0] * (right - left), top + box[1] * (bottom - top)];
   }
 
+  /** @param {number[]} difference */
   #step(difference) {
     const from = this.cursor ?? [0.5, 0.5];
     const to = this.cursor ? from.map((value, axis) => Math.min(Math.max(value + difference[axis], 0), 1 - 1e-6)) : from;
@@ -131,7 +153,11 @@ export class LinkedPanels {
     this.viewer.speak(() => this.readout.element.innerText);
   }
 
-  /** Moves the cursor of all panels to a point of the box, or removes it. */
+  /**
+   * Moves the cursor of all panels to a point of the input region, or removes it.
+   *
+   * @param {number[] | null} box
+   */
   #point(box) {
     this.cursor = box;
     this.read();

@@ -1,29 +1,43 @@
 /** One panel: its head, photo with its map, caption, colour bar. */
 
-import { SIZE, extent } from "./maths.js";
-import { paint, position, cssColor, LEVELS } from "./colors.js";
-import { number } from "./format.js";
-import { element, setText } from "./dom.js";
+import { context2d, element, setText } from "../controls/dom.js";
+import { cssColor, LEVELS, paint, position } from "../core/colors.js";
+import { number } from "../core/format.js";
+import { extent, SIZE } from "../core/maths.js";
+import { whenChanged } from "../core/redraw.js";
 import { cover } from "./stage.js";
+
+/** @import { Scale } from "../core/colors.js" */
+/** @import { Note } from "../modes/mode.js" */
+/** @import { Stage } from "./stage.js" */
 
 /** The cursor that all maps share. */
 export const CROSSHAIR =
   '<svg viewBox="-12 -12 24 24" width="24" height="24"><g fill="none" stroke-linecap="round">' +
   '<path class="halo" d="M-10 0H-4M4 0H10M0-10V-4M0 4V10"/><path class="line" d="M-10 0H-4M4 0H10M0-10V-4M0 4V10"/></g></svg>';
 
-/** The part of a page on which one map is drawn. `head` is what stands above it: {element, sheet or null}. */
+/** The part of a page on which one map is drawn. */
 export class Panel {
+  /**
+   * @param {string} side
+   * @param {{element: HTMLElement, sheet: HTMLElement | null}} head what stands above the map
+   */
   constructor(side, head) {
     this.values = new Float32Array(SIZE * SIZE);
-    this.extent = { low: 0, high: 0 };
-    this.scale = this.extent;
+    /** @type {Scale | null} */
+    this.extent = null;
+    /** @type {Scale | null} */
+    this.scale = null;
+    /** @type {Uint32Array | null} */
     this.table = null;
+    /** @type {Note | null} */
     this.note = null;
+    this.drawBar = whenChanged((/** @type {{table: Uint32Array}} */ { table }) => paintBar(this.bar, table));
     this.photo = element("img", { class: "photo", alt: "", draggable: "false", decoding: "async" });
     this.veil = element("div", { class: "veil" });
     this.photoFrame = element("div", { class: "photo-frame" }, this.photo, this.veil);
     this.canvas = element("canvas", { class: "map", width: SIZE, height: SIZE, role: "img", "data-testid": `map-${side}` });
-    this.context = this.canvas.getContext("2d", { willReadFrequently: true }); // only ever written as raw pixels
+    this.context = context2d(this.canvas, { willReadFrequently: true }); // only ever written as raw pixels
     this.image = this.context.createImageData(SIZE, SIZE);
     this.pixels = new Uint32Array(this.image.data.buffer);
     this.outline = element("div", { class: "outline" });
@@ -65,7 +79,13 @@ export class Panel {
     );
   }
 
-  /** Lays photo and map on the stage. */
+  /**
+   * Lays photo and map on the stage.
+   *
+   * @param {Stage} stage
+   * @param {string} photoUrl
+   * @param {string} photoName
+   */
   setStage(stage, photoUrl, photoName) {
     this.stage.style.setProperty("--aspect", String(stage.aspect));
     if (this.photo.src !== photoUrl) this.photo.src = photoUrl;
@@ -74,7 +94,7 @@ export class Panel {
     cover(this.canvas, stage.box);
     cover(this.outline, stage.box);
     const [left, top, right, bottom] = stage.photo;
-    const within = (value, from, to) => (value - from) / (to - from);
+    const within = (/** @type {number} */ value, /** @type {number} */ from, /** @type {number} */ to) => (value - from) / (to - from);
     cover(this.veil, [
       within(stage.box[0], left, right),
       within(stage.box[1], top, bottom),
@@ -85,8 +105,9 @@ export class Panel {
   }
 
   /**
-   * Announces new values in `this.values`, or, with a note {text, kind}, that there is no map and why; kind is
-   * "empty", "waiting" (it is being computed) or "unavailable".
+   * Announces new values in `this.values`, or, with a note, that there is no map and why.
+   *
+   * @param {Note | null} note
    */
   measure(note) {
     this.note = note;
@@ -97,25 +118,35 @@ export class Panel {
     }
   }
 
-  /** Draws the measured values on a scale, or shows the note instead. */
+  /**
+   * Draws the measured values on a scale, or shows the note instead.
+   *
+   * @param {Scale | null} scale null for no map
+   * @param {Uint32Array} table
+   */
   draw(scale, table) {
     this.scale = scale;
     this.table = table;
+    this.drawBar({ table });
     this.canvas.hidden = this.note !== null;
     this.noteText.hidden = this.note === null;
     this.legend.classList.toggle("empty", this.note !== null);
     this.stage.dataset.state = this.note?.kind ?? "map";
-    if (this.note) {
-      setText(this.noteText, this.note.text);
-      return;
-    }
+    if (this.note) setText(this.noteText, this.note.text);
+    if (this.note || scale === null) return;
     paint(this.values, scale, table, this.pixels);
     this.context.putImageData(this.image, 0, 0);
     setText(this.low, number(scale.low));
     setText(this.high, number(scale.high));
   }
 
-  /** The words around the map. `signed`: the method's values below 0 mean something; `meanings`: of both ends. */
+  /**
+   * Writes the texts around the map.
+   *
+   * @param {string} caption
+   * @param {boolean} signed whether values below 0 have a meaning
+   * @param {[string, string] | null} meanings of the scale's two ends
+   */
   describe(caption, signed, meanings = null) {
     setText(this.caption, caption);
     const { low, high } = this.scale ?? { low: 0, high: 0 };
@@ -128,28 +159,34 @@ export class Panel {
     this.stage.setAttribute("aria-label", `${caption}. Arrow keys move the cursor, plus and minus zoom, 0 shows everything.`);
     const crossing = low < 0 && high > 0;
     this.zero.hidden = !crossing;
-    if (crossing) this.zero.style.left = `${100 * position(0, this.scale)}%`;
+    if (crossing && this.scale) this.zero.style.left = `${100 * position(0, this.scale)}%`;
   }
 
-  /** Paints the colour bar; only needed when the colour map changes. */
-  drawBar(table) {
-    const image = new ImageData(LEVELS, 1);
-    new Uint32Array(image.data.buffer).set(table);
-    this.bar.getContext("2d").putImageData(image, 0, 0);
-  }
-
-  /** The value at a point of the box ([0, 1]²), or null where there is none. */
+  /**
+   * The value at a point of the input region ([0, 1]²), or null where there is none.
+   *
+   * @param {number[]} point
+   */
   valueAt([u, v]) {
     if (this.note || u < 0 || v < 0 || u >= 1 || v >= 1) return null;
     return this.values[Math.floor(v * SIZE) * SIZE + Math.floor(u * SIZE)];
   }
 
-  /** Colour of a value as it is drawn. */
+  /**
+   * Colour of a value as it is drawn.
+   *
+   * @param {number} value
+   */
   colorOf(value) {
-    return cssColor(value, this.scale, this.table);
+    return this.scale && this.table ? cssColor(value, this.scale, this.table) : "transparent";
   }
 
-  /** Puts the cursor on a point of the stage's scene and marks its value on the colour bar; null removes both. */
+  /**
+   * Puts the cursor on a point of the stage's scene and marks its value on the colour bar; null removes both.
+   *
+   * @param {number[] | null} scenePoint
+   * @param {number | null} value
+   */
   point(scenePoint, value) {
     this.cursor.hidden = scenePoint === null;
     this.marker.hidden = value === null;
@@ -157,6 +194,16 @@ export class Panel {
       this.cursor.style.left = `${100 * scenePoint[0]}%`;
       this.cursor.style.top = `${100 * scenePoint[1]}%`;
     }
-    if (value !== null) this.marker.style.left = `${100 * position(value, this.scale)}%`;
+    if (value !== null && this.scale) this.marker.style.left = `${100 * position(value, this.scale)}%`;
   }
+}
+
+/**
+ * @param {HTMLCanvasElement} bar
+ * @param {Uint32Array} table
+ */
+function paintBar(bar, table) {
+  const image = new ImageData(LEVELS, 1);
+  new Uint32Array(image.data.buffer).set(table);
+  context2d(bar).putImageData(image, 0, 0);
 }

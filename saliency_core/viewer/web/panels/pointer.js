@@ -5,18 +5,35 @@ const BUTTON_ZOOM = 1.5;
 const COARSE_STEP = 1 / 56;
 const FINE_STEP = 1 / 448;
 
+/** @type {Record<string, number[]>} */
 const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
- * Listens on one stage. `actions` has: zoom(factor, at), pan(difference), rest(), point(at), step(difference),
- * leave(), and the getters pannable and zoomed. Points and differences are fractions of the stage, except in
- * step(), where they are fractions of the box.
+ * What pointer and keys do. Points and differences are fractions of the stage, in step() of the input region.
+ *
+ * @typedef {object} PointerActions
+ * @property {boolean} pannable
+ * @property {boolean} zoomed
+ * @property {(factor: number, at?: number[]) => void} zoom
+ * @property {(difference: number[]) => void} pan
+ * @property {() => void} rest
+ * @property {(at: number[]) => void} point
+ * @property {(difference: number[]) => void} step
+ * @property {() => void} leave
+ */
+
+/**
+ * Listens on one stage.
+ *
+ * @param {HTMLElement} stage
+ * @param {PointerActions} actions
  */
 export function listen(stage, actions) {
+  /** @type {Map<number, number[]>} */
   const pointers = new Map();
   let panning = false;
 
-  const fraction = (event) => {
+  const fraction = (/** @type {MouseEvent} */ event) => {
     const { left, top, width, height } = stage.getBoundingClientRect();
     return [(event.clientX - left) / width, (event.clientY - top) / height];
   };
@@ -48,8 +65,8 @@ export function listen(stage, actions) {
       return;
     }
     if (pointers.size === 2) {
-      const other = [...pointers.entries()].find(([id]) => id !== event.pointerId)[1];
-      const distance = (point) => Math.hypot(point[0] - other[0], point[1] - other[1]);
+      const [, other] = [...pointers.entries()].filter(([id]) => id !== event.pointerId)[0];
+      const distance = (/** @type {number[]} */ point) => Math.hypot(point[0] - other[0], point[1] - other[1]);
       actions.pan([(at[0] - before[0]) / 2, (at[1] - before[1]) / 2]);
       if (distance(before) > 0.01) actions.zoom(distance(at) / distance(before), [(at[0] + other[0]) / 2, (at[1] + other[1]) / 2]);
     } else if (panning) {
@@ -59,7 +76,7 @@ export function listen(stage, actions) {
     pointers.set(event.pointerId, at);
   });
 
-  const release = (event) => {
+  const release = (/** @type {PointerEvent} */ event) => {
     pointers.delete(event.pointerId);
     if (pointers.size === 0) panning = false;
     stage.classList.remove("grabbed");

@@ -1,13 +1,24 @@
-/** Geometry of a stage (the window on the photo) and the zoom shared by both stages. */
+/** Geometry of a stage (the window on the photo) and the zoom that all stages share. */
+
+/** @typedef {[number, number, number, number]} Rectangle left, top, right, bottom */
+/** @typedef {[number, number]} Point */
 
 /** Widest stage, as width / height, unless the box itself is wider. */
 const WIDEST = 1.3;
 const WIDEST_BOX = 3;
 const CLOSEST = 16;
 
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const clamp = (/** @type {number} */ value, /** @type {number} */ low, /** @type {number} */ high) => Math.min(Math.max(value, low), high);
 
-/** Shortens one axis of `all` to at most `length` around the middle of [from, to], never cutting into it. */
+/**
+ * Shortens one axis of `all` to at most `length` around the middle of [from, to], never cutting into it.
+ *
+ * @param {Point} all
+ * @param {number} from
+ * @param {number} to
+ * @param {number} length
+ * @returns {Point}
+ */
 function shorten(all, from, to, length) {
   const size = Math.max(length, to - from);
   const start = clamp((from + to - size) / 2, all[0], all[1] - size);
@@ -15,16 +26,25 @@ function shorten(all, from, to, length) {
 }
 
 /**
- * Where photo and box lie on the stage. All rectangles are [left, top, right, bottom].
+ * Where the photo and the box (the input region) lie on the stage.
  *
  * The stage shows the photo and the box, but not a wider or taller piece of the photo than
  * `narrowest` to WIDEST (width / height): the surroundings of the box are cut, the box never. What is cut is
  * reached by zooming out or dragging.
  */
 export class Stage {
+  /**
+   * @param {{width: number, height: number}} photo
+   * @param {Rectangle} box
+   * @param {number} narrowest
+   */
   constructor(photo, box, narrowest) {
+    /** @type {Rectangle} */
     const all = [Math.min(0, box[0]), Math.min(0, box[1]), Math.max(photo.width, box[2]), Math.max(photo.height, box[3])];
-    let [across, down] = [[all[0], all[2]], [all[1], all[3]]];
+    /** @type {Point} */
+    let across = [all[0], all[2]];
+    /** @type {Point} */
+    let down = [all[1], all[3]];
     const ratio = (all[2] - all[0]) / (all[3] - all[1]);
     const widest = Math.max(WIDEST, narrowest);
     if (ratio > widest) across = shorten(across, box[0], box[2], (all[3] - all[1]) * widest);
@@ -38,14 +58,19 @@ export class Stage {
       (1 - width * this.unit) / 2 - across[0] * this.unit,
       (1 / this.aspect - height * this.unit) / 2 - down[0] * this.unit,
     ];
-    this.photo = this.place([0, 0, photo.width, photo.height]);
-    this.box = this.place(box);
-    this.all = this.place(all);
+    this.photo = this.locate([0, 0, photo.width, photo.height]);
+    this.box = this.locate(box);
+    this.all = this.locate(all);
     this.surrounded = box[0] > 0.5 || box[1] > 0.5 || box[2] < photo.width - 0.5 || box[3] < photo.height - 0.5;
   }
 
-  /** A rectangle in photo pixels as fractions of the stage. */
-  place(rectangle) {
+  /**
+   * A rectangle in photo pixels as fractions of the stage.
+   *
+   * @param {Rectangle} rectangle
+   * @returns {Rectangle}
+   */
+  locate(rectangle) {
     const [x, y] = this.origin;
     return [
       x + rectangle[0] * this.unit,
@@ -56,7 +81,12 @@ export class Stage {
   }
 }
 
-/** Writes a rectangle in fractions of the stage as an absolutely positioned element's style. */
+/**
+ * Writes a rectangle in fractions of the stage as an absolutely positioned element's style.
+ *
+ * @param {HTMLElement} node
+ * @param {Rectangle} rectangle
+ */
 export function cover(node, [left, top, right, bottom]) {
   node.style.left = `${100 * left}%`;
   node.style.top = `${100 * top}%`;
@@ -66,13 +96,15 @@ export function cover(node, [left, top, right, bottom]) {
 
 /** Scale and shift of the scene on the stage: on screen = shift + scale × at rest, in fractions of the stage. */
 export class Zoom {
-  constructor() {
-    this.rest(null);
+  /** @param {Stage} stage */
+  constructor(stage) {
+    this.stage = stage;
+    this.scale = 1;
+    this.shift = [0, 0];
   }
 
-  /** Back to the resting view, of another stage if one is given. */
-  rest(stage = this.stage) {
-    this.stage = stage;
+  /** Back to the resting view. */
+  rest() {
     this.scale = 1;
     this.shift = [0, 0];
   }
@@ -87,7 +119,12 @@ export class Zoom {
     return this.scale * (all[2] - all[0]) > 1.001 || this.scale * (all[3] - all[1]) > 1.001;
   }
 
-  /** Zooms by a factor and keeps the scene's point under `at` (fractions of the stage) where it is. */
+  /**
+   * Zooms by a factor and keeps the scene's point under `at` (fractions of the stage) where it is.
+   *
+   * @param {number} factor
+   * @param {number[]} at
+   */
   by(factor, at = [0.5, 0.5]) {
     const all = this.stage.all;
     const farthest = Math.min(1, 1 / (all[2] - all[0]), 1 / (all[3] - all[1]));
@@ -95,7 +132,11 @@ export class Zoom {
     this.#settle(scale, [0, 1].map((axis) => at[axis] - ((at[axis] - this.shift[axis]) * scale) / this.scale));
   }
 
-  /** Moves the scene by a difference in fractions of the stage. */
+  /**
+   * Moves the scene by a difference in fractions of the stage.
+   *
+   * @param {number[]} difference
+   */
   pan(difference) {
     this.#settle(this.scale, [this.shift[0] + difference[0], this.shift[1] + difference[1]]);
   }
@@ -107,12 +148,22 @@ export class Zoom {
     this.#settle(scale, [0.5 - (scale * (left + right)) / 2, 0.5 - (scale * (top + bottom)) / 2]);
   }
 
-  /** The scene's point that is seen at a point of the stage. */
+  /**
+   * The scene's point that is seen at a point of the stage.
+   *
+   * @param {number[]} at
+   * @returns {Point}
+   */
   sceneAt(at) {
     return [(at[0] - this.shift[0]) / this.scale, (at[1] - this.shift[1]) / this.scale];
   }
 
-  /** Takes a scale and a shift, keeping the scene's edges outside the stage or, where it is smaller, its middle inside. */
+  /**
+   * Takes a scale and a shift, keeping the scene's edges outside the stage or, where it is smaller, its middle inside.
+   *
+   * @param {number} scale
+   * @param {number[]} shift
+   */
   #settle(scale, shift) {
     const all = this.stage.all;
     this.scale = scale;

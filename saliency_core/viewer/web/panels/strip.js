@@ -1,21 +1,29 @@
-/** Depth: the scrubber, and below it every layer × two maps, with a figure of the layer. */
+/** Depth: the slider, and below it every layer × two maps, with a figure of the layer. */
 
-import { DepthSlider } from "./depth.js";
-import { element, setText } from "./dom.js";
-import { layerSize } from "./format.js";
-import { THUMBNAIL } from "./thumbnail.js";
+import { DepthSlider } from "../controls/depth-slider.js";
+import { element, setText } from "../controls/dom.js";
+import { layerSize } from "../core/format.js";
+import { whenChanged } from "../core/redraw.js";
+import { THUMBNAIL } from "./thumbnails.js";
 
-/**
- * `viewer` gives set() and settle(): while dragging, and on a click or release. `sides` names the two rows of maps,
- * `label` says what the slider moves, `figure` what the last row tells, and `note` is what there is to say about that.
- */
+/** @import { Layer } from "../core/payload.js" */
+
 export class Strip {
+  /**
+   * @param {import("../modes/mode.js").ModeHost} viewer
+   * @param {{sides: readonly string[], label: string, figure: string, note: (Node | string)[]}} options `sides` names the
+   *   two rows of maps, `label` says what the slider moves, `figure` what the last row has, `note` explains that
+   */
   constructor(viewer, { sides, label, figure, note }) {
     this.viewer = viewer;
     this.sides = sides;
     this.figure = figure;
+    /** @type {Layer[]} */
     this.layers = [];
+    /** @type {any[]} */
     this.cells = [];
+    this.labels = sides.map(() => element("span", { class: "row-label" }));
+    this.build = whenChanged((/** @type {{layers: Layer[]}} */ { layers }) => this.#build(layers));
     this.slider = new DepthSlider(label, viewer);
     this.scroller = element("div", { class: "strip-scroll", tabindex: "-1" });
     this.element = element(
@@ -33,30 +41,41 @@ export class Strip {
     );
   }
 
-  /** Rebuilds the columns when the layers differ; new figures {text, share} are written into the same cells. */
+  /**
+   * Rebuilds the columns when the layers differ; new figures are written into the same cells.
+   *
+   * @param {Layer[]} layers
+   * @param {{text: string, share: number}[]} figures
+   */
   setLayers(layers, figures) {
-    const identity = JSON.stringify(layers.map((layer) => [layer.name, layer.height, layer.width]));
     this.layers = layers;
-    if (identity !== this.identity) this.#build();
-    this.identity = identity;
+    this.build({ layers });
     layers.forEach((layer, i) => {
-      const { meter, fill, share: place } = this.cells[i];
+      const { meter, fill, text: figure } = this.cells[i];
       const { text, share } = figures[i];
-      setText(place, text);
+      setText(figure, text);
       fill.style.transform = `scaleX(${share})`;
       meter.setAttribute("aria-label", `${this.figure} at ${layer.name}: ${text}`);
     });
   }
 
-  /** Writes the rows' names. */
+  /**
+   * Writes the rows' names.
+   *
+   * @param {string[]} titles
+   */
   setMethods(titles) {
-    this.sides.forEach((side, row) => {
-      setText(this.labels[row], titles[row]);
-      this.cells.forEach((cell, i) => cell.buttons[row].setAttribute("aria-label", `Show ${this.layers[i].name} (${titles[row]})`));
+    titles.forEach((title, row) => {
+      setText(this.labels[row], title);
+      this.cells.forEach((cell, i) => cell.buttons[row].setAttribute("aria-label", `Show ${this.layers[i].name} (${title})`));
     });
   }
 
-  /** Marks the current column and, on a narrow page, scrolls it into the strip. */
+  /**
+   * Marks the current column and, on a narrow page, scrolls it into the strip.
+   *
+   * @param {string} name
+   */
   setLayer(name) {
     const index = this.slider.set(this.layers, name);
     this.cells.forEach((cell, i) => {
@@ -68,15 +87,19 @@ export class Strip {
     if (scrollWidth > clientWidth) this.scroller.scrollLeft = cell.offsetLeft + cell.offsetWidth / 2 - clientWidth / 2;
   }
 
-  /** Calls draw(canvas, layer index, side) for every thumbnail. */
+  /**
+   * Calls draw(canvas, layer index, row) for every thumbnail.
+   *
+   * @param {(canvas: HTMLCanvasElement, layer: number, row: number) => void} draw
+   */
   drawThumbnails(draw) {
-    this.cells.forEach((cell, i) => this.sides.forEach((side, row) => draw(cell.canvases[row], i, side)));
+    this.cells.forEach((cell, i) => this.sides.forEach((_, row) => draw(cell.canvases[row], i, row)));
   }
 
-  #build() {
-    this.element.style.setProperty("--layers", String(this.layers.length));
-    this.labels = this.sides.map(() => element("span", { class: "row-label" }));
-    this.cells = this.layers.map((layer) => {
+  /** @param {Layer[]} layers */
+  #build(layers) {
+    this.element.style.setProperty("--layers", String(layers.length));
+    this.cells = layers.map((layer) => {
       const canvases = this.sides.map(() => element("canvas", { width: THUMBNAIL, height: THUMBNAIL, "aria-hidden": "true" }));
       const onclick = () => {
         this.viewer.set({ layer: layer.name });
@@ -96,9 +119,9 @@ export class Strip {
         element("small", { text: layerSize(layer) }),
       );
       const fill = element("span", { class: "meter-fill" });
-      const share = element("span", { class: "meter-text" });
-      const meter = element("span", { class: "energy", role: "img" }, share, element("span", { class: "meter" }, fill));
-      return { canvases, buttons, name, meter, fill, share, all: [name, ...buttons, meter] };
+      const text = element("span", { class: "meter-text" });
+      const meter = element("span", { class: "energy", role: "img" }, text, element("span", { class: "meter" }, fill));
+      return { canvases, buttons, name, meter, fill, text, all: [name, ...buttons, meter] };
     });
     this.scroller.replaceChildren(
       element(

@@ -1,14 +1,15 @@
 /** Small pictures of a map on its photo. */
 
-import { extent, resize } from "./maths.js";
-import { paint, scaleOf } from "./colors.js";
+import { context2d } from "../controls/dom.js";
+import { paint, scaleOf } from "../core/colors.js";
+import { extent, resize } from "../core/maths.js";
 
 /** Side of a thumbnail's canvas in pixels. */
 export const THUMBNAIL = 128;
 
 const MAP_OPACITY = 0.78;
 
-/** Draws thumbnails: the box's part of the photo faintly, the map over it on its own scale. */
+/** Draws thumbnails: the input region of the photo, and the map over it on its own scale. */
 export class ThumbnailPainter {
   constructor() {
     this.image = new ImageData(THUMBNAIL, THUMBNAIL);
@@ -18,16 +19,23 @@ export class ThumbnailPainter {
     this.scratch.width = this.scratch.height = THUMBNAIL;
   }
 
-  /** `photo` is a loaded image (or null), `box` in its pixels; `map` as Payload.map gives it, null draws the photo. */
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {HTMLImageElement | null} photo loaded, or null
+   * @param {number[]} box the input region in its pixels
+   * @param {import("../core/payload.js").RawMap | null} map null draws the photo alone
+   * @param {Uint32Array} table
+   * @param {boolean} diverging
+   */
   draw(canvas, photo, box, map, table, diverging) {
-    const context = canvas.getContext("2d");
+    const context = context2d(canvas);
     context.clearRect(0, 0, THUMBNAIL, THUMBNAIL);
     context.globalAlpha = 1;
     if (photo) context.drawImage(photo, box[0], box[1], box[2] - box[0], box[3] - box[1], 0, 0, THUMBNAIL, THUMBNAIL);
-    if (map === null || map.reason) return;
+    if (!map?.values || map.reason) return;
     resize(map.values, map.height, map.width, THUMBNAIL, this.values);
     paint(this.values, scaleOf([extent(this.values)], diverging), table, this.pixels);
-    this.scratch.getContext("2d").putImageData(this.image, 0, 0);
+    context2d(this.scratch).putImageData(this.image, 0, 0);
     context.globalAlpha = MAP_OPACITY;
     context.drawImage(this.scratch, 0, 0);
   }

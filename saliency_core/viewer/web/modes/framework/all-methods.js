@@ -1,82 +1,78 @@
 /** All named methods at all layers, as thumbnails. */
 
-import { element, setText } from "./dom.js";
-import { layerSize } from "./format.js";
-import { extent, resize } from "./maths.js";
-import { paint, scaleOf } from "./colors.js";
-import { THUMBNAIL } from "./thumbnail.js";
+import { context2d, element, setText } from "../../controls/dom.js";
+import { paint, scaleOf } from "../../core/colors.js";
+import { layerSize } from "../../core/format.js";
+import { extent, resize } from "../../core/maths.js";
+import { shared, whenChanged } from "../../core/redraw.js";
+import { THUMBNAIL } from "../../panels/thumbnails.js";
 
-/** `viewer` gives payload and view; `open(method, layer)` is called on a click. */
-export class Catalogue {
-  constructor(viewer, open) {
-    this.viewer = viewer;
+/** @import { Content, Layer, Method } from "../../core/payload.js" */
+/** @import { Frame } from "../mode.js" */
+
+/**
+ * @typedef {object} Thumbnail
+ * @property {string} method
+ * @property {number} layer
+ * @property {HTMLCanvasElement} canvas
+ * @property {HTMLButtonElement} button
+ * @property {string} label
+ */
+
+export class AllMethods {
+  /** @param {(method: string, layer: string) => void} open called on a click */
+  constructor(open) {
     this.open = open;
+    /** @type {Thumbnail[]} */
     this.thumbnails = [];
-    this.key = null;
-    this.image = new ImageData(THUMBNAIL, THUMBNAIL);
-    this.pixels = new Uint32Array(this.image.data.buffer);
-    this.values = new Float32Array(THUMBNAIL * THUMBNAIL);
-    this.place = element("div", { class: "catalogue-scroll" });
+    /** @type {Method[]} */
+    this.shown = [];
+    const image = new ImageData(THUMBNAIL, THUMBNAIL);
+    this.build = whenChanged((/** @type {{layers: Layer[], methods: Method[]}} */ inputs) => this.#build(inputs));
+    this.paint = whenChanged((/** @type {PaintInputs} */ inputs) => paintThumbnails(image, inputs));
+    this.scroller = element("div", { class: "all-methods-scroll" });
     this.missing = element("p", { class: "hint" });
     this.element = element(
       "section",
-      { class: "catalogue", role: "tabpanel", "aria-label": "All methods by layer", "data-testid": "catalogue" },
-      this.place,
+      { class: "all-methods", role: "tabpanel", "aria-label": "All methods by layer", "data-testid": "all-methods" },
+      this.scroller,
       this.missing,
     );
   }
 
-  /** Forgets what is drawn: the maps are new. */
-  take() {
-    this.key = null;
-  }
-
-  /** Draws all thumbnails, unless they are drawn already. */
-  draw(table, diverging) {
-    const { payload, view } = this.viewer;
-    const key = `${payload.meta.keys.maps} ${view.colormap}`;
-    if (key === this.key) return;
-    this.key = key;
-    this.#build();
-    for (const { name, layer, canvas, button, label } of this.thumbnails) {
-      const map = payload.map(name, layer);
-      canvas.hidden = map.reason !== null;
-      button.title = map.reason ?? "";
-      button.setAttribute("aria-label", map.reason ? `${label}: ${map.reason}` : `${label}: open beside Grad-CAM`);
-      if (map.reason) continue;
-      resize(map.values, map.height, map.width, THUMBNAIL, this.values);
-      paint(this.values, scaleOf([extent(this.values)], diverging), table, this.pixels);
-      canvas.getContext("2d", { willReadFrequently: true }).putImageData(this.image, 0, 0);
-    }
-  }
-
-  #build() {
-    const { payload } = this.viewer;
-    const { layers } = payload.meta;
+  /** @param {Frame} frame */
+  draw({ payload, table, diverging }) {
     const named = [...payload.methods.values()].filter((method) => !method.plainCell);
-    const shown = named.filter((method) => method.maps !== null);
     const missing = named.filter((method) => method.maps === null && method.unavailable === null);
-    const identity = JSON.stringify([layers.map((layer) => [layer.name, layer.height, layer.width]), shown.map((method) => method.name)]);
     const text = missing.map((method) => method.title).join(", ");
     setText(this.missing, text && `Not computed yet: ${text}. Choose one on the page Compare and it appears here.`);
-    if (identity === this.identity) return;
-    this.identity = identity;
+    this.shown = shared(this.shown, named.filter((method) => method.maps !== null));
+    this.build({ layers: payload.content.layers, methods: this.shown });
+    this.paint({ content: payload.content, thumbnails: this.thumbnails, table, diverging });
+  }
+
+  /** @param {{layers: Layer[], methods: Method[]}} inputs */
+  #build({ layers, methods }) {
     this.thumbnails = [];
     const heads = layers.map((layer) =>
       element("span", { class: "layer-name" }, element("b", { text: layer.name }), element("small", { text: layerSize(layer) })),
     );
-    const lines = [element("span", { class: "catalogue-corner" }), ...heads];
-    let family = null;
-    for (const method of shown) {
-      if (method.family !== family) lines.push(element("h3", { class: "catalogue-family", text: method.family }));
+    const lines = [element("span", { class: "all-methods-corner" }), ...heads];
+    let family = "";
+    for (const method of methods) {
+      if (method.family !== family) lines.push(element("h3", { class: "all-methods-family", text: method.family }));
       family = method.family;
       lines.push(element("span", { class: "row-label", text: method.title }), ...this.#thumbnails(method, layers));
     }
-    this.place.replaceChildren(element("div", { class: "catalogue-grid" }, ...lines));
+    this.scroller.replaceChildren(element("div", { class: "all-methods-grid" }, ...lines));
   }
 
+  /**
+   * @param {Method} method
+   * @param {Layer[]} layers
+   */
   #thumbnails(method, layers) {
-    const input = method.maps.input !== null;
+    const input = Boolean(method.maps?.input);
     const buttons = (input ? layers.slice(0, 1) : layers).map((layer, i) => {
       const canvas = element("canvas", { class: "map", width: THUMBNAIL, height: THUMBNAIL, "aria-hidden": "true" });
       const where = input ? "input" : layer.name;
@@ -90,9 +86,32 @@ export class Catalogue {
         },
         element("span", { class: "thumb-photo" }, canvas),
       );
-      this.thumbnails.push({ name: method.name, layer: i, canvas, button, label: `${method.title} at ${where}` });
+      this.thumbnails.push({ method: method.name, layer: i, canvas, button, label: `${method.title} at ${where}` });
       return button;
     });
-    return input ? [...buttons, element("span", { class: "catalogue-remark", text: "one map, of the input itself" })] : buttons;
+    const remark = element("span", { class: "all-methods-remark", text: "one map, of the input itself" });
+    return input ? [...buttons, remark] : buttons;
+  }
+}
+
+/** @typedef {{content: Content, thumbnails: Thumbnail[], table: Uint32Array, diverging: boolean}} PaintInputs */
+
+/**
+ * @param {ImageData} image
+ * @param {PaintInputs} inputs
+ */
+function paintThumbnails(image, { content, thumbnails, table, diverging }) {
+  const pixels = new Uint32Array(image.data.buffer);
+  const values = new Float32Array(THUMBNAIL * THUMBNAIL);
+  for (const { method, layer, canvas, button, label } of thumbnails) {
+    const map = content.map(method, layer);
+    const reason = map?.reason ?? null;
+    canvas.hidden = reason !== null;
+    button.title = reason ?? "";
+    button.setAttribute("aria-label", reason === null ? `${label}: open beside Grad-CAM` : `${label}: ${reason}`);
+    if (!map?.values || reason !== null) continue;
+    resize(map.values, map.height, map.width, THUMBNAIL, values);
+    paint(values, scaleOf([extent(values)], diverging), table, pixels);
+    context2d(canvas, { willReadFrequently: true }).putImageData(image, 0, 0);
   }
 }

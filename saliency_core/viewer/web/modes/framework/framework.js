@@ -1,14 +1,22 @@
 /** Framework: the paper's table as live maps, and all named methods at all layers. */
 
-import { element, Segmented, setText } from "./dom.js";
-import { DepthSlider } from "./depth.js";
-import { number, percent } from "./format.js";
-import { shares } from "./maths.js";
-import { weightsOf } from "./mixing.js";
-import { formula } from "./methods.js";
+import { DepthSlider } from "../../controls/depth-slider.js";
+import { context2d, element, setText } from "../../controls/dom.js";
+import { formula } from "../../controls/method-picker.js";
+import { Segmented } from "../../controls/segmented.js";
+import { Tabs } from "../../controls/tabs.js";
+import { HOW_OPTIONS } from "../../controls/weights.js";
+import { number, percent } from "../../core/format.js";
+import { shares } from "../../core/maths.js";
+import { weightsOf } from "../../core/mixing.js";
+import { whenChanged } from "../../core/redraw.js";
+import { AllMethods } from "./all-methods.js";
 import { Matrix } from "./matrix.js";
-import { Catalogue } from "./catalogue.js";
-import { HOW_OPTIONS } from "./weights.js";
+
+/** @import { Layer } from "../../core/payload.js" */
+/** @import { View } from "../../core/view.js" */
+/** @import { Cell } from "./matrix.js" */
+/** @import { Frame, Mode, ModeHost } from "../mode.js" */
 
 const TABS = [
   { name: "table", title: "Table", hint: "Every cell of the framework at one layer, or mixed over the layers" },
@@ -33,44 +41,65 @@ const LARGEST = 176;
 const WIDE = 900;
 const PHONE = 640;
 
-/** The body of the viewer in the mode "framework". `viewer` gives payload, view, set(), settle(), open(), … */
+/** @implements {Mode} */
 export class Framework {
+  /** @param {ModeHost} viewer */
   constructor(viewer) {
     this.viewer = viewer;
+    /** @type {Cell | null} */
     this.cell = null;
     this.photo = new Image();
-    this.photo.addEventListener("load", () => this.#spreadPhoto());
-    const chooseAll = (change) => {
+    const choose = (/** @type {Partial<View>} */ change) => {
       viewer.set(change);
       viewer.settle();
     };
-    this.tabs = new Tabs("What is shown", "framework-tabs", TABS, (name) => this.#showTab(name));
+    this.tabs = new Tabs("What is shown", "framework-tabs", TABS, (tab) => choose({ tab }));
     this.lead = this.tabs.element;
-    this.source = new Segmented("What the cells show", "table-source", SOURCES, (name) => chooseAll({ mixed: name === "mix" }));
-    this.how = new Segmented("How the layers are mixed", "how", HOW_OPTIONS, (how) => chooseAll({ how }));
+    this.source = new Segmented("What the cells show", "table-source", SOURCES, (name) => choose({ mixed: name === "mix" }));
+    this.how = new Segmented("How the layers are mixed", "how", HOW_OPTIONS, (how) => choose({ how }));
     this.depth = new DepthSlider("Depth: layer shown in all cells", viewer);
+    this.layer = "";
     this.matrix = new Matrix(viewer, {
-      point: (box) => this.#describe(box),
+      point: () => this.#describePoint(),
       select: (cell) => this.#select(cell),
-      open: (cell) => viewer.open(cell.method.name, viewer.view.layer),
+      open: (cell) => viewer.open(cell.method.name, this.layer),
     });
-    this.catalogue = new Catalogue(viewer, (method, layer) => viewer.open(method, layer));
-    this.#build();
+    this.allMethods = new AllMethods((method, layer) => viewer.open(method, layer));
+    this.spreadPhoto = whenChanged((/** @type {{url: string, box: number[]}} */ { url, box }) => this.#loadPhoto(url, box));
+    this.drawWeights = whenChanged((/** @type {WeightInputs} */ inputs) => drawWeights(this.bars, inputs));
+    this.describe = whenChanged((/** @type {{cell: Cell | null, reason: string | null}} */ { cell, reason }) =>
+      describe(this.detail, cell, reason),
+    );
+
+    this.caption = element("p", { class: "caption", "data-testid": "framework-caption" });
+    this.bars = element("div", { class: "weight-bars", role: "img" });
+    this.ofLayer = element(
+      "div",
+      { class: "of-layer" },
+      element("div", { class: "depth-line" }, element("span", { class: "row-label", text: "Depth" }), this.depth.track, this.depth.output),
+    );
+    this.ofMix = element(
+      "div",
+      { class: "of-mix" },
+      this.how.element,
+      this.bars,
+      element("p", { class: "hint", text: "The weights are those of the page Mix layers." }),
+    );
+    this.controls = element("div", { class: "table-controls" }, this.source.element, this.ofLayer, this.ofMix, this.caption);
+    this.detail = buildDetail();
+    this.table = element(
+      "section",
+      { class: "table", role: "tabpanel", "aria-label": TABS[0].title, "data-testid": "framework-table" },
+      this.matrix.element,
+      this.controls,
+      this.detail.element,
+    );
+    this.element = element("div", { class: "framework" }, this.table, this.allMethods.element);
   }
 
-  /** Takes over a payload of which parts are new. */
-  take(changed) {
-    const { payload } = this.viewer;
-    if (changed.photo) {
-      this.photo.src = payload.photoUrl;
-      this.viewer.root.style.removeProperty("--cell-photo");
-    }
-    if (changed.photo || changed.maps) {
-      this.matrix.take(payload.meta.table);
-      this.catalogue.take();
-      // Another box may have come with the maps; a new photo comes when it is loaded.
-      if (!changed.photo && this.photo.complete) this.#spreadPhoto();
-    }
+  take() {
+    const { meta, photoUrl } = this.viewer.payload;
+    this.spreadPhoto({ url: photoUrl, box: meta.box });
     this.resize();
   }
 
@@ -90,172 +119,142 @@ export class Framework {
     style.setProperty("--cell", `${cell}px`);
     style.setProperty("--cell-aspect", String(aspect));
     // What sticks to the top must stay clear of the page's own header.
-    const header = document.querySelector("[data-testid=stHeader]")?.offsetHeight ?? 0;
+    const header = this.viewer.headerHeight();
     style.setProperty("--top", `${header}px`);
     style.setProperty("--heads-top", `${header + this.controls.offsetHeight}px`);
   }
 
-  /** Draws what the view asks for; unchanged parts cost nothing. */
-  draw(table, diverging) {
-    const { payload, view } = this.viewer;
-    const { layers, label, probability, state } = payload.meta;
+  /** @param {Frame} frame */
+  draw(frame) {
+    const { payload, view } = frame;
+    const { layers, label, probability } = payload.content;
+    this.layer = view.layer;
     const layer = layers[this.depth.set(layers, view.layer)];
     this.element.style.setProperty("--layers", String(layers.length));
+    this.tabs.set(view.tab);
+    this.table.hidden = view.tab !== "table";
+    this.allMethods.element.hidden = view.tab === "table";
     this.source.set(view.mixed ? "mix" : "layer");
     this.how.set(view.how);
     this.ofLayer.hidden = view.mixed;
     this.ofMix.hidden = !view.mixed;
-    if (view.mixed) this.#drawWeights();
-    const shown = view.mixed ? `${view.how} of ${this.#counted()}` : `${layer.channels} channels`;
-    setText(this.caption, [shown, `${label} ${percent(probability)}`, state].filter(Boolean).join(" · "));
-    if (this.tabs.chosen === "table") this.matrix.draw(table, diverging);
-    else this.catalogue.draw(table, diverging);
+    if (view.mixed) this.drawWeights({ layers, weights: view.weights });
+    const count = weightsOf(layers, view.weights).filter((weight) => weight > 0).length;
+    const shown = view.mixed ? `${view.how} of ${count} ${count === 1 ? "layer" : "layers"}` : `${layer.channels} channels`;
+    setText(this.caption, [shown, `${label} ${percent(probability)}`, payload.meta.state].filter(Boolean).join(" · "));
+    if (view.tab === "table") this.matrix.draw(frame);
+    else this.allMethods.draw(frame);
     this.#select(this.cell);
-    this.#describe(this.matrix.cursor);
+    this.#describePoint();
   }
 
-  /** What a screen reader is told once things have come to rest. */
   spoken() {
-    return this.caption.textContent;
+    return this.caption.textContent ?? "";
   }
 
-  #build() {
-    this.caption = element("p", { class: "caption", "data-testid": "framework-caption" });
-    this.bars = element("div", { class: "weight-bars", role: "img" });
-    this.ofLayer = element(
-      "div",
-      { class: "of-layer" },
-      element("div", { class: "depth-line" }, element("span", { class: "row-label", text: "Depth" }), this.depth.track, this.depth.output),
-    );
-    this.ofMix = element(
-      "div",
-      { class: "of-mix" },
-      this.how.element,
-      this.bars,
-      element("p", { class: "hint", text: "The weights are those of the page Mix layers." }),
-    );
-    this.controls = element("div", { class: "table-controls" }, this.source.element, this.ofLayer, this.ofMix, this.caption);
-    this.detail = {
-      title: element("h3", {}),
-      place: element("p", { class: "detail-cell" }),
-      formula: element("div", { class: "detail-formula" }),
-      text: element("p", {}),
-      value: element("p", { class: "detail-value" }),
-      hint: element("p", { class: "hint" }),
-    };
-    this.detail.element = element("aside", { class: "detail", "data-testid": "cell-detail" }, ...Object.values(this.detail));
-    this.table = element(
-      "section",
-      { class: "table", role: "tabpanel", "aria-label": TABS[0].title, "data-testid": "framework-table" },
-      this.matrix.element,
-      this.controls,
-      this.detail.element,
-    );
-    this.element = element("div", { class: "framework" }, this.table, this.catalogue.element);
-    this.#showTab(TABS[0].name);
-    this.#select(null);
+  /**
+   * The input region as one small picture, shared by all cells as a background.
+   *
+   * @param {string} url
+   * @param {number[]} box
+   */
+  #loadPhoto(url, box) {
+    this.viewer.root.style.removeProperty("--cell-photo");
+    this.photo = new Image();
+    const { photo } = this;
+    photo.addEventListener("load", () => {
+      if (photo === this.photo) this.viewer.root.style.setProperty("--cell-photo", `url(${cropped(photo, box)})`);
+    });
+    photo.src = url;
   }
 
-  #showTab(name) {
-    this.tabs.set(name);
-    this.table.hidden = name !== "table";
-    this.catalogue.element.hidden = name === "table";
-    if (this.viewer.view) this.viewer.schedule();
-  }
-
-  /** The box's part of the photo as one small picture, shared by all cells as a background. */
-  #spreadPhoto() {
-    const { payload, root } = this.viewer;
-    const [left, top, right, bottom] = payload.meta.box;
-    const aspect = (right - left) / (bottom - top);
-    const canvas = element("canvas", { width: Math.round(PHOTO * Math.min(aspect, 1)), height: Math.round(PHOTO / Math.max(aspect, 1)) });
-    const context = canvas.getContext("2d");
-    context.imageSmoothingQuality = "high";
-    context.drawImage(this.photo, left, top, right - left, bottom - top, 0, 0, canvas.width, canvas.height);
-    root.style.setProperty("--cell-photo", `url(${canvas.toDataURL("image/jpeg", 0.9)})`);
-  }
-
-  #counted() {
-    const count = weightsOf(this.viewer.payload, this.viewer.view).filter((weight) => weight > 0).length;
-    return `${count} ${count === 1 ? "layer" : "layers"}`;
-  }
-
-  #drawWeights() {
-    const { payload, view } = this.viewer;
-    const parts = shares(weightsOf(payload, view));
-    const key = parts.join();
-    if (key === this.weightsKey) return;
-    this.weightsKey = key;
-    const top = Math.max(...parts, 1e-9);
-    this.bars.replaceChildren(
-      ...parts.map((part, i) => {
-        const bar = element("span", { class: "weight-bar", title: `${payload.meta.layers[i].name}: ${percent(part)}` }, element("i", {}));
-        bar.firstChild.style.transform = `scaleY(${part / top})`;
-        return bar;
-      }),
-    );
-    const spoken = payload.meta.layers.map((layer, i) => `${layer.name} ${percent(parts[i])}`);
-    this.bars.setAttribute("aria-label", `Normalised weights: ${spoken.join(", ")}`);
-  }
-
+  /** @param {Cell | null} cell */
   #select(cell) {
     this.cell = cell;
-    const described = cell ? `${cell.words} ${cell.reason}` : "";
-    if (described === this.described) return;
-    this.described = described;
-    const { title, place, formula: sign, text, hint } = this.detail;
-    this.detail.element.classList.toggle("resting", cell === null);
-    if (cell === null) {
-      setText(title, "How to read the table");
-      setText(place, "");
-      sign.replaceChildren();
-      setText(
-        text,
-        "Put an identity layer with weights behind the layer looked at. The gradient of its weights is a sum over places. " +
-          "Extract takes one place’s share of it, aggregate makes that share one number. Known methods are cells: they carry their names.",
-      );
-      setText(hint, "Point at a cell to read all of them at one place; click it to open it beside Grad-CAM.");
-    } else {
-      setText(title, cell.method.title);
-      setText(place, cell.own ? cell.method.cell : "");
-      sign.replaceChildren(formula(cell.method.formula, "about-formula"));
-      setText(text, cell.reason ?? cell.method.summary);
-      setText(hint, matchMedia("(hover: none)").matches ? "Tap again to open it beside Grad-CAM." : "Click or press Enter to open it beside Grad-CAM.");
-    }
+    this.describe({ cell, reason: cell?.reason ?? null });
   }
 
-  #describe(box) {
-    const value = box && this.cell ? this.matrix.valueOf(this.cell) : null;
-    const place = box ? this.viewer.payload.positionText(box) : "";
-    setText(this.detail.value, value === null ? place : `${place}: ${number(value)}`);
+  #describePoint() {
+    const { cursor } = this.matrix;
+    const value = this.cell ? this.matrix.valueOf(this.cell) : null;
+    const where = cursor ? this.viewer.payload.content.positionText(cursor) : "";
+    setText(this.detail.value, value === null ? where : `${where}: ${number(value)}`);
   }
 }
 
-/** A list of tabs; arrow keys go from one to the next. */
-class Tabs {
-  constructor(label, testId, options, onchoose) {
-    this.options = options;
-    this.buttons = options.map(({ name, title, hint }) =>
-      element("button", { type: "button", role: "tab", class: "tab", title: hint, text: title, "data-testid": `tab-${name}`, onclick: () => onchoose(name) }),
-    );
-    this.element = element("div", { class: "tabs", role: "tablist", "aria-label": label, "data-testid": testId }, ...this.buttons);
-    this.element.addEventListener("keydown", (event) => {
-      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (!step) return;
-      const index = options.findIndex((option) => option.name === this.chosen);
-      const next = (index + step + options.length) % options.length;
-      onchoose(options[next].name);
-      this.buttons[next].focus();
-      event.preventDefault();
-    });
-  }
+/**
+ * A part of a photo as a small JPEG's data URL.
+ *
+ * @param {HTMLImageElement} photo
+ * @param {number[]} box
+ */
+function cropped(photo, [left, top, right, bottom]) {
+  const aspect = (right - left) / (bottom - top);
+  const canvas = element("canvas", { width: Math.round(PHOTO * Math.min(aspect, 1)), height: Math.round(PHOTO / Math.max(aspect, 1)) });
+  const context = context2d(canvas);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(photo, left, top, right - left, bottom - top, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL("image/jpeg", 0.9);
+}
 
-  set(name) {
-    this.chosen = name;
-    this.buttons.forEach((button, i) => {
-      const chosen = this.options[i].name === name;
-      button.setAttribute("aria-selected", String(chosen));
-      button.tabIndex = chosen ? 0 : -1;
-    });
+/** @typedef {{layers: Layer[], weights: Record<string, number>}} WeightInputs */
+
+/**
+ * @param {HTMLElement} bars
+ * @param {WeightInputs} inputs
+ */
+function drawWeights(bars, { layers, weights }) {
+  const parts = shares(weightsOf(layers, weights));
+  const top = Math.max(...parts, 1e-9);
+  bars.replaceChildren(
+    ...parts.map((part, i) => {
+      const fill = element("i", {});
+      fill.style.transform = `scaleY(${part / top})`;
+      return element("span", { class: "weight-bar", title: `${layers[i].name}: ${percent(part)}` }, fill);
+    }),
+  );
+  const spoken = layers.map((layer, i) => `${layer.name} ${percent(parts[i])}`);
+  bars.setAttribute("aria-label", `Normalised weights: ${spoken.join(", ")}`);
+}
+
+/** @typedef {ReturnType<typeof buildDetail>} Detail */
+
+/** What is said of the cell pointed at. */
+function buildDetail() {
+  const parts = {
+    title: element("h3", {}),
+    cell: element("p", { class: "detail-cell" }),
+    formula: element("div", { class: "detail-formula" }),
+    text: element("p", {}),
+    value: element("p", { class: "detail-value" }),
+    hint: element("p", { class: "hint" }),
+  };
+  return { ...parts, element: element("aside", { class: "detail", "data-testid": "cell-detail" }, ...Object.values(parts)) };
+}
+
+/**
+ * @param {Detail} detail
+ * @param {Cell | null} cell
+ * @param {string | null} reason
+ */
+function describe(detail, cell, reason) {
+  detail.element.classList.toggle("resting", cell === null);
+  if (cell === null) {
+    setText(detail.title, "How to read the table");
+    setText(detail.cell, "");
+    detail.formula.replaceChildren();
+    setText(
+      detail.text,
+      "Insert an identity layer with weights behind the layer shown. The gradient of its weights is a sum over locations. " +
+        "Extract takes the share of one location, aggregate makes that share one number. Known methods are cells: they carry their names.",
+    );
+    setText(detail.hint, "Point at a cell to read all of them at one location; click it to open it beside Grad-CAM.");
+  } else {
+    setText(detail.title, cell.method.title);
+    setText(detail.cell, cell.own ? cell.method.cell : "");
+    detail.formula.replaceChildren(formula(cell.method.formula, "about-formula"));
+    setText(detail.text, reason ?? cell.method.summary);
+    const touch = matchMedia("(hover: none)").matches;
+    setText(detail.hint, `${touch ? "Tap again" : "Click or press Enter"} to open it beside Grad-CAM.`);
   }
 }

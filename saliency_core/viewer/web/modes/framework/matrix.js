@@ -1,70 +1,113 @@
 /** The framework's table: one live map per cell, extracts down, aggregates across. */
 
-import { extent, resize, resizedAt, SIZE } from "./maths.js";
-import { paintLevels, quantise, scaleOf } from "./colors.js";
-import { mixInto } from "./mixing.js";
-import { number } from "./format.js";
-import { element, setText } from "./dom.js";
-import { formula } from "./methods.js";
-import { CROSSHAIR } from "./panel.js";
+import { context2d, element, setText } from "../../controls/dom.js";
+import { formula } from "../../controls/method-picker.js";
+import { paintLevels, quantise, scaleOf } from "../../core/colors.js";
+import { number } from "../../core/format.js";
+import { extent, resize, resizedAt, SIZE } from "../../core/maths.js";
+import { mixInto } from "../../core/mixing.js";
+import { whenChanged } from "../../core/redraw.js";
+import { CROSSHAIR } from "../../panels/panel.js";
+
+/** @import { Content, Method } from "../../core/payload.js" */
+/** @import { Frame, ModeHost } from "../mode.js" */
 
 /** Side of a cell's canvas in pixels. */
 export const CELL = 160;
 
 const STEP = 1 / 28;
+/** @type {Record<string, number[]>} */
 const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 /**
- * `viewer` gives payload and view; `actions` has point(box point or null), select(cell or null) and
- * open(cell): while reading, for the cell pointed at or focused, and on a click or Enter. A cell is
- * {row, column, method, extract, aggregate}.
+ * A cell of the table; `described` is how screen readers call it, `own` whether its method has a name of its own.
+ *
+ * @typedef {object} Cell
+ * @property {number} row
+ * @property {number} column
+ * @property {Method} method
+ * @property {boolean} own
+ * @property {string} described
+ * @property {string | null} reason why there is nothing to see
+ * @property {HTMLCanvasElement} canvas
+ * @property {CanvasRenderingContext2D} context
+ * @property {HTMLElement} note
+ * @property {HTMLElement} cursor
+ * @property {HTMLButtonElement} button
+ * @property {HTMLElement} value
  */
+
+/**
+ * What a cell shows: indices into a colour table, or why there is nothing.
+ *
+ * @typedef {{levels: Uint8Array, low: number, high: number, reason: null} | {levels: null, reason: string}} Drawing
+ */
+
+/** @typedef {{values: (Float32Array | null)[], reasons: (string | null)[]}} Mixture */
+
+/**
+ * While reading, for the cell pointed at or focused, and on a click or Enter.
+ *
+ * @typedef {object} MatrixActions
+ * @property {(point: number[] | null) => void} point
+ * @property {(cell: Cell | null) => void} select
+ * @property {(cell: Cell) => void} open
+ */
+
 export class Matrix {
+  /**
+   * @param {ModeHost} viewer
+   * @param {MatrixActions} actions
+   */
   constructor(viewer, actions) {
     this.viewer = viewer;
     this.actions = actions;
+    /** @type {Cell[]} */
     this.cells = [];
+    this.columns = 0;
+    /** @type {number[] | null} */
     this.cursor = null;
-    this.levels = new Map();
-    this.image = new ImageData(CELL, CELL);
-    this.pixels = new Uint32Array(this.image.data.buffer);
-    this.mixture = null;
+    /** What the cells show now: read under the cursor. */
+    this.shown = { content: /** @type {Content | null} */ (null), layer: 0, mixture: /** @type {Mixture | null} */ (null) };
+    const image = new ImageData(CELL, CELL);
+    this.build = whenChanged((/** @type {{table: any}} */ { table }) => this.#build(table));
+    // Per layer, so that going back to one costs nothing. A mix is one of endlessly many: only the newest is kept.
+    this.layerDrawings = whenChanged(() => /** @type {Map<number, Drawing[]>} */ (new Map()));
+    this.mix = whenChanged(mixCells);
+    this.mixDrawings = whenChanged(quantiseMixture);
+    this.paint = whenChanged((/** @type {PaintInputs} */ inputs) => paintCells(image, inputs));
     this.element = element("div", { class: "matrix", role: "grid", "aria-label": "Extract by aggregate" });
     this.#listen();
   }
 
-  /** Takes over a new payload; the table is rebuilt only when it is another one. */
-  take(table) {
-    this.levels.clear();
-    this.mixture = null;
-    this.key = null;
-    const identity = JSON.stringify(table);
-    if (identity === this.identity) return;
-    this.identity = identity;
-    this.#build(table);
+  /**
+   * Draws all cells at the view's layer, or mixed over the layers.
+   *
+   * @param {Frame} frame
+   */
+  draw({ payload, view, table, diverging }) {
+    const { content } = payload;
+    this.build({ table: payload.meta.table });
+    const { cells } = this;
+    const layer = content.layerIndex(view.layer);
+    const mixture = view.mixed ? this.mix({ content, cells, weights: view.weights, how: view.how }) : null;
+    this.shown = { content, layer, mixture };
+    const drawings = mixture ? this.mixDrawings({ mixture, diverging }) : this.#drawingsAt(content, layer, diverging);
+    this.paint({ cells, drawings, table });
+    this.read();
   }
 
-  /** Draws all cells at the view's layer, or mixed over the layers; nothing if they are drawn already. */
-  draw(table, diverging) {
-    const { payload, view } = this.viewer;
-    const subject = view.mixed ? `mix ${view.how} ${Object.values(view.weights).join()}` : view.layer;
-    const key = `${payload.meta.keys.maps} ${subject} ${view.colormap}`;
-    if (key === this.key) return;
-    this.key = key;
-    const drawn = this.#levels(subject, diverging);
-    this.cells.forEach((cell, i) => {
-      const { levels, reason, low, high } = drawn[i];
-      cell.reason = reason;
-      cell.canvas.hidden = cell.cursor.hidden = reason !== null;
-      cell.note.hidden = reason === null;
-      if (levels) {
-        paintLevels(levels, table, this.pixels);
-        cell.context.putImageData(this.image, 0, 0);
-      }
-      const state = reason ?? `from ${number(low)} to ${number(high)}`;
-      cell.button.setAttribute("aria-label", `${cell.words}: ${state}. Opens it beside Grad-CAM.`);
-    });
-    this.read();
+  /**
+   * @param {Content} content
+   * @param {number} layer
+   * @param {boolean} diverging
+   */
+  #drawingsAt(content, layer, diverging) {
+    const { cells } = this;
+    const kept = this.layerDrawings({ content, cells, diverging });
+    const drawings = kept.get(layer) ?? quantiseLayer(content, cells, layer, diverging);
+    kept.set(layer, drawings);
+    return drawings;
   }
 
   /** Writes every cell's value at the cursor. */
@@ -81,67 +124,28 @@ export class Matrix {
     }
   }
 
-  /** A cell's value at the cursor, null where there is nothing to read. */
+  /**
+   * A cell's value at the cursor, null where there is nothing to read.
+   *
+   * @param {Cell} cell
+   */
   valueOf(cell) {
-    if (this.cursor === null) return null;
+    const { content, layer, mixture } = this.shown;
+    if (this.cursor === null || content === null) return null;
     const [u, v] = this.cursor;
-    const { payload, view } = this.viewer;
-    if (view.mixed) {
-      const values = cell.reason === null ? this.mixture?.values[this.cells.indexOf(cell)] : null;
+    if (mixture) {
+      const values = mixture.values[this.cells.indexOf(cell)];
       return values ? values[Math.floor(v * CELL) * CELL + Math.floor(u * CELL)] : null;
     }
-    const map = payload.map(cell.method.name, this.#layer());
+    const map = content.map(cell.method.name, layer);
     if (!map?.values) return null;
-    // At the panels' resolution: the same place has the same value on every page.
+    // At the panels' resolution: a location has the same value on every page.
     return resizedAt(map.values, map.height, map.width, SIZE, Math.floor(u * SIZE), Math.floor(v * SIZE));
   }
 
-  #layer() {
-    const { payload, view } = this.viewer;
-    return payload.meta.layers.findIndex((layer) => layer.name === view.layer);
-  }
-
-  /** Per cell {levels, low, high, reason}: a colour table's indices, kept so that scrubbing back costs nothing. */
-  #levels(subject, diverging) {
-    const { view } = this.viewer;
-    const key = `${subject} ${diverging}`;
-    let entry = this.levels.get(key);
-    if (entry && !(view.mixed && this.mixture?.subject !== subject)) return entry;
-    const mixed = view.mixed ? this.#mix(subject) : null;
-    const values = new Float32Array(CELL * CELL);
-    entry = this.cells.map((cell, i) => {
-      const reason = mixed ? mixed.reasons[i] : this.#compute(cell, values);
-      if (reason) return { levels: null, reason };
-      const plane = mixed ? mixed.values[i] : values;
-      const { low, high } = extent(plane);
-      const levels = new Uint8Array(plane.length);
-      quantise(plane, scaleOf([{ low, high }], diverging), levels);
-      return { levels, low, high, reason: null };
-    });
-    // A mix is one of endlessly many: only the newest is kept.
-    if (mixed) for (const old of this.levels.keys()) if (old.startsWith("mix ")) this.levels.delete(old);
-    this.levels.set(key, entry);
-    return entry;
-  }
-
-  #compute(cell, out) {
-    const map = this.viewer.payload.map(cell.method.name, this.#layer());
-    if (map.reason) return map.reason;
-    resize(map.values, map.height, map.width, CELL, out);
-    return null;
-  }
-
-  #mix(subject) {
-    if (this.mixture?.subject === subject) return this.mixture;
-    const { payload, view } = this.viewer;
-    const values = this.cells.map(() => new Float32Array(CELL * CELL));
-    const reasons = this.cells.map((cell, i) => mixInto(payload, cell.method.name, view, CELL, values[i]));
-    this.mixture = { subject, values, reasons };
-    return this.mixture;
-  }
-
+  /** @param {any} table */
   #build(table) {
-    const head = (entry, role, testId) =>
+    const head = (/** @type {any} */ entry, /** @type {string} */ role, /** @type {string} */ testId) =>
       element(
         "div",
         { class: `${role}-head`, role: role === "row" ? "rowheader" : "columnheader", "data-testid": testId },
@@ -153,28 +157,37 @@ export class Matrix {
       "div",
       { class: "matrix-row matrix-heads", role: "row" },
       element("div", { class: "corner", role: "columnheader" }, element("span", { text: "Extract ↓" }), element("span", { text: "Aggregate →" })),
-      ...table.aggregates.map((entry) => head(entry, "column", `head-${entry.name}`)),
+      ...table.aggregates.map((/** @type {any} */ entry) => head(entry, "column", `head-${entry.name}`)),
     );
     this.columns = table.aggregates.length;
     this.cells = [];
-    const rows = table.extracts.map((extract, row) =>
+    const rows = table.extracts.map((/** @type {any} */ extract, /** @type {number} */ row) =>
       element(
         "div",
         { class: "matrix-row", role: "row" },
         head(extract, "row", `head-${extract.name}`),
-        ...table.aggregates.map((aggregate, column) => this.#buildCell(extract, aggregate, row, column, table.cells[row][column])),
+        ...table.aggregates.map((/** @type {any} */ aggregate, /** @type {number} */ column) =>
+          this.#buildCell(extract, aggregate, row, column, table.cells[row][column]),
+        ),
       ),
     );
     this.element.replaceChildren(heads, ...rows);
     this.#focusable(this.cells[0]);
   }
 
+  /**
+   * @param {any} extract
+   * @param {any} aggregate
+   * @param {number} row
+   * @param {number} column
+   * @param {string} name
+   */
   #buildCell(extract, aggregate, row, column, name) {
     const method = this.viewer.payload.method(name);
     const own = !method.plainCell;
     const id = `${extract.name}-${aggregate.name}`;
     const canvas = element("canvas", { class: "map", width: CELL, height: CELL, "aria-hidden": "true", "data-testid": `map-${id}` });
-    const context = canvas.getContext("2d", { willReadFrequently: true }); // only ever written as raw pixels
+    const context = context2d(canvas, { willReadFrequently: true }); // only ever written as raw pixels
     const note = element("span", { class: "cell-note", text: "constant", "data-testid": `note-${id}`, hidden: true });
     const cursor = element("span", { class: "cell-cursor" });
     cursor.innerHTML = CROSSHAIR;
@@ -187,28 +200,34 @@ export class Matrix {
     );
     const value = element("span", { class: "cell-value", "data-testid": `value-${id}` });
     const title = element("span", { class: "cell-title", text: own ? method.title : "" });
-    const words = `${extract.title}, ${aggregate.title}${own ? `: ${method.title}` : ""}`;
-    this.cells.push({ row, column, method, extract, aggregate, own, words, canvas, context, note, cursor, button, value, reason: null });
+    const described = `${extract.title}, ${aggregate.title}${own ? `: ${method.title}` : ""}`;
+    this.cells.push({ row, column, method, own, described, canvas, context, note, cursor, button, value, reason: null });
     return element("div", { class: own ? "cell named" : "cell", role: "gridcell" }, button, element("span", { class: "cell-caption" }, title, value));
   }
 
-  /** The one cell that the Tab key reaches; arrow keys go on from it. */
+  /**
+   * The one cell that the Tab key reaches; arrow keys go on from it.
+   *
+   * @param {Cell} cell
+   */
   #focusable(cell) {
     for (const each of this.cells) each.button.tabIndex = each === cell ? 0 : -1;
   }
 
   #listen() {
-    const cellOf = (event) => {
-      const button = event.target.closest(".cell-map");
+    const cellOf = (/** @type {Event} */ event) => {
+      const button = /** @type {Element} */ (event.target).closest(".cell-map");
       return button ? this.cells.find((cell) => cell.button === button) : undefined;
     };
-    const point = (event, cell) => {
+    const point = (/** @type {PointerEvent} */ event, /** @type {Cell} */ cell) => {
       const { left, top, width, height } = cell.button.getBoundingClientRect();
-      const inside = (value) => Math.min(Math.max(value, 0), 1 - 1e-6);
+      const inside = (/** @type {number} */ value) => Math.min(Math.max(value, 0), 1 - 1e-6);
       this.#point([inside((event.clientX - left) / width), inside((event.clientY - top) / height)], cell);
     };
     // A finger reads at its first touch of a cell and opens it at the second.
+    /** @type {Cell | null} */
     let touched = null;
+    /** @type {Cell | null} */
     let before = null;
     this.element.addEventListener("pointerdown", (event) => {
       const cell = cellOf(event);
@@ -243,14 +262,19 @@ export class Matrix {
     });
   }
 
-  /** Arrow keys move from cell to cell, with Shift they move the cursor; returns whether the key meant something. */
+  /**
+   * Arrow keys move from cell to cell, with Shift they move the cursor; returns whether the key meant something.
+   *
+   * @param {KeyboardEvent} event
+   * @param {Cell} cell
+   */
   #press(event, cell) {
     const move = MOVES[event.key];
     if (move && event.shiftKey) {
       const from = this.cursor ?? [0.5, 0.5];
-      const inside = (value) => Math.min(Math.max(value, 0), 1 - 1e-6);
+      const inside = (/** @type {number} */ value) => Math.min(Math.max(value, 0), 1 - 1e-6);
       this.#point(this.cursor ? [inside(from[0] + move[1] * STEP), inside(from[1] + move[0] * STEP)] : from, cell);
-      this.viewer.speak(() => `${cell.words}: ${cell.value.textContent || "no value"}`);
+      this.viewer.speak(() => `${cell.described}: ${cell.value.textContent || "no value"}`);
       return true;
     }
     if (event.key === "Escape") {
@@ -258,17 +282,91 @@ export class Matrix {
       return true;
     }
     const rows = this.cells.length / this.columns;
-    const places = { Home: [cell.row, 0], End: [cell.row, this.columns - 1] };
-    const [row, column] = places[event.key] ?? (move ? [cell.row + move[0], cell.column + move[1]] : [-1, -1]);
+    /** @type {Record<string, number[]>} */
+    const ends = { Home: [cell.row, 0], End: [cell.row, this.columns - 1] };
+    const [row, column] = ends[event.key] ?? (move ? [cell.row + move[0], cell.column + move[1]] : [-1, -1]);
     if (row < 0 || column < 0 || row >= rows || column >= this.columns) return Boolean(move);
     this.cells[row * this.columns + column].button.focus();
     return true;
   }
 
-  #point(box, cell) {
-    this.cursor = box;
+  /**
+   * @param {number[] | null} point
+   * @param {Cell | null} cell
+   */
+  #point(point, cell) {
+    this.cursor = point;
     this.read();
     this.actions.select(cell);
-    this.actions.point(box);
+    this.actions.point(point);
   }
+}
+
+/** @typedef {{cells: Cell[], drawings: Drawing[], table: Uint32Array}} PaintInputs */
+
+/**
+ * @param {ImageData} image
+ * @param {PaintInputs} inputs
+ */
+function paintCells(image, { cells, drawings, table }) {
+  const pixels = new Uint32Array(image.data.buffer);
+  cells.forEach((cell, i) => {
+    const drawing = drawings[i];
+    cell.reason = drawing.reason;
+    cell.canvas.hidden = cell.cursor.hidden = drawing.levels === null;
+    cell.note.hidden = drawing.levels !== null;
+    if (drawing.levels) {
+      paintLevels(drawing.levels, table, pixels);
+      cell.context.putImageData(image, 0, 0);
+    }
+    const state = drawing.levels === null ? drawing.reason : `from ${number(drawing.low)} to ${number(drawing.high)}`;
+    cell.button.setAttribute("aria-label", `${cell.described}: ${state}. Opens it beside Grad-CAM.`);
+  });
+}
+
+/**
+ * @param {Content} content
+ * @param {Cell[]} cells
+ * @param {number} layer
+ * @param {boolean} diverging
+ */
+function quantiseLayer(content, cells, layer, diverging) {
+  const values = new Float32Array(CELL * CELL);
+  return cells.map((cell) => {
+    const map = content.map(cell.method.name, layer);
+    if (!map?.values || map.reason) return { levels: null, reason: map?.reason ?? "Not computed." };
+    return drawingOf(resize(map.values, map.height, map.width, CELL, values), diverging);
+  });
+}
+
+/**
+ * @param {{content: Content, cells: Cell[], weights: Record<string, number>, how: string}} inputs
+ * @returns {Mixture}
+ */
+function mixCells({ content, cells, weights, how }) {
+  const planes = cells.map(() => new Float32Array(CELL * CELL));
+  const reasons = cells.map((cell, i) => mixInto({ content, method: cell.method.name, weights, how, size: CELL }, planes[i]));
+  return { values: planes.map((plane, i) => (reasons[i] === null ? plane : null)), reasons };
+}
+
+/**
+ * @param {{mixture: Mixture, diverging: boolean}} inputs
+ * @returns {Drawing[]}
+ */
+function quantiseMixture({ mixture, diverging }) {
+  return mixture.values.map((values, i) =>
+    values ? drawingOf(values, diverging) : { levels: null, reason: mixture.reasons[i] ?? "" },
+  );
+}
+
+/**
+ * @param {Float32Array} values
+ * @param {boolean} diverging
+ * @returns {Drawing}
+ */
+function drawingOf(values, diverging) {
+  const { low, high } = extent(values);
+  const levels = new Uint8Array(values.length);
+  quantise(values, scaleOf([{ low, high }], diverging), levels);
+  return { levels, low, high, reason: null };
 }

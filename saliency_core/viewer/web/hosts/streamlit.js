@@ -1,0 +1,51 @@
+/** Streamlit's component: everything that knows Streamlit or Arrow. The default export is called on every rerun. */
+
+import { Viewer } from "../viewer.js";
+import { latest, subscribe } from "./streamlit-channel.js";
+
+/** Height of the page's own header, below which sticky parts must stay. */
+function headerHeight() {
+  return /** @type {HTMLElement | null} */ (document.querySelector("[data-testid=stHeader]"))?.offsetHeight ?? 0;
+}
+
+/**
+ * Arrow tables as typed arrays, decoded when asked for.
+ *
+ * @param {any} data
+ * @returns {import("../core/payload.js").Delivery}
+ */
+function decode(data) {
+  const column = (/** @type {string} */ name) => data[name].getChildAt(0);
+  return {
+    meta: data.meta,
+    maps: () => column("maps").toArray(),
+    luts: () => column("luts").toArray(),
+    photo: () => column("photo").get(0),
+  };
+}
+
+/**
+ * Mounts once per parent element, then only updates. Returns the clean-up for unmounting.
+ *
+ * @param {{data: any, parentElement: any, setStateValue: Function, setTriggerValue: Function}} component
+ */
+export default function mount({ data, parentElement, setStateValue, setTriggerValue }) {
+  const root = parentElement.querySelector("[data-testid=normgrad-viewer]");
+  if (!parentElement.normgrad) {
+    const viewer = new Viewer(root);
+    const hush = subscribe((key) => key === parentElement.normgrad.key && viewer.setUpdates(latest(key)));
+    parentElement.normgrad = { viewer, hush };
+  }
+  const { viewer, hush } = parentElement.normgrad;
+  parentElement.normgrad.key = data.meta.key;
+  viewer.update(decode(data), latest(data.meta.key), {
+    report: (/** @type {object} */ view) => setStateValue("view", view),
+    open: (/** @type {object} */ request) => setTriggerValue("open", request),
+    headerHeight,
+  });
+  return () => {
+    hush();
+    viewer.destroy();
+    delete parentElement.normgrad;
+  };
+}

@@ -1,0 +1,9 @@
+/** The modes, by the names that Python knows them by. A new mode is one more entry. */
+
+import { Compare } from "./compare.js";
+import { Mix } from "./mix.js";
+import { Framework } from "./framework/framework.js";
+import { Classes } from "./classes/classes.js";
+
+/** @type {Record<string, import("./mode.js").ModeClass>} */
+export const MODES = { compare: Compare, mix: Mix, framework: Framework, classes: Classes };
