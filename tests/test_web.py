@@ -1,0 +1,114 @@
+"""The viewer's plain JavaScript functions, run by Node: by themselves, and against saliency_core."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+import saliency_core as sc
+from saliency_core.combine import is_constant, normalise, resize
+
+ROOT = Path(__file__).parents[1]
+SIZE = 24
+
+
+def test_the_browser_functions_do_what_their_tests_and_saliency_core_say(tmp_path: Path) -> None:
+    node = shutil.which("node")
+    assert node, "Node is not installed: .ci/node installs it"
+    reference = tmp_path / "reference.json"
+    reference.write_text(json.dumps({"resized": resized(), "mixed": mixed(), "painted": painted()}))
+    files = sorted(str(file) for file in (ROOT / "tests" / "web").glob("*.test.js"))
+    done = subprocess.run(
+        [node, "--test", *files],
+        cwd=ROOT,
+        env={**os.environ, "VIEWER_REFERENCE": str(reference)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "# skipped 0" in done.stdout, "the comparison with saliency_core was not run"
+
+
+def resized() -> list[dict[str, object]]:
+    """Maps of several sizes with what `resize` and `normalise` make of them, 1 × 1 and constant ones too."""
+    random = np.random.default_rng(0)
+    shapes = [(1, 1), (1, 5), (7, 7), (14, 9), (40, 56)]
+    found = [random.normal(size=shape).astype(np.float32) for shape in shapes]
+    found.append(np.full((3, 4), 2, np.float32))
+    return [
+        {
+            "values": plane.ravel().tolist(),
+            "height": plane.shape[0],
+            "width": plane.shape[1],
+            "size": SIZE,
+            "resized": resize(plane, (SIZE, SIZE)).ravel().tolist(),
+            "normalised": (
+                np.zeros(SIZE * SIZE) if is_constant(plane) else normalise(resize(plane, (SIZE, SIZE)))
+            )
+            .ravel()
+            .tolist(),
+        }
+        for plane in found
+    ]
+
+
+def mixed() -> list[dict[str, object]]:
+    """Products and sums of three layers, with zero weights and a constant layer."""
+    random = np.random.default_rng(1)
+    planes = [random.normal(size=(size, size)).astype(np.float32) for size in (28, 14, 7)]
+    constant = [planes[0], np.ones((14, 14), np.float32), planes[2]]
+    sparse = [np.maximum(plane, 0) for plane in planes]
+    cases = itertools.product(
+        (planes, constant, sparse), ([1, 1, 1], [0, 0.25, 1], [0.01, 3, 0]), ("product", "sum")
+    )
+    return [
+        {
+            "layers": [
+                {
+                    "name": f"layer{index}",
+                    "height": plane.shape[0],
+                    "width": plane.shape[1],
+                    "reason": "constant" if is_constant(plane) else None,
+                }
+                for index, plane in enumerate(maps)
+            ],
+            "values": np.concatenate([plane.ravel() for plane in maps]).tolist(),
+            "weights": {f"layer{index}": weight for index, weight in enumerate(weights)},
+            "how": how,
+            "size": SIZE,
+            "mixed": sc.combine(maps, weights, how, size=(SIZE, SIZE)).ravel().tolist(),
+        }
+        for maps, weights, how in cases
+        if any(weight and not is_constant(plane) for plane, weight in zip(maps, weights, strict=True))
+    ]
+
+
+def painted() -> list[dict[str, object]]:
+    """Values with the colours of the colour tables, on plain and diverging scales."""
+    cases = []
+    for entry in sc.render.COLORMAPS.values():
+        diverging = entry.kind == "diverging"
+        low, high = (-1.0, 1.0) if diverging else (0.0, 1.0)
+        # Drawn at random, so that none lies halfway between two levels.
+        values = np.random.default_rng(2).uniform(low, high, 50).astype(np.float32)
+        values[:2] = low, high
+        unit = sc.render.scale(values, low=low, high=high)
+        pixels = entry.table[np.floor(unit * 255 + 0.5).astype(int)]
+        cases.append(
+            {
+                "values": values.tolist(),
+                "table": np.asarray(entry.table).ravel().tolist(),
+                "low": low,
+                "high": high,
+                "diverging": diverging,
+                "pixels": pixels.ravel().tolist(),
+            }
+        )
+    return cases

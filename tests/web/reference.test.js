@@ -1,0 +1,64 @@
+/** The browser's arithmetic against saliency_core's: tests/test_web.py exports the cases and runs this. */
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { packTable, paint, scaleOf } from "../../saliency_core/viewer/web/core/colors.js";
+import { normalise, resize, resizedAt } from "../../saliency_core/viewer/web/core/maths.js";
+import { mixInto } from "../../saliency_core/viewer/web/core/mixing.js";
+import { Content } from "../../saliency_core/viewer/web/core/payload.js";
+
+const path = process.env.VIEWER_REFERENCE;
+const skip = path ? false : "run by pytest tests/test_web.py, which exports the cases";
+const cases = path ? JSON.parse(readFileSync(path, "utf8")) : { resized: [], mixed: [], painted: [] };
+
+/**
+ * @param {Float32Array} found
+ * @param {number[]} expected
+ * @param {number} tolerance
+ */
+function assertClose(found, expected, tolerance) {
+  assert.equal(found.length, expected.length);
+  const worst = expected.reduce((most, value, i) => Math.max(most, Math.abs(value - found[i])), 0);
+  assert.ok(worst <= tolerance, `differs by up to ${worst}`);
+}
+
+test("maps are resized and normalised as by saliency_core", { skip }, () => {
+  assert.ok(cases.resized.length > 0);
+  for (const { values, height, width, size, resized, normalised } of cases.resized) {
+    const map = Float32Array.from(values);
+    const found = resize(map, height, width, size);
+    assertClose(found, resized, 1e-5);
+    for (const [x, y] of [[0, 0], [size - 1, 0], [1, size - 1], [size >> 1, size >> 1]]) {
+      assert.ok(Math.abs(resizedAt(map, height, width, size, x, y) - found[y * size + x]) < 1e-5);
+    }
+    assertClose(normalise(found), normalised, 1e-4);
+  }
+});
+
+test("layers are mixed as by saliency_core.combine", { skip }, () => {
+  assert.ok(cases.mixed.length > 0);
+  for (const { layers, values, weights, how, size, mixed } of cases.mixed) {
+    const offsets = [];
+    let end = 0;
+    for (const layer of layers) {
+      offsets.push(end);
+      end += layer.height * layer.width;
+    }
+    const record = { input: null, offsets, reasons: layers.map((/** @type {any} */ layer) => layer.reason) };
+    const content = new Content({ layers, maps: { normgrad: record } }, Float32Array.from(values));
+    const out = new Float32Array(size * size);
+    assert.equal(mixInto({ content, method: "normgrad", weights, how, size }, out), null);
+    assertClose(out, mixed, 2e-5);
+  }
+});
+
+test("values are coloured as by saliency_core.render", { skip }, () => {
+  assert.ok(cases.painted.length > 0);
+  for (const { values, table, low, high, diverging, pixels } of cases.painted) {
+    const found = new Uint32Array(values.length);
+    paint(Float32Array.from(values), scaleOf([{ low, high }], diverging), packTable(Uint8Array.from(table)), found);
+    const channels = [...found].flatMap((pixel) => [pixel & 255, (pixel >> 8) & 255, (pixel >> 16) & 255]);
+    assert.deepEqual(channels, pixels);
+  }
+});
