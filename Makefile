@@ -3,7 +3,7 @@
 #              whose PyTorch uses two threads, instead of two processes with one thread each)
 # make lint    format, lint and types only
 # make bench   the benchmarks, printed as a table; fails if a bound is not met
-# make clean   remove caches        make distclean   remove caches and the virtual environment
+# make clean   remove caches        make distclean   remove caches, the virtual environment and node_modules
 #
 # Each sets up .venv by itself; where nothing changed since the last time, nothing is installed.
 
@@ -13,7 +13,7 @@ WORKERS ?= 2
 THREADS ?= 1
 PYTHON_IN_VENV := .venv/bin/python
 
-.PHONY: run test lint bench clean distclean setup setup-dev browser
+.PHONY: run test lint bench clean distclean setup setup-dev browser node
 
 run: setup
 	$(PYTHON_IN_VENV) -m streamlit run app.py --server.port $(PORT) --server.address $(HOST)
@@ -21,10 +21,12 @@ run: setup
 test: lint browser
 	OMP_NUM_THREADS=$(THREADS) $(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-lint: setup-dev
+lint: setup-dev node
 	$(PYTHON_IN_VENV) -m ruff format --check .
 	$(PYTHON_IN_VENV) -m ruff check .
 	$(PYTHON_IN_VENV) -m mypy
+	node_modules/.bin/biome lint --error-on-warnings
+	node_modules/.bin/tsc
 
 bench: setup-dev browser
 	$(PYTHON_IN_VENV) -m benchmarks
@@ -38,9 +40,12 @@ setup-dev:
 browser:
 	@.ci/browser
 
+node:
+	@.ci/node
+
 clean:
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 distclean: clean
-	rm -rf .venv
+	rm -rf .venv node_modules

@@ -62,10 +62,10 @@ def test_a_fresh_server_asked_first_for_the_framework_shows_it_in_its_frame(
     assert trouble == []
 
 
-@pytest.mark.parametrize("layer", ["blocks.0", "blocks.5"])
 def test_every_cell_is_drawn_as_the_framework_defines_it(
-    app_url: str, page: Page, captured: dict[str, sc.LayerCapture], layer: str
+    app_url: str, page: Page, captured: dict[str, sc.LayerCapture]
 ) -> None:
+    layer = "blocks.5"
     page.goto(f"{app_url}/framework?photo=chelsea&layer={layer}")
     viewer(page)
     for extract, aggregate in CELLS:
@@ -73,10 +73,10 @@ def test_every_cell_is_drawn_as_the_framework_defines_it(
         assert_drawn(page, f"{extract}-{aggregate}", expected)
 
 
-@pytest.mark.parametrize("how", ["product", "sum"])
 def test_mixed_cells_are_what_combine_gives(
-    app_url: str, page: Page, captured: dict[str, sc.LayerCapture], how: str
+    app_url: str, page: Page, captured: dict[str, sc.LayerCapture]
 ) -> None:
+    how = "product"  # sums and more weights are compared under node (test_web.py)
     weights = [0, 0.25, 0.5, 1, 1, 0.75, 0.5, 0]
     address = f"weights={'_'.join(map(str, weights))}&how={how}&mixed=1"
     page.goto(f"{app_url}/framework?photo=chelsea&{address}")
