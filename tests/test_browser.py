@@ -78,7 +78,7 @@ def test_upload_class_and_weight_give_the_mix_that_combine_gives(
     assert_drawn(page, "left", sc.combine(maps, weights, "sum", size=(448, 448)))
 
 
-# The arithmetic of resizing is tested under node, and for every method that its maps are sent (test_viewer.py).
+# Resizing is tested under node, and test_viewer.py that every map is sent.
 @pytest.mark.parametrize("method", ["linear_approx", "bias_max"])
 def test_a_map_is_drawn_as_it_is_when_resized(
     app_url: str, page: Page, classifier: sc.Classifier, method: str
