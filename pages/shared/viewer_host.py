@@ -5,7 +5,6 @@ correlations) travels in a second, invisible one: the maps need not travel again
 """
 
 import functools
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,6 +15,7 @@ import streamlit as st
 from streamlit.components.v2.types import ComponentRenderer
 
 import saliency_core as sc
+from pages.shared import component_state
 from saliency_core.engine.local import SharedCache
 from saliency_core.viewer import payload as payloads
 from saliency_core.viewer import schema
@@ -24,8 +24,6 @@ from saliency_core.viewer.payload import ClassComparison, Content, DisplayPhoto,
 
 MAX_CONTENTS = 8
 """So many contents are kept ready, so that a rerun builds nothing."""
-
-_log = logging.getLogger(__name__)
 
 
 class Figure(Protocol):
@@ -132,7 +130,7 @@ def viewer(
     if correlations is not None:
         update["correlations"] = {"maps": sent.meta["keys"]["maps"], **_written(correlations())}
     _updates()(key=f"{key}-updates", data=update)
-    return Report(reported(result.get("view")), _open_request(result.get("open"), layers))
+    return Report(reported(result.get("view")), open_request(result.get("open"), layers))
 
 
 def _state(key: str) -> Mapping[str, Any]:
@@ -140,7 +138,8 @@ def _state(key: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _open_request(raw: object, layers: Sequence[str]) -> OpenRequest | None:
+def open_request(raw: object, layers: Sequence[str]) -> OpenRequest | None:
+    """What the trigger asks for, read without trust; None if it asks for nothing that exists."""
     if not isinstance(raw, Mapping):
         return None
     found = schema.from_browser({"left": raw.get("method"), "layer": raw.get("layer")}, layers)
@@ -217,6 +216,7 @@ def _lookup_tables() -> pa.Table:
 
 @functools.cache
 def _component() -> ComponentRenderer:
+    component_state.guard()
     parts = bundle("hosts/streamlit.js")
     return st.components.v2.component(
         "normgrad_viewer",

@@ -1,0 +1,62 @@
+"""Streamlit's host of the viewer: what a browser reports, also a hostile one."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from streamlit.components.v2.bidi_component.serialization import (
+    BidiComponentSerde,
+    deserialize_trigger_list,
+)
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.runtime.state.common import WidgetMetadata
+from streamlit.runtime.state.session_state import WStates
+
+from pages.shared import component_state, viewer_host
+
+LAYERS = ("layer1", "layer2")
+HOSTILE = ["no JSON", "{", "[" * 100_000, json.dumps({"view": None})[:-1], '{"a":' * 40 + "1" + "}" * 40]
+
+
+def read(value_type: str, text: str) -> object:
+    """What Streamlit makes of the text that a browser has sent as a component's state."""
+    states = WStates()
+    deserializer = BidiComponentSerde().deserialize
+    if value_type == "json_trigger_value":
+        deserializer = deserialize_trigger_list
+    states.set_widget_metadata(
+        WidgetMetadata("id", deserializer, json.dumps, value_type=value_type)  # type: ignore[arg-type]
+    )
+    states.set_widget_from_proto(WidgetState(id="id", **{value_type: text}))
+    return states["id"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("value_type", ["json_value", "json_trigger_value"])
+def test_a_state_that_cannot_be_read_counts_as_none_and_is_logged(
+    value_type: str, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    component_state.guard()
+    with caplog.at_level(logging.WARNING):
+        assert not read(value_type, text)
+    assert "ignored the state of a component" in caplog.text
+
+
+def test_a_proper_state_passes_the_guard() -> None:
+    component_state.guard()
+    state = {"view": {"left": "normgrad", "weights": {"layer1": 0.5}}}
+    assert read("json_value", json.dumps(state)) == state
+    events = [{"event": "open", "value": {"method": "normgrad", "layer": "layer1"}}]
+    assert read("json_trigger_value", json.dumps(events)) == events
+
+
+def test_a_request_to_open_a_method_is_read_without_trust() -> None:
+    def request(raw: object) -> viewer_host.OpenRequest | None:
+        return viewer_host.open_request(raw, LAYERS)
+
+    assert request({"method": "normgrad", "layer": "layer2"}) == viewer_host.OpenRequest("normgrad", "layer2")
+    assert request({"method": "normgrad", "layer": "layer9"}) == viewer_host.OpenRequest("normgrad", None)
+    for raw in (None, "normgrad", [], {}, {"method": "<b>"}, {"method": ["normgrad"], "layer": {}}):
+        assert request(raw) is None
