@@ -89,7 +89,7 @@ def viewer(
         key: the component's identity; the same on every rerun.
         on_view: called with the fields reported, before the rerun in which they are new: a run that the next
             click cuts short must not lose them.
-        pending: method -> what is happening, for methods without maps: shown in the map's place. It may
+        pending: method -> what is happening, for methods without maps: shown instead of the map. It may
             change as often as it likes, the maps do not travel again.
         unavailable: method -> why it does not exist for this network, one sentence.
         state: what every caption says of the network at its end, "" for nothing.

@@ -86,14 +86,14 @@ const META = {
   defaults: { left: "grad_cam", layer: "b" },
 };
 
-test("an empty wish gives the defaults, those of the explanation before those of the schema", () => {
+test("an empty view gets the defaults, those of the explanation before those of the schema", () => {
   const view = completeView({}, META);
   assert.deepEqual(view, { left: "grad_cam", layer: "b", weights: { a: 1, b: 1 }, how: "product", opacity: 0.6, mixed: false });
 });
 
 test("what cannot be used gets the default, and numbers are clamped", () => {
-  const wish = /** @type {any} */ ({ left: "x", layer: 3, weights: "y", how: "mean", opacity: 7, mixed: "1", other: 1 });
-  const view = completeView(wish, META);
+  const given = /** @type {any} */ ({ left: "x", layer: 3, weights: "y", how: "mean", opacity: 7, mixed: "1", other: 1 });
+  const view = completeView(given, META);
   assert.deepEqual(view, { left: "grad_cam", layer: "b", weights: { a: 1, b: 1 }, how: "product", opacity: 1, mixed: false });
 });
 

@@ -41,7 +41,7 @@ test("zooming keeps the point under the pointer, and never leaves the scene", ()
     zoom.pan([99, -99]);
     const { all } = zoom.stage;
     assert.ok(zoom.sceneAt([0, 0])[0] >= all[0] - 1e-9 && zoom.sceneAt([1, 1])[1] <= all[3] + 1e-9);
-    zoom.rest();
+    zoom.reset();
     assert.deepEqual([zoom.scale, zoom.shift, zoom.zoomed], [1, [0, 0], false]);
   }
 });

@@ -50,7 +50,7 @@ export class Viewer {
     this.sent = 0;
     this.toolbar = this.#toolbar();
     this.body = element("div", {});
-    this.speech = element("p", { class: "spoken", role: "status", "aria-live": "polite" });
+    this.speech = element("p", { class: "visually-hidden", role: "status", "aria-live": "polite" });
     root.replaceChildren(this.toolbar.element, this.body, this.speech);
     root.addEventListener("input", () => (this.firstEvent ??= performance.now()), { capture: true });
     this.observer = new ResizeObserver(() => this.payload.meta && this.mode.resize());
@@ -107,7 +107,7 @@ export class Viewer {
     clearTimeout(this.reportTimer);
     if (atOnce) this.#report();
     else this.reportTimer = setTimeout(() => this.#report(), REPORT_MILLISECONDS);
-    this.speak(() => this.mode.spoken());
+    this.speak(() => this.mode.announcement());
   }
 
   /**
@@ -182,7 +182,7 @@ export class Viewer {
       colormap: (/** @type {string} */ colormap) => choose({ colormap }),
       scale: (/** @type {"panel" | "shared"} */ scale) => choose({ scale }),
       zoom: (/** @type {number} */ factor) => this.mode.zoomActions?.zoom(factor),
-      rest: () => this.mode.zoomActions?.rest(),
+      reset: () => this.mode.zoomActions?.reset(),
       toBox: () => this.mode.zoomActions?.toBox(),
       peek: (/** @type {boolean} */ on) => this.root.classList.toggle("peeking", on),
     });

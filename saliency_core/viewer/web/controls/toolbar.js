@@ -23,7 +23,7 @@ const SCALE_OPTIONS = [
 
 /**
  * `actions` has opacity(value) while the slider moves, settle() on its release, colormap(name), scale(name),
- * zoom(factor), rest(), toBox() and peek(on).
+ * zoom(factor), reset(), toBox() and peek(on).
  */
 export class Toolbar {
   /** @param {Record<string, (value?: any) => void>} actions */
@@ -70,7 +70,7 @@ export class Toolbar {
       iconButton("Zoom out", MINUS, () => actions.zoom(1 / BUTTON_FACTOR), { "data-testid": "zoom-out" }),
       iconButton("Zoom in", PLUS, () => actions.zoom(BUTTON_FACTOR), { "data-testid": "zoom-in" }),
       iconButton("Fill with what the network saw", FRAME, actions.toBox, { "data-testid": "zoom-box" }),
-      iconButton("Reset zoom", BACK, actions.rest, { "data-testid": "zoom-reset" }),
+      iconButton("Reset zoom", BACK, actions.reset, { "data-testid": "zoom-reset" }),
     );
     this.element = element(
       "div",

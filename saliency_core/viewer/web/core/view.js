@@ -38,30 +38,30 @@ export const SIDES = /** @type {const} */ (["left", "right"]);
 /**
  * Weights for every layer: missing ones 0, none at all 1, scaled down if one exceeds the sliders' end at 1.
  *
- * @param {any} wish
+ * @param {any} given
  * @param {string[]} layers
  * @returns {Record<string, number>}
  */
-export function completeWeights(wish, layers) {
-  const given = layers.map((layer) => wish?.[layer]);
-  const known = given.map((weight) => Number.isFinite(weight) && weight >= 0);
-  const values = given.map((weight, i) => (known[i] ? weight : known.includes(true) ? 0 : 1));
+export function completeWeights(given, layers) {
+  const weights = layers.map((layer) => given?.[layer]);
+  const known = weights.map((weight) => Number.isFinite(weight) && weight >= 0);
+  const values = weights.map((weight, i) => (known[i] ? weight : known.includes(true) ? 0 : 1));
   const highest = Math.max(1, ...values);
   return Object.fromEntries(layers.map((layer, i) => [layer, values[i] / highest]));
 }
 
 /**
- * Kind -> the value that a wish means, undefined if it cannot be used. A kind here is one of Python's schema.
+ * Kind (as in Python's schema) -> the value that something given means, undefined if it cannot be used.
  *
- * @type {Record<string, (wish: any, field: Field, meta: any) => unknown>}
+ * @type {Record<string, (given: any, field: Field, meta: any) => unknown>}
  */
 const KINDS = {
-  choice: (wish, field) => (field.choices?.includes(wish) ? wish : undefined),
-  flag: (wish) => (typeof wish === "boolean" ? wish : undefined),
-  number: (wish, { low = -Infinity, high = Infinity }) => (Number.isFinite(wish) ? Math.min(Math.max(wish, low), high) : undefined),
-  method: (wish, _, meta) => named(meta.methods, wish),
-  layer: (wish, _, meta) => named(meta.layers, wish),
-  weights: (wish, _, meta) => completeWeights(wish, meta.layers.map((/** @type {{name: string}} */ layer) => layer.name)),
+  choice: (given, field) => (field.choices?.includes(given) ? given : undefined),
+  flag: (given) => (typeof given === "boolean" ? given : undefined),
+  number: (given, { low = -Infinity, high = Infinity }) => (Number.isFinite(given) ? Math.min(Math.max(given, low), high) : undefined),
+  method: (given, _, meta) => named(meta.methods, given),
+  layer: (given, _, meta) => named(meta.layers, given),
+  weights: (given, _, meta) => completeWeights(given, meta.layers.map((/** @type {{name: string}} */ layer) => layer.name)),
 };
 
 /**
@@ -73,19 +73,19 @@ function named(entries, name) {
 }
 
 /**
- * A complete, valid view: what `wish` leaves open, or asks for in vain, gets the default. Values equal to those of
+ * A complete, valid view: what `given` leaves out, or asks for in vain, gets the default. Values equal to those of
  * the view `before` keep their identity.
  *
- * @param {Partial<View>} wish
+ * @param {Partial<View>} given
  * @param {any} meta
  * @param {View | null} [before]
  * @returns {View}
  */
-export function completeView(wish, meta, before = null) {
+export function completeView(given, meta, before = null) {
   const fields = /** @type {Field[]} */ (meta.schema).map((field) => {
     const read = KINDS[field.kind];
-    const wished = read(/** @type {any} */ (wish)[field.name], field, meta);
-    return [field.name, wished === undefined ? (meta.defaults[field.name] ?? field.default) : wished];
+    const known = read(/** @type {any} */ (given)[field.name], field, meta);
+    return [field.name, known === undefined ? (meta.defaults[field.name] ?? field.default) : known];
   });
   return shared(before, Object.fromEntries(fields));
 }

@@ -7,9 +7,9 @@
 const EVENT = "normgrad-updates";
 
 /** The two components are two scripts; what they share lies on the window, by the viewers' keys. */
-const shelf = /** @type {{normgradUpdates?: Record<string, Updates>}} */ (globalThis);
-shelf.normgradUpdates ??= {};
-const store = shelf.normgradUpdates;
+const shared = /** @type {{normgradUpdates?: Record<string, Updates>}} */ (globalThis);
+shared.normgradUpdates ??= {};
+const store = shared.normgradUpdates;
 
 /**
  * Hands updates to the viewer with this key, now or as soon as it is there.

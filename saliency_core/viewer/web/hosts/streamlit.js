@@ -33,10 +33,10 @@ export default function mount({ data, parentElement, setStateValue, setTriggerVa
   const root = parentElement.querySelector("[data-testid=normgrad-viewer]");
   if (!parentElement.normgrad) {
     const viewer = new Viewer(root);
-    const hush = subscribe((key) => key === parentElement.normgrad.key && viewer.setUpdates(latest(key)));
-    parentElement.normgrad = { viewer, hush };
+    const unsubscribe = subscribe((key) => key === parentElement.normgrad.key && viewer.setUpdates(latest(key)));
+    parentElement.normgrad = { viewer, unsubscribe };
   }
-  const { viewer, hush } = parentElement.normgrad;
+  const { viewer, unsubscribe } = parentElement.normgrad;
   parentElement.normgrad.key = data.meta.key;
   viewer.update(decode(data), latest(data.meta.key), {
     report: (/** @type {object} */ view) => setStateValue("view", view),
@@ -44,7 +44,7 @@ export default function mount({ data, parentElement, setStateValue, setTriggerVa
     headerHeight,
   });
   return () => {
-    hush();
+    unsubscribe();
     viewer.destroy();
     delete parentElement.normgrad;
   };

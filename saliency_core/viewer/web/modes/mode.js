@@ -53,7 +53,7 @@
  * @property {(method: string, layer: string) => void} open ask the page around for this method on Compare
  * @property {() => void} schedule draw again in the next frame
  * @property {(method: string) => Note | null} absence why a method has no maps here; null if it has
- * @property {(text: () => string) => void} speak say something to screen readers once things have come to rest
+ * @property {(text: () => string) => void} speak say something to screen readers once nothing moves any more
  * @property {() => number} headerHeight height of what covers the top of the page
  */
 
@@ -62,7 +62,7 @@
  *
  * @typedef {object} ZoomActions
  * @property {(factor: number) => void} zoom
- * @property {() => void} rest
+ * @property {() => void} reset
  * @property {() => void} toBox
  */
 
@@ -77,10 +77,10 @@
  * @property {() => void} take a payload has come
  * @property {() => void} resize the window or the viewer has another size
  * @property {(frame: Frame) => void} draw draw what the frame asks for; what has not changed costs nothing
- * @property {() => string} spoken what a screen reader says once things have come to rest
+ * @property {() => string} announcement what a screen reader says once nothing moves any more
  */
 
 /** @typedef {new (viewer: ModeHost) => Mode} ModeClass */
 
-/** Tells the bundler that the types above belong to a module. */
+/** Makes this file a module, so that its types can be imported. */
 export {};

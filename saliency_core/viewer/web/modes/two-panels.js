@@ -15,7 +15,7 @@ import { ThumbnailPainter } from "../panels/thumbnails.js";
 /** @import { Frame, Mode, ModeHost } from "./mode.js" */
 
 /**
- * What tells Compare and Mix apart.
+ * In what Compare and Mix differ.
  *
  * @typedef {object} Variant
  * @property {number} stageHeight highest stage as a share of the window, so that the controls below stay in sight
@@ -108,7 +108,7 @@ export class TwoPanels {
     this.linked.read(SIDES.map((side) => payload.method(view[side]).title));
   }
 
-  spoken() {
+  announcement() {
     return this.panels.map((panel) => panel.canvas.getAttribute("aria-label")).join(". ");
   }
 

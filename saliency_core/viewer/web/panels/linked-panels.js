@@ -40,7 +40,7 @@ export class LinkedPanels {
   get zoomActions() {
     return {
       zoom: (/** @type {number} */ factor) => this.#moveZoom(() => this.zoom.by(factor, this.#zoomCentre()), true),
-      rest: () => this.#moveZoom(() => this.zoom.rest(), true),
+      reset: () => this.#moveZoom(() => this.zoom.reset(), true),
       toBox: () => this.#moveZoom(() => this.zoom.toBox(), true),
     };
   }
@@ -80,7 +80,7 @@ export class LinkedPanels {
     this.stage = new Stage(photo, box, narrowest);
     this.zoom.stage = this.stage;
     for (const panel of this.panels) panel.setStage(this.stage, photoUrl, photo.name);
-    this.#moveZoom(() => this.zoom.rest(), false);
+    this.#moveZoom(() => this.zoom.reset(), false);
     this.cursor = null;
     this.read();
   }
@@ -104,7 +104,7 @@ export class LinkedPanels {
       },
       zoom: (factor, at) => this.#moveZoom(() => zoom.by(factor, at ?? this.#zoomCentre()), at === undefined),
       pan: (difference) => this.#moveZoom(() => zoom.pan(difference), false),
-      rest: () => this.#moveZoom(() => zoom.rest(), true),
+      reset: () => this.#moveZoom(() => zoom.reset(), true),
       point: (at) => this.#point(this.#boxPoint(zoom.sceneAt(at))),
       step: (difference) => this.#step(difference),
       leave: () => this.#point(null),

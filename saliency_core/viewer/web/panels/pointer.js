@@ -16,7 +16,7 @@ const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], A
  * @property {boolean} zoomed
  * @property {(factor: number, at?: number[]) => void} zoom
  * @property {(difference: number[]) => void} pan
- * @property {() => void} rest
+ * @property {() => void} reset
  * @property {(at: number[]) => void} point
  * @property {(difference: number[]) => void} step
  * @property {() => void} leave
@@ -88,7 +88,7 @@ export function listen(stage, actions) {
   });
 
   stage.addEventListener("dblclick", (event) => {
-    if (actions.zoomed) actions.rest();
+    if (actions.zoomed) actions.reset();
     else actions.zoom(DOUBLE_CLICK_ZOOM, fraction(event));
   });
 
@@ -99,7 +99,7 @@ export function listen(stage, actions) {
     if (direction) actions.step([direction[0] * step, direction[1] * step]);
     else if (event.key === "+" || event.key === "=") actions.zoom(BUTTON_ZOOM);
     else if (event.key === "-" || event.key === "_") actions.zoom(1 / BUTTON_ZOOM);
-    else if (event.key === "0") actions.rest();
+    else if (event.key === "0") actions.reset();
     else if (event.key === "Escape") actions.leave();
     else return;
     event.preventDefault();

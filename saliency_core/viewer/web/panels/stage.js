@@ -104,7 +104,7 @@ export class Zoom {
   }
 
   /** Back to the resting view. */
-  rest() {
+  reset() {
     this.scale = 1;
     this.shift = [0, 0];
   }

@@ -131,7 +131,7 @@ export class Classes {
     this.linked.read([...CLASS_LETTERS, title]);
   }
 
-  spoken() {
+  announcement() {
     return [...this.panels.map((panel) => panel.canvas.getAttribute("aria-label")), this.verdict.innerText].join(". ");
   }
 

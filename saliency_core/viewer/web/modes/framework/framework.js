@@ -148,7 +148,7 @@ export class Framework {
     this.#describePoint();
   }
 
-  spoken() {
+  announcement() {
     return this.caption.textContent ?? "";
   }
 
