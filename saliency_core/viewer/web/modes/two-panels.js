@@ -38,8 +38,6 @@ export class TwoPanels {
   constructor(viewer, variant) {
     this.viewer = viewer;
     this.variant = variant;
-    /** @type {HTMLImageElement | null} */
-    this.photo = null;
     this.heads = SIDES.map((side) => new MethodHead(side, `Method on the ${side}`, (method) => this.#choose(side, method)));
     this.panels = SIDES.map((side, i) => new Panel(side, this.heads[i]));
     this.linked = new LinkedPanels(viewer, this.panels, {
@@ -50,10 +48,6 @@ export class TwoPanels {
     this.measure = this.panels.map((panel, side) => whenChanged((inputs) => measure(panel, variant, side, inputs)));
     this.paint = this.panels.map((panel) => whenChanged((inputs) => paintPanel(panel, inputs)));
     this.drawThumbnails = whenChanged((inputs) => drawThumbnails(painter, variant, inputs));
-    this.panels[0].photo.addEventListener("load", () => {
-      this.photo = this.panels[0].photo;
-      viewer.schedule();
-    });
     this.element = element(
       "div",
       { class: "pair" },
@@ -69,10 +63,8 @@ export class TwoPanels {
   }
 
   take() {
-    const { payload } = this.viewer;
-    if (this.panels[0].photo.src !== payload.photoUrl) this.photo = null; // until it has been loaded
     this.linked.setStage();
-    for (const head of this.heads) head.setMethods(payload.methods);
+    for (const head of this.heads) head.setMethods(this.viewer.payload.methods);
   }
 
   resize() {
@@ -104,7 +96,7 @@ export class TwoPanels {
       this.panels[i].describe(words.filter(Boolean).join(" · "), method.signed && !variant.alwaysShares);
     });
     const [left, right] = notes.map((note) => note?.kind ?? "map");
-    this.drawThumbnails({ content, left: view.left, right: view.right, leftState: left, rightState: right, photo: this.photo, table, diverging });
+    this.drawThumbnails({ content, left: view.left, right: view.right, leftState: left, rightState: right, photo: this.linked.photo, table, diverging });
     this.linked.read(SIDES.map((side) => payload.method(view[side]).title));
   }
 

@@ -29,6 +29,17 @@ export class LinkedPanels {
     this.names = panels.map(() => "");
     /** @type {number[] | null} */
     this.cursor = null;
+    /**
+     * The photo, null until it is loaded.
+     *
+     * @type {HTMLImageElement | null}
+     */
+    this.photo = null;
+    const image = panels[0].photo;
+    image.addEventListener("load", () => {
+      this.photo = image;
+      viewer.schedule();
+    });
     this.stage = new Stage({ width: 1, height: 1 }, [0, 0, 1, 1], 1);
     this.zoom = new Zoom(this.stage);
     this.lay = whenChanged((/** @type {StageInputs} */ inputs) => this.#lay(inputs));
@@ -79,6 +90,7 @@ export class LinkedPanels {
   #lay({ photo, photoUrl, box, narrowest }) {
     this.stage = new Stage(photo, box, narrowest);
     this.zoom.stage = this.stage;
+    if (this.panels[0].photo.src !== photoUrl) this.photo = null;
     for (const panel of this.panels) panel.setStage(this.stage, photoUrl, photo.name);
     this.#moveZoom(() => this.zoom.reset(), false);
     this.cursor = null;

@@ -55,8 +55,6 @@ export class Classes {
   constructor(viewer) {
     this.viewer = viewer;
     this.fixedScale = true;
-    /** @type {HTMLImageElement | null} */
-    this.photo = null;
     this.head = new MethodHead("left", "Method", (method) => this.#choose(method));
     this.names = PANEL_NAMES.map(() => element("h3", { class: "class-name" }));
     this.difference = new Segmented("Difference", "subtraction", DIFFERENCE_OPTIONS, (difference) => {
@@ -66,10 +64,6 @@ export class Classes {
     this.panels = PANEL_NAMES.map((name, i) => {
       const choice = name === "difference" ? this.difference.element : null;
       return new Panel(name, { element: element("header", {}, this.names[i], choice), sheet: null });
-    });
-    this.panels[0].photo.addEventListener("load", () => {
-      this.photo = this.panels[0].photo;
-      viewer.schedule();
     });
     this.linked = new LinkedPanels(viewer, this.panels, { height: STAGE_HEIGHT, hint: "Point at a map to read all values." });
     this.rho = element("b", { "data-testid": "rho" });
@@ -102,10 +96,8 @@ export class Classes {
   }
 
   take() {
-    const { payload } = this.viewer;
-    if (this.panels[0].photo.src !== payload.photoUrl) this.photo = null; // until it has been loaded
     this.linked.setStage();
-    this.head.setMethods(payload.methods);
+    this.head.setMethods(this.viewer.payload.methods);
   }
 
   resize() {
@@ -126,7 +118,7 @@ export class Classes {
     this.steps.set(content.comparison.sweep, epsilon);
     this.#describe(frame, difference);
     this.#drawFigures(frame, layer);
-    this.drawThumbnails({ content, method, epsilon, photo: this.photo, table, diverging });
+    this.drawThumbnails({ content, method, epsilon, photo: this.linked.photo, table, diverging });
     const title = DIFFERENCE_OPTIONS.find((option) => option.name === difference)?.title ?? "";
     this.linked.read([...CLASS_LETTERS, title]);
   }
