@@ -226,6 +226,7 @@ def test_a_meta_step_takes_the_sameness_from_normgrad_at_the_last_layer(
     assert_classes_drawn(page, first, second)
     page.get_by_role("radio", name="A: before − after").check()
     expect(page.get_by_test_id("colorbar-difference")).to_contain_text("more before")
+    page.wait_for_url(re.compile("difference=first"))
     before = explained(classifier, ESPRESSO, None).resized("normgrad", "bn2", size=SIZE)
     assert_drawn(page, "difference", before - first, colormap="coolwarm", bounds=(-1, 1))
 

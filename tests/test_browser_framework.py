@@ -193,6 +193,7 @@ def test_the_second_tab_has_every_named_method_at_every_layer_and_opens_them(
     page.keyboard.press("ArrowRight")
     expect(page.get_by_test_id("all-methods")).to_be_visible()
     expect(page.get_by_test_id("framework-table")).to_be_hidden()
+    page.wait_for_url(re.compile("tab=layers"))
     for name, method in sc.METHODS.items():
         if (
             isinstance(method.kind, sc.SharedPass)

@@ -13,6 +13,9 @@ import numpy as np
 
 import saliency_core as sc
 from saliency_core.combine import is_constant, normalise, resize
+from saliency_core.viewer import schema
+from saliency_core.viewer.payload import MODES
+from tests.test_viewer import FULL_VIEW, LAYERS
 
 ROOT = Path(__file__).parents[1]
 SIZE = 24
@@ -22,7 +25,14 @@ def test_the_browser_functions_do_what_their_tests_and_saliency_core_say(tmp_pat
     node = shutil.which("node")
     assert node, "Node is not installed: .ci/node installs it"
     reference = tmp_path / "reference.json"
-    reference.write_text(json.dumps({"resized": resized(), "mixed": mixed(), "painted": painted()}))
+    cases = {
+        "resized": resized(),
+        "mixed": mixed(),
+        "painted": painted(),
+        "modes": MODES,
+        "view": view(),
+    }
+    reference.write_text(json.dumps(cases))
     files = sorted(str(file) for file in (ROOT / "tests" / "web").glob("*.test.js"))
     done = subprocess.run(
         [node, "--test", *files],
@@ -112,3 +122,15 @@ def painted() -> list[dict[str, object]]:
             }
         )
     return cases
+
+
+def view() -> dict[str, object]:
+    """The schema as the browser gets it, and a view that differs from the defaults in every field."""
+    described = schema.describe()
+    return {
+        "described": described,
+        "defaults": {field["name"]: field["default"] for field in described},
+        "given": schema.for_browser(FULL_VIEW, LAYERS),
+        "layers": LAYERS,
+        "methods": list(sc.METHODS),
+    }

@@ -7,6 +7,8 @@ import { packTable, paint, scaleOf } from "../../saliency_core/viewer/web/core/c
 import { normalise, resize, resizedAt } from "../../saliency_core/viewer/web/core/maths.js";
 import { mixInto } from "../../saliency_core/viewer/web/core/mixing.js";
 import { Content } from "../../saliency_core/viewer/web/core/payload.js";
+import { completeView } from "../../saliency_core/viewer/web/core/view.js";
+import { MODES } from "../../saliency_core/viewer/web/modes/registry.js";
 
 const path = process.env.VIEWER_REFERENCE;
 const skip = path ? false : "run by pytest tests/test_web.py, which exports the cases";
@@ -61,4 +63,17 @@ test("values are coloured as by saliency_core.render", { skip }, () => {
     const channels = [...found].flatMap((pixel) => [pixel & 255, (pixel >> 8) & 255, (pixel >> 16) & 255]);
     assert.deepEqual(channels, pixels);
   }
+});
+
+test("the modes are those that Python knows", { skip }, () => {
+  assert.deepEqual(Object.keys(MODES), cases.modes);
+});
+
+test("every field of Python's schema is understood: a default and a value of its own", { skip }, () => {
+  const { described, defaults, given, layers, methods } = cases.view;
+  const names = (/** @type {string[]} */ list) => list.map((name) => ({ name }));
+  const meta = { schema: described, layers: names(layers), methods: names(methods), defaults: { layer: layers[0] } };
+  const weights = Object.fromEntries(layers.map((/** @type {string} */ layer) => [layer, 1]));
+  assert.deepEqual(completeView({}, meta), { ...defaults, layer: layers[0], weights });
+  assert.deepEqual(completeView(given, meta), given);
 });
