@@ -101,7 +101,7 @@ def mixed() -> list[dict[str, object]]:
 
 
 def painted() -> list[dict[str, object]]:
-    """Values with the colours of the colour tables, on plain and diverging scales."""
+    """Values with their colours, on plain and diverging scales."""
     cases = []
     for entry in sc.render.COLORMAPS.values():
         diverging = entry.kind == "diverging"
@@ -109,7 +109,7 @@ def painted() -> list[dict[str, object]]:
         # Drawn at random, so that none lies halfway between two levels.
         values = np.random.default_rng(2).uniform(low, high, 50).astype(np.float32)
         values[:2] = low, high
-        unit = sc.render.scale(values, low=low, high=high)
+        unit = (values.astype(float) - low) / (high - low)
         pixels = entry.table[np.floor(unit * 255 + 0.5).astype(int)]
         cases.append(
             {
