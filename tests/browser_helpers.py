@@ -53,7 +53,7 @@ def assert_drawn(
     """
     table = sc.render.COLORMAPS[colormap].table.astype(int)
     low, high = bounds or (float(values.min()), float(values.max()))
-    unit = sc.render.scale(values, low=low, high=high)
+    unit = (values.astype(float) - low) / (high - low)
     levels = np.floor(unit * 255 + 0.5).astype(int)
     drawn = pixels(page, name)
     distances = [np.abs(drawn - table[np.clip(levels + shift, 0, 255)]).max(axis=2) for shift in range(-2, 3)]
