@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import saliency_core as sc
+from saliency_core.backprop.capture import _Forward
 from tests.networks import InPlaceNet, batch, classifier, seeded
 
 
@@ -87,14 +88,15 @@ def test_nothing_is_left_on_the_network_after_an_exception(layers: list[str]) ->
 
     network = Failing().double()
     clf = classifier(network)
-    before = state_of(clf.tapped(layers))
+    before = state_of(clf.module)
     Failing.fail = layers == ["bn"]
     with pytest.raises(
-        (RuntimeError, sc.LayerError), match="failed half-way|nothing comes back to layer 'unused'"
+        (RuntimeError, sc.LayerError),
+        match="failed half-way|at layer 'unused': the class scores do not depend on it",
     ):
         sc.capture(clf, batch(), 0, layers)
     Failing.fail = False
-    assert_same_state(before, state_of(clf.tapped(layers)))
+    assert_same_state(before, state_of(clf.module))
     with torch.no_grad():
         assert not clf.module(batch()).requires_grad
     assert sc.capture(clf, batch(), 0, ["bn"]).layers["bn"].activation.shape == (1, 8, 12, 12)
@@ -209,6 +211,7 @@ def test_a_label_that_names_two_classes_asks_for_an_index() -> None:
         clf.class_index("crane")
 
 
+@pytest.mark.filterwarnings("ignore:only one layer")
 def test_a_module_that_runs_twice_is_refused_with_the_reason() -> None:
     class Twice(nn.Module):
         def __init__(self) -> None:
@@ -240,7 +243,7 @@ def test_the_layers_are_listed_from_input_to_output_with_the_last_of_each_resolu
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (nn.Conv2d(3, 4, 3), r"returned \(1, 4, 22, 22\); expected class scores"),
+        (nn.Conv2d(3, 4, 3), r"returned \(N, 4, 22, 22\); expected class scores"),
         (nn.Flatten(0), "expected class scores"),
     ],
 )
@@ -254,3 +257,11 @@ def test_labels_must_fit_the_classes() -> None:
         classifier(labels=["a", "b"])
     with pytest.raises(TypeError, match="expected a torch.nn.Module"):
         sc.Classifier("resnet18")
+
+
+def test_the_last_backward_pass_frees_the_graph_and_those_before_it_do_not() -> None:
+    run = _Forward(classifier(), batch(), None)
+    first, second = run.back(0, last=False), run.back(1, last=True)
+    assert not torch.equal(first.layers["act"].gradient, second.layers["act"].gradient)
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        run.back(2, last=True)

@@ -45,6 +45,7 @@ def test_resized_is_bilinear_then_min_max() -> None:
     np.testing.assert_allclose(explanation.resized("linear_approx", "act", (30, 20)), expected, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:only one layer")
 def test_a_constant_map_is_marked_and_resized_to_zeros() -> None:
     """Behind a global average pooling without a ReLU the gradient is the same everywhere."""
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
@@ -276,14 +277,12 @@ def test_a_photo_is_explained_where_the_network_looked() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "vgg16"])
-def test_the_registered_default_layers_exist_and_cover_the_depth(name: str) -> None:
-    spec = sc.MODELS[name]
-    with torch.device("meta"):
-        names = dict(spec.build().named_modules())
-    assert set(spec.default_layers) <= set(names)
-    for weights in spec.presets.values():
-        assert set(weights) <= set(spec.default_layers)
+@pytest.mark.parametrize("name", ["resnet50", "vgg16"])
+def test_the_layers_of_published_weights_are_default_layers(name: str) -> None:
+    default_layers = sc.load_classifier(name, "cpu", random=0).default_layers
+    assert sc.MODELS[name].presets
+    for weights in sc.MODELS[name].presets.values():
+        assert set(weights) <= set(default_layers)
         assert sum(weights.values()) == pytest.approx(1, abs=2e-4)
 
 

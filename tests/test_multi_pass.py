@@ -112,6 +112,7 @@ def close(found: Tensor, expected: Tensor, relative: float = 1e-6) -> None:
     )
 
 
+@pytest.mark.filterwarnings("ignore:only one layer")
 def test_integrated_gradients_of_a_linear_network_are_weight_times_input() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(2)
@@ -208,6 +209,7 @@ def test_rise_is_the_sum_over_masks_one_by_one() -> None:
     close(rise(clf, x, TARGET, masks=count, cells=cells, keep=0.3), total / (count * 0.3))
 
 
+@pytest.mark.filterwarnings("ignore:only one layer")
 @pytest.mark.parametrize("name", ["occlusion", "rise"])
 def test_a_planted_bright_patch_is_found(name: str) -> None:
     x = torch.full((1, 3, SIDE, SIDE), 0.1)

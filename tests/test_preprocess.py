@@ -75,8 +75,18 @@ def test_an_unknown_fit_lists_the_choices() -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"interpolation": "nearest"}, "choices: bilinear, bicubic"), ({"size": 300}, "1 <= size <= resize")],
+    [
+        ({"interpolation": "nearest"}, "choices: bilinear, bicubic"),
+        ({"size": 300, "resize": 256}, "1 <= size <= resize"),
+        ({"mean": (0.5, 0.5), "std": (1, 1)}, "mean has 2 and std 2 values; expected three each"),
+        ({"std": (1, 1, 0)}, "expected values > 0"),
+    ],
 )
 def test_an_impossible_preprocessing_is_refused(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         sc.Preprocess(**options)
+
+
+def test_without_a_resize_the_margin_of_the_crop_follows_the_size() -> None:
+    assert [sc.Preprocess(size=size).short_side for size in (224, 32, 299, 448)] == [256, 37, 342, 512]
+    assert sc.Preprocess(size=32, resize=32).short_side == 32

@@ -1,255 +1,498 @@
-"""Modified backpropagation: other backward rules for the functions of a network.
+r"""Modified backpropagation: deconvnet, guided backpropagation and excitation backpropagation.
 
-A rule replaces functions while one forward pass runs (see :mod:`saliency_core.backprop.function_modes`),
-each by an autograd function with the same result and another backward pass. The "gradient" that capture then
-takes at a layer is the rule's signal. Parameters, modules and other threads are not touched.
+A rule replaces some functions of the network during one forward pass (see
+:mod:`saliency_core.backprop.function_modes`). Each replacement computes the same result, in place where the
+original does, and differs in its backward pass only. The "gradient" that a capture then takes at a layer is
+the rule's signal :math:`p`. Parameters, modules and other threads are not affected.
+
+=====================  ====================================================================================
+deconvnet              ReLU: :math:`p \mapsto p^+`
+guided                 ReLU: :math:`p \mapsto p^+ \, [x > 0]`
+excitation             ReLU: :math:`p \mapsto p \, [x > 0]`; linear functions with weights :math:`w` and input
+                       :math:`a`: :math:`p'_j = a_j \sum_i w^+_{ij} p_i / (\sum_k w^+_{ik} a_k + 10^{-20})`,
+                       biases ignored; BatchNorm: :math:`p \mapsto p`; a sum shares :math:`p` in proportion to
+                       its positive summands
+contrastive            excitation of the class minus excitation with the last linear layer's weights negated
+=====================  ====================================================================================
+
+A clipped ReLU (ReLU6, ``Hardtanh(0, b)``) also stops the signal where it is clipped, except in deconvnet.
+
+Everything else that the signal passes through must be on the rule's allow-list, where the ordinary backward
+pass is what the rule asks for. For deconvnet and guided backpropagation that is every linear function of the
+feature maps (convolutions, pooling, BatchNorm with fixed statistics, sums, differences, scaling by a
+constant, interpolation) and the maximum over locations. For excitation it is whatever only moves, copies or
+selects values. :func:`obstacle` runs the network once and names the first function that is neither.
+
+Sources: Zeiler, Fergus, ECCV 2014 (deconvnet); Springenberg et al., ICLR workshop 2015 (guided); Zhang et
+al., ECCV 2016 (excitation).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge, Node, disable_saved_tensors_hooks
 
-from saliency_core.backprop.function_modes import CONV2D, Function, Replacing
+from saliency_core.backprop.function_modes import Function, NodeNames, ReplacedFunctions
+from saliency_core.backprop.variants import own_parameters
+from saliency_core.errors import UnavailableError
+from saliency_core.models.classifier import Classifier
 
 EPSILON = 1e-20
 
-ACTIVATIONS: Mapping[str, str] = {
-    "celu": "CELU",
-    "clamp": "clamping",
-    "clamp_": "clamping",
-    "elu": "ELU",
-    "gelu": "GELU",
-    "glu": "GLU",
-    "hardsigmoid": "Hardsigmoid",
-    "hardswish": "Hardswish",
-    "leaky_relu": "LeakyReLU",
-    "mish": "Mish",
-    "prelu": "PReLU",
-    "rrelu": "RReLU",
-    "scaled_dot_product_attention": "attention",
-    "selu": "SELU",
-    "sigmoid": "sigmoid",
-    "silu": "SiLU",
-    "softmax": "softmax",
-    "softplus": "Softplus",
-    "softsign": "Softsign",
-    "tanh": "tanh",
-}
-"""Non-linearities for which no rule is defined, by the name of their function."""
-
-NO_SHARE: Mapping[str, str] = {
-    "einsum": "a product of tensors",
-    "group_norm": "GroupNorm",
-    "instance_norm": "InstanceNorm",
-    "layer_norm": "LayerNorm",
-    "matmul": "a product of tensors",
-    "mul": "a product of tensors",
-    "__mul__": "a product of tensors",
-}
-"""Operations through which excitation has no defined share."""
-
 
 @dataclass
-class Pass:
-    """What one forward pass under a rule remembers for its way back."""
+class RuleState:
+    """What one forward pass under a rule records for its backward pass."""
 
     linear_calls: int = 0
+    """Convolutions and fully connected layers so far."""
+    last_linear: Node | None = None
+    """The autograd node of the last one; None if no gradient flows back from it."""
     negated: bool = False
-    """Whether the last linear layer passes back as if its weights were negated."""
+    """Whether the last one passes the signal back as if its weights were negated."""
+
+    @property
+    def contrast(self) -> GradientEdge | None:
+        """Where the classes are contrasted: the input of the last linear layer."""
+        node, number = (None, 0) if self.last_linear is None else self.last_linear.next_functions[0]
+        return None if node is None else GradientEdge(node, number)
+
+
+Replacement = Callable[..., Any]
+"""``replacement(state, func, *args, **kwargs)``: computes ``func`` with another backward pass."""
 
 
 @dataclass(frozen=True, eq=False)
 class BackwardRule:
-    """A backward rule: what it replaces, and what it is not defined for."""
+    """A backward rule: the functions it replaces, and those whose ordinary backward pass it accepts."""
 
     name: str
-    replacements: Mapping[str, Callable[..., Tensor]] = field(repr=False)
-    """Function name -> ``replacement(state, func, *args, **kwargs)``."""
-    refused: Mapping[str, str] = field(repr=False)
+    replacements: Mapping[str, Replacement] = field(repr=False)
+    """By name of the function."""
+    accepted: Mapping[str, int] = field(repr=False)
+    """Autograd node -> the largest number of its arguments that may depend on the image."""
     contrastive: bool = False
+    """Whether the class is contrasted with the others at the input of the last linear layer."""
 
-    def begin(self) -> tuple[Pass, Replacing]:
-        """The state of a new pass, and the context in which its forward pass must run."""
-        state = Pass()
-        return state, Replacing({name: partial(rule, state) for name, rule in self.replacements.items()})
+    def active(self, state: RuleState) -> ReplacedFunctions:
+        """The context in which a forward pass obeys the rule."""
+        return ReplacedFunctions(self.bound(state))
 
-    def obstacle(self, functions: frozenset[str]) -> str | None:
-        """What in a network that calls these functions the rule is not defined for, or None."""
-        found = [self.refused[name] for name in sorted(functions) if name in self.refused]
-        found += [name for name in sorted(functions) if name.startswith("Hardtanh(")]
-        return found[0] if found else None
+    def bound(self, state: RuleState) -> dict[str, Function]:
+        """The replacements, for one forward pass."""
+        return {name: partial(replacement, state) for name, replacement in self.replacements.items()}
 
 
-class _ReluBack(torch.autograd.Function):
-    """A (clipped) ReLU whose way back is ``back(signal, where the input was inside)``."""
+# --- Backward passes ----------------------------------------------------------------------------------------
+
+
+class _ReluSignal(torch.autograd.Function):
+    """A (clipped) ReLU whose backward pass is ``backward(signal, where the input was not clipped)``."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, high: float | None, back: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        func: Callable[[Tensor], Tensor],
+        high: float | None,
+        backward: Callable[[Tensor, Tensor], Tensor],
+    ) -> Tensor:
         inside = x > 0
         if high is not None:
             inside &= x < high
         ctx.save_for_backward(inside)
-        ctx.back = back
-        return x.clamp(0, high)
+        ctx.rule = backward
+        return _computed(ctx, func, x)
 
     @staticmethod
-    def backward(ctx: Any, *signals: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.back(signals[0], *ctx.saved_tensors), None, None
+    def backward(ctx: Any, *signals: Tensor) -> tuple[Tensor, None, None, None]:
+        return ctx.rule(signals[0], *ctx.saved_tensors), None, None, None
 
 
-class _ShareBack(torch.autograd.Function):
-    r"""A linear function with the way back of excitation backprop.
+class _LinearSignal(torch.autograd.Function):
+    r"""A linear function with the backward pass of excitation backprop.
 
     .. math:: p'_j = a_j \sum_i w^+_{ij} p_i / (\sum_k w^+_{ik} a_k + 10^{-20})
+
+    ``positive`` is the function with the weights :math:`w^+` and without bias.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, plain: Callable[[Tensor], Tensor], excite: Callable[[Tensor], Tensor], clip: bool
+        ctx: Any,
+        x: Tensor,
+        func: Callable[[Tensor], Tensor],
+        positive: Callable[[Tensor], Tensor],
+        clip: bool,
     ) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.excite, ctx.clip = excite, clip
-        return plain(x)
+        # A copy, so that the network may change x in place afterwards.
+        ctx.save_for_backward(x.relu() if clip else x.clone())
+        ctx.positive = positive
+        return _computed(ctx, func, x)
 
     @staticmethod
     def backward(ctx: Any, *signals: Tensor) -> tuple[Tensor, None, None, None]:
-        (x,) = ctx.saved_tensors
+        (signal,) = signals
         with torch.enable_grad():
-            a = (x.detach().relu() if ctx.clip else x.detach()).requires_grad_()
-            z = ctx.excite(a)
-            (back,) = torch.autograd.grad(z, a, signals[0] / (z.detach() + EPSILON))
-        return a.detach() * back, None, None, None
+            a = _wide(ctx.saved_tensors[0]).detach().requires_grad_()
+            z = ctx.positive(a)
+            (shares,) = torch.autograd.grad(z, a, _wide(signal) / (z.detach() + EPSILON))
+        return (a.detach() * shares).to(signal.dtype), None, None, None
 
 
-class _SumBack(torch.autograd.Function):
-    """A sum of two tensors that passes the signal back in proportion to its (positive) summands."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        ctx.save_for_backward(a, b)
-        return a + b
+class _SumSignal(torch.autograd.Function):
+    """A sum of two tensors that divides the signal in proportion to the positive parts of its summands."""
 
     @staticmethod
-    def backward(ctx: Any, *signals: Tensor) -> tuple[Tensor, Tensor]:
-        a, b = (summand.relu() for summand in ctx.saved_tensors)
-        unit = signals[0] / (a + b + EPSILON)
-        return unit * a, unit * b
-
-
-class _Unchanged(torch.autograd.Function):
-    """Any function, with a way back that leaves the signal as it is."""
+    def forward(ctx: Any, a: Tensor, b: Tensor, func: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        ctx.save_for_backward(a.relu(), b.relu())
+        return _computed(ctx, lambda first: func(first, b), a)
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, plain: Callable[[Tensor], Tensor]) -> Tensor:
-        return plain(x)
+    def backward(ctx: Any, *signals: Tensor) -> tuple[Tensor, Tensor, None]:
+        a, b, signal = (_wide(each) for each in (*ctx.saved_tensors, *signals))
+        unit = signal / (a + b + EPSILON)
+        return (unit * a).to(signals[0].dtype), (unit * b).to(signals[0].dtype), None
+
+
+class _UnchangedSignal(torch.autograd.Function):
+    """Any function of one tensor, with a backward pass that leaves the signal as it is."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, func: Callable[[Tensor], Tensor]) -> Tensor:
+        return _computed(ctx, func, x)
 
     @staticmethod
     def backward(ctx: Any, *signals: Tensor) -> tuple[Tensor, None]:
         return signals[0], None
 
 
-def _relu(back: Callable[[Tensor, Tensor], Tensor]) -> dict[str, Callable[..., Tensor]]:
-    """Replacements for every name under which networks call a ReLU."""
-
-    def plain(_state: Pass, _func: Function, x: Tensor, *_: object, **__: object) -> Tensor:
-        return _back(x, None)
-
-    def six(_state: Pass, _func: Function, x: Tensor, *_: object, **__: object) -> Tensor:
-        return _back(x, 6.0)
-
-    def clipped(
-        _state: Pass,
-        _func: Function,
-        x: Tensor,
-        min_val: float = 0,
-        max_val: float = 6,
-        *_: object,
-        **__: object,
-    ) -> Tensor:
-        return _back(x, max_val)
-
-    def _back(x: Tensor, high: float | None) -> Tensor:
-        result: Tensor = _ReluBack.apply(x, high, back)
-        return result
-
-    return {"relu": plain, "relu_": plain, "relu6": six, "hardtanh": clipped, "hardtanh_": clipped}
+def _wide(x: Tensor) -> Tensor:
+    """At least float32: half precision has no number as small as ``EPSILON``."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _convolution(state: Pass, func: Function, *args: Any, **kwargs: Any) -> Tensor:
-    return _linear_share(state, func, dict(zip(CONV2D, args, strict=False)) | kwargs)
+def _apply(
+    function: type[torch.autograd.Function], x: Tensor, func: Callable[[Tensor], Tensor], *rest: Any
+) -> Any:
+    """``func(x)``, with the other backward pass where there is one at all."""
+    return function.apply(x, func, *rest) if x.requires_grad else func(x)
 
 
-def _linear(state: Pass, func: Function, *args: Any, **kwargs: Any) -> Tensor:
-    return _linear_share(state, func, dict(zip(CONV2D[:3], args, strict=False)) | kwargs)
-
-
-def _linear_share(state: Pass, func: Function, call: dict[str, Any]) -> Tensor:
-    x, weight, bias = call.pop("input"), call.pop("weight").detach(), call.pop("bias", None)
-    index, state.linear_calls = state.linear_calls, state.linear_calls + 1
-
-    def plain(a: Tensor) -> Tensor:
-        result: Tensor = func(a, weight, None if bias is None else bias.detach(), **call)
-        return result
-
-    def excite(a: Tensor) -> Tensor:
-        last = index == state.linear_calls - 1
-        result: Tensor = func(a, (-weight if state.negated and last else weight).relu(), None, **call)
-        return result
-
-    # The rule supposes inputs >= 0. Hidden ones that are negative do not excite; the image is taken as it is.
-    share: Tensor = _ShareBack.apply(x, plain, excite, index > 0)
-    return share
-
-
-def _pooling(_state: Pass, func: Function, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    def pool(a: Tensor) -> Tensor:
-        result: Tensor = func(a, *args, **kwargs)
-        return result
-
-    share: Tensor = _ShareBack.apply(x, pool, pool, True)
-    return share
-
-
-def _mean(state: Pass, func: Function, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """A mean over both spatial dimensions is a global average pooling; another mean is left as it is."""
-    dims = kwargs.get("dim", args[0] if args else None)
-    if x.ndim == 4 and isinstance(dims, tuple | list) and {d % 4 for d in dims} == {2, 3}:
-        return _pooling(state, func, x, *args, **kwargs)
-    result: Tensor = func(x, *args, **kwargs)
+def _computed(ctx: Any, func: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """``func(x)``; autograd is informed if that changed ``x`` in place."""
+    result = func(x)
+    if result is x:
+        ctx.mark_dirty(x)
     return result
 
 
-def _sum(_state: Pass, func: Function, a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
-    """A sum of two feature maps; anything else that is added is left as it is."""
+# --- Replacements -------------------------------------------------------------------------------------------
+
+
+def _relus(backward: Callable[[Tensor, Tensor], Tensor]) -> dict[str, Replacement]:
+    """Replacements for every function that is a ReLU, with this backward pass."""
+
+    def relu(_state: RuleState, func: Function, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return _apply(_ReluSignal, x, lambda a: func(a, *args, **kwargs), None, backward)
+
+    def relu6(_state: RuleState, func: Function, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return _apply(_ReluSignal, x, lambda a: func(a, *args, **kwargs), 6.0, backward)
+
+    def hardtanh(_state: RuleState, func: Function, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        low, high = (*args[:2], -1.0, 1.0)[:2] if len(args) != 1 else (args[0], 1.0)
+        if kwargs.get("min_val", low) != 0:
+            return func(x, *args, **kwargs)  # no ReLU: its autograd node is not accepted
+        high = kwargs.get("max_val", high)
+        return _apply(_ReluSignal, x, lambda a: func(a, *args, **kwargs), high, backward)
+
+    return {"relu": relu, "relu_": relu, "relu6": relu6, "hardtanh": hardtanh, "hardtanh_": hardtanh}
+
+
+def _weighted(state: RuleState, func: Function, x: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Excitation through a convolution or a fully connected layer."""
+    weight = weight.detach()
+    bias = args[0] if args else kwargs.pop("bias", None)
+    rest = args[1:]
+    state.linear_calls += 1
+    index = state.linear_calls
+
+    def plain(a: Tensor) -> Tensor:
+        result: Tensor = func(a, weight, bias, *rest, **kwargs)
+        return result
+
+    def positive(a: Tensor) -> Tensor:
+        negated = state.negated and index == state.linear_calls
+        result: Tensor = func(a, (-weight if negated else weight).relu().to(a.dtype), None, *rest, **kwargs)
+        return result
+
+    # The rule assumes inputs >= 0. Negative hidden ones do not excite; the image itself is not clipped.
+    result: Tensor = _apply(_LinearSignal, x, plain, positive, index > 1)
+    state.last_linear = result.grad_fn
+    return result
+
+
+def _average(state: RuleState, func: Function, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Excitation through a mean, a sum over dimensions or an average pooling: all weights are equal."""
+
+    def average(a: Tensor) -> Tensor:
+        result: Tensor = func(a, *args, **kwargs)
+        return result
+
+    return _apply(_LinearSignal, x, average, average, state.linear_calls > 0)
+
+
+def _scaling(_state: RuleState, func: Function, x: Any, factor: Any, *args: Any, **kwargs: Any) -> Any:
+    """Excitation through a multiplication or division by a positive number: the only input gets all."""
+    if isinstance(x, Tensor) and isinstance(factor, int | float) and factor > 0:
+        return _apply(_UnchangedSignal, x, lambda a: func(a, factor, *args, **kwargs))
+    return func(x, factor, *args, **kwargs)
+
+
+def _sum(_state: RuleState, func: Function, a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
+    """Excitation through a sum of two feature maps."""
     if isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape and not (args or kwargs):
-        return _SumBack.apply(a, b)
+        return _SumSignal.apply(a, b, func)
     return func(a, b, *args, **kwargs)
 
 
-def _normalisation(_state: Pass, func: Function, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    unchanged: Tensor = _Unchanged.apply(x, lambda a: func(a, *args, **kwargs))
-    return unchanged
+TRAINING = 5
+"""The position of ``training`` among the arguments of ``batch_norm``."""
 
 
-_SUMS = dict.fromkeys(("add", "add_", "__add__", "__iadd__", "__radd__"), _sum)
-_EXCITATION: Mapping[str, Callable[..., Tensor]] = {
-    **_relu(lambda p, inside: p * inside),
-    **_SUMS,
-    "conv2d": _convolution,
-    "linear": _linear,
-    "avg_pool2d": _pooling,
-    "adaptive_avg_pool2d": _pooling,
-    "mean": _mean,
-    "batch_norm": _normalisation,
+def _batch_norm(_state: RuleState, func: Function, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Excitation through a BatchNorm with fixed statistics."""
+    if kwargs.get("training", args[TRAINING - 1] if len(args) >= TRAINING else False):
+        return func(x, *args, **kwargs)
+    return _apply(_UnchangedSignal, x, lambda a: func(a, *args, **kwargs))
+
+
+_EXCITATION: Mapping[str, Replacement] = {
+    **_relus(lambda p, inside: p * inside),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d", "linear"), _weighted),
+    **dict.fromkeys((f"avg_pool{d}d" for d in (1, 2, 3)), _average),
+    **dict.fromkeys((f"adaptive_avg_pool{d}d" for d in (1, 2, 3)), _average),
+    **dict.fromkeys(("mean", "sum"), _average),
+    **dict.fromkeys(("mul", "mul_", "multiply", "multiply_"), _scaling),
+    **dict.fromkeys(("div", "div_", "divide", "divide_", "true_divide", "true_divide_"), _scaling),
+    **dict.fromkeys(("add", "add_", "__add__", "__iadd__", "__radd__"), _sum),
+    "batch_norm": _batch_norm,
 }
 
-DECONVNET = BackwardRule("deconvnet", _relu(lambda p, _: p.relu()), ACTIVATIONS)
-GUIDED = BackwardRule("guided", _relu(lambda p, inside: p.relu() * inside), ACTIVATIONS)
-EXCITATION = BackwardRule("excitation", _EXCITATION, {**ACTIVATIONS, **NO_SHARE})
-CONTRASTIVE = BackwardRule("contrastive", _EXCITATION, {**ACTIVATIONS, **NO_SHARE}, contrastive=True)
+# --- Allow-lists --------------------------------------------------------------------------------------------
+
+ANY = 1_000_000
+
+
+def _nodes(names: str, arguments: int) -> dict[str, int]:
+    return {f"{name}Backward": arguments for name in names.split()}
+
+
+_REPLACED = _nodes("_ReluSignal _LinearSignal _UnchangedSignal", 1)
+_MOVES = _nodes(
+    "Alias AsStrided Cat ChannelShuffle Clone ConstantPadNd Diagonal Expand Flip Gather "
+    "Im2Col Index IndexSelect Permute PixelShuffle PixelUnshuffle ReflectionPad1D ReflectionPad2D Repeat "
+    "ReplicationPad1D ReplicationPad2D ReshapeAlias Roll Select Slice Split SplitWithSizes Squeeze Stack T "
+    "ToCopy Transpose Unbind Unfold UnsafeSplit UnsafeView Unsqueeze View",
+    ANY,
+) | dict.fromkeys(("CopyBackwards", "CopySlices"), ANY)
+"""Values are moved, copied or selected."""
+_MAXIMA = _nodes("AdaptiveMaxPool2D AdaptiveMaxPool3D Amax Max MaxPool2DWithIndices MaxPool3DWithIndices", 1)
+_LINEAR = _nodes("Add Sub Rsub Neg", ANY) | _nodes(
+    "AdaptiveAvgPool2D AdaptiveAvgPool3D Addmm AvgPool2D AvgPool3D Baddbmm Bmm Convolution CudnnBatchNorm "
+    "Div Mean MiopenBatchNorm Mm Mul Mv NativeBatchNorm Sum UpsampleBicubic2D UpsampleBilinear2D "
+    "UpsampleNearest1D UpsampleNearest2D",
+    1,
+)
+_RELU_RULE = _REPLACED | _MOVES | _MAXIMA | _LINEAR
+_EXCITATION_RULE = (
+    _REPLACED
+    | _MOVES
+    | _MAXIMA
+    | _nodes("_SumSignal", 2)
+    # A constant that is added or subtracted is a bias: ignored.
+    | _nodes("Add Sub", 1)
+)
+
+DECONVNET = BackwardRule("deconvnet", _relus(lambda p, _: p.relu()), _RELU_RULE)
+GUIDED = BackwardRule("guided", _relus(lambda p, inside: p.relu() * inside), _RELU_RULE)
+EXCITATION = BackwardRule("excitation", _EXCITATION, _EXCITATION_RULE)
+CONTRASTIVE = BackwardRule("contrastive", _EXCITATION, _EXCITATION_RULE, contrastive=True)
+
+WRITES = frozenset({"__setitem__", "copy_", "fill_", "pad", "zero_"})
+"""Functions that may change a part of a tensor in place."""
+
+# --- Is a rule defined for a network? -----------------------------------------------------------------------
+
+WORDS: Mapping[str, str] = {
+    "add": "a sum that is not of two feature maps of the same shape",
+    "batch_norm": "BatchNorm with the statistics of the batch",
+    "celu": "CELU",
+    "clamp": "clamp",
+    "conv_transpose1d": "a transposed convolution",
+    "conv_transpose2d": "a transposed convolution",
+    "conv_transpose3d": "a transposed convolution",
+    "div": "a quotient of tensors",
+    "einsum": "a product of tensors",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "glu": "GLU",
+    "group_norm": "GroupNorm",
+    "hardsigmoid": "Hardsigmoid",
+    "hardswish": "Hardswish",
+    "hardtanh": "Hardtanh with a lower bound other than 0",
+    "instance_norm": "InstanceNorm",
+    "layer_norm": "LayerNorm",
+    "leaky_relu": "LeakyReLU",
+    "local_response_norm": "local response normalisation (LRN)",
+    "log_sigmoid": "LogSigmoid",
+    "matmul": "a product of tensors",
+    "mish": "Mish",
+    "mul": "a product of tensors",
+    "multi_head_attention_forward": "MultiheadAttention",
+    "prelu": "PReLU",
+    "relu": "a ReLU of an unusual form",
+    "rms_norm": "RMSNorm",
+    "rrelu": "RReLU",
+    "rsub": "a difference of tensors",
+    "scaled_dot_product_attention": "attention",
+    "selu": "SELU",
+    "silu": "SiLU",
+    "softplus": "Softplus",
+    "softshrink": "Softshrink",
+    "softsign": "Softsign",
+    "sub": "a difference of tensors",
+    "threshold": "Threshold",
+}
+"""How a function is called in the field, by its name without underscores; others keep their name."""
+
+OUT_OF_REACH = frozenset({"Relu", "Hardtanh"})
+RECOMPUTED = "activation checkpointing, which runs layers again without the rule; switch it off"
+
+
+@dataclass(frozen=True)
+class _DryPass:
+    """What one pass of a noise image under a rule shows about a network."""
+
+    obstacle: str | None
+    contrast_obstacle: str | None
+    after_contrast: frozenset[str]
+    """Layers that the last linear layer, or one behind it, computes."""
+
+
+def obstacle(classifier: Classifier, rule: BackwardRule, layer: str | None = None) -> str | None:
+    """Why a rule is not defined for a network (at one of its layers, if named): a sentence, or None.
+
+    Found in one forward pass of ``classifier.example``, and kept in ``classifier.cache``. It is not defined
+    where the signal would pass through a function that is neither replaced nor on the rule's allow-list.
+    """
+    key = f"backward rule: {' '.join(sorted(rule.replacements))}"
+    found: _DryPass | None = classifier.cache.get(key)
+    if found is None:
+        found = classifier.cache[key] = _dry_pass(classifier, rule)
+    if found.obstacle is not None or not rule.contrastive:
+        return found.obstacle
+    names = classifier.default_layers if layer is None else (layer,)
+    if found.contrast_obstacle is None and found.after_contrast.issuperset(names):
+        which = "None of the default layers is" if layer is None else f"Layer {layer!r} is not"
+        return f"{which} in front of the last linear layer, where the classes are contrasted."
+    return found.contrast_obstacle
+
+
+def check_scores(rule: BackwardRule, scores: Tensor, plain: Tensor) -> None:
+    """Compare the class scores under a rule with the network's own, up to rounding.
+
+    Raises:
+        UnavailableError: they differ, so the maps would be those of another network.
+    """
+    largest = plain.abs().max()
+    difference = (scores.detach() - plain).abs().max()
+    if not difference <= torch.finfo(scores.dtype).eps ** 0.5 * largest:
+        raise UnavailableError(
+            f"the class scores change by {float(difference / largest):.1g} of the largest one under the "
+            f"{rule.name} rule, so its maps would be of another network; choose another method"
+        )
+
+
+def _dry_pass(classifier: Classifier, rule: BackwardRule) -> _DryPass:
+    state = RuleState()
+    calls: dict[str, int] = {}
+    spatial = {layer.name for layer in classifier.layers}
+
+    def visit(name: str, _inputs: tuple[object, ...], output: object) -> Tensor | None:
+        calls[name] = state.linear_calls
+        if name not in spatial or not isinstance(output, Tensor) or output.requires_grad:
+            return None
+        return output.detach().requires_grad_().clone()  # as a capture does behind frozen layers
+
+    # Parameters without gradients: what requires one depends on the image.
+    with own_parameters(classifier) as network, torch.inference_mode(False), torch.enable_grad():
+        image = classifier.example.detach().clone().requires_grad_()
+        mode = NodeNames(rule.bound(state))
+        try:
+            with disable_saved_tensors_hooks(RECOMPUTED), classifier.hooks.recording(visit), mode:
+                scores = network(image.clone())
+        except RuntimeError as error:
+            reason = RECOMPUTED if RECOMPUTED in str(error) else f"code that fails under the rule ({error})"
+            return _DryPass(f"This network uses {reason}.", None, frozenset())
+    unknown = [node for node in _graph(scores) if not _accepts(rule, node, mode.names.get(node))]
+    contrast = None
+    if state.last_linear is None:
+        contrast = "This network has no linear layer at which the classes could be contrasted."
+    elif any(type(node).__name__ == "AccumulateGrad" for node in _graph(scores, state.last_linear)):
+        contrast = "The class scores of this network do not all come from its last linear layer."
+    return _DryPass(
+        # The one nearest to the image, as a reader meets it first.
+        f"This network uses {_words(unknown[-1], mode.names)}." if unknown else None,
+        contrast,
+        frozenset(name for name, count in calls.items() if count == state.linear_calls),
+    )
+
+
+def _graph(scores: Tensor, end: Node | None = None) -> Iterator[Node]:
+    """The nodes of the autograd graph, from the scores backwards, nearest first; none beyond ``end``."""
+    found = dict.fromkeys([] if scores.grad_fn is None else [scores.grad_fn])
+    queue = list(found)
+    for node in queue:
+        yield node
+        if node is not end:
+            new = [parent for parent, _ in node.next_functions if parent is not None and parent not in found]
+            found |= dict.fromkeys(new)
+            queue += dict.fromkeys(new)
+
+
+def _accepts(rule: BackwardRule, node: Node, function: str | None) -> bool:
+    """Whether the rule knows this node."""
+    kind = type(node).__name__
+    if kind == "AccumulateGrad":
+        return True
+    if kind == "CopySlices" and function not in WRITES and function not in rule.replacements:
+        return False
+    if getattr(node, "_saved_training", False):  # BatchNorm that computes statistics is not linear
+        return False
+    arguments = sum(parent is not None for parent, _ in node.next_functions)
+    fewest = 2 if kind == "_SumSignalBackward" else 1  # one of them constant: a bias, not a share
+    return fewest <= arguments <= rule.accepted.get(_kind(node), 0)
+
+
+def _kind(node: Node) -> str:
+    """The node's type without the number of the overload: ``MeanBackward1`` -> ``MeanBackward``."""
+    return re.sub(r"\d+$", "", type(node).__name__)
+
+
+def _words(node: Node, functions: Mapping[Node, str]) -> str:
+    """What created the node, in the field's words."""
+    if node in functions:
+        name = functions[node].strip("_")
+        return WORDS.get(name, WORDS.get(name.removeprefix("i"), f"{name}()"))
+    name = _kind(node).removesuffix("Backward")
+    if name in OUT_OF_REACH:
+        return "a ReLU in compiled code, where no other backward rule can take effect"
+    return f"{name}, an autograd function of its own or compiled code"

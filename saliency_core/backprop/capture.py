@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saliency_core.backprop.backward_rules import BackwardRule, Pass
+from saliency_core.backprop.backward_rules import BackwardRule, RuleState, check_scores, obstacle
 from saliency_core.backprop.function_modes import ConvolutionLog
 from saliency_core.backprop.terms import Terms
-from saliency_core.errors import LayerError, NonFiniteError, TargetError
+from saliency_core.errors import LayerError, NonFiniteError, TargetError, UnavailableError
 from saliency_core.models.classifier import Classifier
+from saliency_core.models.devices import without_autocast
 from saliency_core.models.layers import INPUT, choose_layers
 
 MANY_CHANNELS = 64
@@ -27,7 +28,7 @@ class Convolution:
     """What a layer that is a convolution really convolved, after any padding it did itself."""
 
     inputs: Tensor
-    """(N, C_in, H_in, W_in)."""
+    """(N, C_in, H_in, W_in), as they were when the layer ran."""
     kernel_size: tuple[int, int]
     stride: tuple[int, int] | int
     padding: tuple[int, int] | int | str
@@ -39,6 +40,7 @@ class Convolution:
 class LayerCapture:
     """A layer's output ``x`` and ``g = dy_c/dx`` for the class logit ``y_c``, both (N, C, H, W).
 
+    Float32, or float64 for a network in double precision; a network in half precision runs as it is.
     Under a rule of modified backpropagation the gradient is that rule's signal.
     """
 
@@ -68,6 +70,7 @@ def capture(
     layers: Iterable[str] | None = None,
     *,
     rule: BackwardRule | None = None,
+    plain_logits: Tensor | None = None,
     convolutions: bool = False,
     network: nn.Module | None = None,
 ) -> Capture:
@@ -79,10 +82,12 @@ def capture(
     from many threads with one classifier.
 
     Args:
-        batch: (N, 3, H, W), prepared inputs.
+        batch: (N, C, H, W), prepared inputs.
         target: a class index or label for all images, one per image, or None for each one's most likely.
         layers: names; the classifier's default stages if None; ``"input"`` is the network's input.
         rule: another backward rule, whose signal takes the gradient's place.
+        plain_logits: with a rule, the logits (N, classes) of the same batch without it, if known; the logits
+            under the rule must equal them.
         convolutions: also note what went into the layers that are convolutions.
         network: a variant of ``classifier.module`` that takes its place
             (see :mod:`saliency_core.backprop.variants`).
@@ -91,8 +96,9 @@ def capture(
         LayerError: an unknown layer, or one that the class score does not depend on.
         TargetError: a class that does not exist, or not one per image.
         NonFiniteError: the network's scores contain NaN or infinity.
+        UnavailableError: the rule is not defined for this network.
     """
-    run = _Forward(classifier, batch, layers, rule, convolutions, network)
+    run = _Forward(classifier, batch, layers, rule, convolutions, network, plain_logits)
     return run.back(target, last=True)
 
 
@@ -125,37 +131,57 @@ class _Forward:
         rule: BackwardRule | None = None,
         convolutions: bool = False,
         network: nn.Module | None = None,
+        plain_logits: Tensor | None = None,
     ) -> None:
         self._classifier = classifier
+        self._layouts = classifier.survey.layouts
         self.names = classifier.default_layers if layers is None else choose_layers(classifier.survey, layers)
-        self.contrast = classifier.default_layers[-1] if rule is not None and rule.contrastive else None
+        for name in self.names:
+            if rule is not None and (reason := obstacle(classifier, rule, name)) is not None:
+                raise UnavailableError(f"the {rule.name} rule is not defined here. {reason}")
+        self._rule, self._state = rule, RuleState()
         self.recorded: dict[str, Tensor] = {}
         self.called: dict[str, Convolution] = {}
-        self._wanted = frozenset(self.names) | ({self.contrast} if self.contrast else frozenset())
+        self._wanted = frozenset(self.names)
         self._log = ConvolutionLog() if convolutions else None
-        self._state: Pass | None = None
-        replacing: AbstractContextManager[object] = nullcontext()
-        if rule is not None:
-            self._state, replacing = rule.begin()
-        tree = network or classifier.tapped(self._wanted)
-        with torch.inference_mode(False), torch.enable_grad():
+        replaced: AbstractContextManager[object] = nullcontext() if rule is None else rule.active(self._state)
+        tree = network or classifier.module
+        with torch.inference_mode(False), torch.enable_grad(), without_autocast(classifier.device):
             inputs = classifier.to_device(batch).clone()
             if INPUT in self._wanted:
                 self.recorded[INPUT] = inputs.requires_grad_()
                 inputs = inputs.clone()
-            with classifier.taps.recording(self._visit), self._log or nullcontext(), replacing:
+            with classifier.hooks.recording(self._visit), self._log or nullcontext(), replaced:
                 self.logits: Tensor = tree(inputs)
         if not torch.isfinite(self.logits).all():
             raise NonFiniteError(
                 "the network's class scores contain NaN or infinity for this image, so nothing can be "
                 "explained; check its weights and the input"
             )
+        if rule is not None:
+            if plain_logits is None:
+                with torch.inference_mode(False), torch.no_grad(), without_autocast(classifier.device):
+                    plain_logits = tree(classifier.to_device(batch).clone())
+            check_scores(rule, self.logits, plain_logits)
 
-    def _visit(self, name: str, output: object) -> Tensor | None:
+        if missing := self._wanted - self.recorded.keys():
+            raise LayerError(
+                f"no map at layer {min(missing)!r} for this input: the network did not run it; choose "
+                "another layer"
+            )
+
+    def _visit(self, name: str, _inputs: tuple[object, ...], output: object) -> Tensor | None:
         if name not in self._wanted:
             return None
-        if name in self.recorded or not isinstance(output, Tensor) or output.ndim != 4:
-            raise LayerError(f"no map at layer {name!r} for this input: it needs one (N, C, H, W) output")
+        if (
+            name in self.recorded
+            or not isinstance(output, Tensor)
+            or output.ndim != len(self._layouts[name].axes)
+        ):
+            raise LayerError(
+                f"no map at layer {name!r} for this input: it ran more than once, or returned something else "
+                "than for the noise with which the network was examined; choose another layer"
+            )
         if self._log is not None and output is self._log.result:
             self.called[name] = _convolution(self._log.arguments)
         # Where no gradient is tracked yet the graph starts here: nothing before it is stored.
@@ -165,7 +191,7 @@ class _Forward:
 
     def back(self, target: int | str | Sequence[int | str] | None, *, last: bool) -> Capture:
         """The backward pass for a class; ``last`` frees what a further one would need."""
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), without_autocast(self.logits.device):
             targets = _targets(self._classifier, self.logits, target)
             score = self.logits.gather(1, targets[:, None]).sum()
             if not score.requires_grad:
@@ -174,40 +200,58 @@ class _Forward:
                 )
             outputs = [self.recorded[name] for name in self.names]
             gradients: tuple[Tensor | None, ...]
-            if self.contrast is None or self._state is None:
-                gradients = torch.autograd.grad(score, outputs, allow_unused=True, retain_graph=not last)
+            contrastive = self._rule is not None and self._rule.contrastive
+            if contrastive:
+                gradients = _contrast(score, outputs, self._state)
             else:
-                gradients = _contrast(score, self.recorded[self.contrast], outputs, self._state)
+                gradients = torch.autograd.grad(score, outputs, allow_unused=True, retain_graph=not last)
         captured: dict[str, LayerCapture] = {}
         for name, x, gradient in zip(self.names, outputs, gradients, strict=True):
             if gradient is None:
-                behind = f"it lies behind {self.contrast!r}, where the classes are contrasted"
-                reason = "the class score does not depend on it" if self.contrast is None else behind
+                behind = "it is not in front of the last linear layer, where the classes are contrasted"
+                reason = behind if contrastive else "the class score does not depend on it"
                 raise LayerError(f"nothing comes back to layer {name!r}: {reason}; choose another one")
-            layout = _layout(x)
-            x, gradient = (each.contiguous(memory_format=layout) for each in (x.detach(), gradient))
+            x, gradient = self._maps(name, x.detach()), self._maps(name, gradient)
+            memory_format = _memory_format(x)
+            x, gradient = (each.contiguous(memory_format=memory_format) for each in (x, gradient))
             captured[name] = LayerCapture(x, gradient, self.called.get(name))
-        return Capture(self.logits.detach(), targets, captured)
+        return Capture(_single_precision(self.logits.detach()), targets, captured)
+
+    def _maps(self, name: str, values: Tensor) -> Tensor:
+        """A layer's output, or a gradient of its shape, as (N, C, H, W), at least in single precision."""
+        maps = values if name == INPUT else self._layouts[name].to_maps(values)
+        return _single_precision(maps)
 
 
-def _contrast(score: Tensor, top: Tensor, outputs: list[Tensor], state: Pass) -> tuple[Tensor | None, ...]:
-    """The signal for the class minus the one for all others at ``top``, then on to the outputs."""
-    (signal,) = torch.autograd.grad(score, top, retain_graph=True)
+def _contrast(score: Tensor, outputs: list[Tensor], state: RuleState) -> tuple[Tensor | None, ...]:
+    """The signal of the class minus that of all others, from the input of the last linear layer on.
+
+    The rule is linear in the signal, so any layer in front of the last linear one would give the same.
+    """
+    edge = state.contrast
+    if edge is None:
+        return (None,) * len(outputs)
+    (signal,) = torch.autograd.grad(score, edge, retain_graph=True)
     state.negated = True
-    (others,) = torch.autograd.grad(score, top, retain_graph=True)
+    (others,) = torch.autograd.grad(score, edge, retain_graph=True)
     state.negated = False
-    return torch.autograd.grad(top, outputs, signal - others, allow_unused=True)
+    return torch.autograd.grad(edge, outputs, signal - others, allow_unused=True)
 
 
-def _layout(x: Tensor) -> torch.memory_format:
-    """The layout in which sums over the channels are quick on the CPU."""
+def _single_precision(values: Tensor) -> Tensor:
+    """Half precision as float32: the methods square and sum, which overflows and rounds in 16 bits."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def _memory_format(x: Tensor) -> torch.memory_format:
+    """The memory format in which sums over the channels are fast on the CPU."""
     beside = x.shape[1] >= MANY_CHANNELS and x.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if beside else torch.contiguous_format
 
 
 def _convolution(call: Mapping[str, Any]) -> Convolution:
     return Convolution(
-        inputs=call["input"].detach(),
+        inputs=_single_precision(call["input"].detach().clone()),  # which may be changed in place later
         kernel_size=tuple(call["weight"].shape[2:]),
         stride=call.get("stride", 1),
         padding=call.get("padding", 0),

@@ -1,25 +1,28 @@
-"""Watching and replacing the functions a network calls, for one context only: nothing is patched.
+"""Observe and replace the functions that a network calls, without patching anything.
 
-A network's arithmetic goes through functions (``torch.conv2d``, ``relu``, ``add``) whether a module or a
-line of ``forward`` calls them. :class:`torch.overrides.TorchFunctionMode` sees each call inside a ``with``
-block and on this thread alone, so another session that uses the same network at the same time is not
-concerned.
+Modules and plain lines of ``forward`` alike compute through functions such as ``torch.conv2d``, ``relu`` and
+``add``. A :class:`torch.overrides.TorchFunctionMode` intercepts these calls inside a ``with`` block and only
+on the thread that entered it, so other threads may use the same network at the same time.
+
+A mode sees the outermost call only: what ``F.local_response_norm`` calls in turn is not intercepted. The same
+holds for compiled code and for :class:`torch.autograd.Function`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
+from torch.autograd.graph import Node
 from torch.overrides import TorchFunctionMode
 
 Function = Callable[..., Any]
 
 
-class _Mode(TorchFunctionMode, ABC):
-    """Sees every function called inside the block, under its name."""
+class _FunctionMode(TorchFunctionMode, ABC):
+    """Passes every function called inside the block to :meth:`_call`, with its name."""
 
     def __torch_function__(
         self,
@@ -28,28 +31,15 @@ class _Mode(TorchFunctionMode, ABC):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        named = kwargs or {}
-        return self._call(_name(func, args, named), func, args, named)
+        return self._call(str(getattr(func, "__name__", func)), func, args, kwargs or {})
 
     @abstractmethod
     def _call(self, name: str, func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Call the function, or something else, and return its result."""
 
 
-class FunctionLog(_Mode):
-    """Notes the name of every function called inside the block."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def _call(self, name: str, func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        self.names.add(name)
-        return func(*args, **kwargs)
-
-
-class ConvolutionLog(_Mode):
-    """Keeps the newest 2-D convolution: what really went in, after any padding a layer did itself."""
+class ConvolutionLog(_FunctionMode):
+    """Holds the latest 2-D convolution: its result and its arguments, after any padding by the layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,12 +49,12 @@ class ConvolutionLog(_Mode):
     def _call(self, name: str, func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         result = func(*args, **kwargs)
         if name == "conv2d":
-            self.result, self.arguments = result, _conv2d(args, kwargs)
+            self.result, self.arguments = result, dict(zip(CONV2D, args, strict=False)) | dict(kwargs)
         return result
 
 
-class Replacing(_Mode):
-    """Calls ``replacements[name](func, *args, **kwargs)`` in the place of the functions it names."""
+class ReplacedFunctions(_FunctionMode):
+    """Calls ``replacements[name](func, *args, **kwargs)`` instead of the functions named there."""
 
     def __init__(self, replacements: Mapping[str, Function]) -> None:
         super().__init__()
@@ -72,22 +62,53 @@ class Replacing(_Mode):
 
     def _call(self, name: str, func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         replacement = self.replacements.get(name)
-        return func(*args, **kwargs) if replacement is None else replacement(func, *args, **kwargs)
+        if replacement is None:
+            return func(*args, **kwargs)
+        if not args and "input" in kwargs:
+            kwargs = dict(kwargs)
+            args = (kwargs.pop("input"),)
+        return replacement(func, *args, **kwargs)
+
+
+class NodeNames(ReplacedFunctions):
+    """Replaces functions, and records which function created each node of the autograd graph.
+
+    Nodes that no intercepted function created (custom autograd functions, compiled code) stay unnamed.
+    """
+
+    def __init__(self, replacements: Mapping[str, Function]) -> None:
+        super().__init__(replacements)
+        self.names: dict[Node, str] = {}
+
+    def _call(self, name: str, func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        earlier = {node for tensor in tensors_in((args, kwargs)) for node in _nodes(tensor)}
+        result = super()._call(name, func, args, kwargs)
+        # An in-place function creates nodes for its arguments, and for the tensors that these are views of.
+        created = [node for tensor in tensors_in((args, kwargs, result)) for node in _nodes(tensor)]
+        while created:
+            node = created.pop()
+            if node not in earlier and node not in self.names:
+                self.names[node] = name
+                created += [parent for parent, _ in node.next_functions if parent is not None]
+        return result
 
 
 CONV2D = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+"""The parameters of ``torch.conv2d``, in order."""
 
 
-def _conv2d(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments by name."""
-    return dict(zip(CONV2D, args, strict=False)) | dict(kwargs)
+def tensors_in(value: object) -> Iterator[Tensor]:
+    """The tensors in nested tuples, lists and mappings."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from tensors_in(tuple(value.values()))
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from tensors_in(each)
 
 
-def _name(func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """The function's own name; a ``hardtanh`` that is no clipped ReLU is called after its bounds."""
-    name = str(getattr(func, "__name__", func))
-    if name in ("hardtanh", "hardtanh_"):
-        low = kwargs.get("min_val", args[1] if len(args) > 1 else -1.0)
-        high = kwargs.get("max_val", args[2] if len(args) > 2 else 1.0)
-        return "hardtanh" if low == 0 else f"Hardtanh({low:g}, {high:g})"
-    return name
+def _nodes(tensor: Tensor) -> list[Node]:
+    """The autograd nodes that a tensor, and the tensor it is a view of, come from."""
+    related = (tensor, tensor._base)
+    return [each.grad_fn for each in related if each is not None and each.grad_fn is not None]

@@ -1,44 +1,77 @@
-r"""Meta-saliency: explain the network as it would be after one step of learning this image.
+r"""Variants of a network, explained in its place: here, the network after one gradient step on the image.
 
-One step of SGD on the cross-entropy of the class asked, all parameters, BatchNorm statistics fixed:
+Meta-saliency takes one step of SGD on the cross-entropy of the class, all parameters, with fixed BatchNorm
+statistics:
 
 .. math:: \theta' = \theta - \varepsilon \, \nabla_\theta \, \mathrm{CE}(f_\theta(x), c)
 
 Source: Rebuffi, Fong, Ji, Vedaldi, CVPR 2020; the authors use :math:`\varepsilon = 0.0025`.
+
+A variant has its own module tree with its own parameters and never touches those of the classifier.
+(``torch.func.functional_call`` would exchange the parameters of the shared modules while it runs, which
+another thread could see.)
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections import Counter
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from saliency_core.backprop.function_modes import Function, Replacing
+from saliency_core.backprop.function_modes import Function, ReplacedFunctions
 from saliency_core.backprop.memory import large_empty
-from saliency_core.errors import NonFiniteError
-from saliency_core.models.classifier import Classifier, shared_tree
+from saliency_core.errors import ArgumentError, NonFiniteError
+from saliency_core.models.classifier import Classifier
+from saliency_core.models.devices import without_autocast
+from saliency_core.models.module_tree import copy_module_tree
 
 LEARNING_RATE = 2.5e-3
-"""The authors' step."""
+"""The authors' step size."""
+
+
+@dataclass(frozen=True)
+class ModifiedNetwork:
+    """A variant of a network, and the class scores of the network itself."""
+
+    network: nn.Module
+    logits: Tensor
+    """Class scores of the network that was not modified, (N, classes)."""
+    targets: Tensor
+    """The class that the variant was made for, per image."""
+
+
+class Variant(Protocol):
+    """How to modify a network before it is explained. Variants are values: hashable and comparable."""
+
+    def modified(
+        self, classifier: Classifier, batch: Tensor, target: int | None
+    ) -> AbstractContextManager[ModifiedNetwork]:
+        """The modified network, valid inside the ``with`` block.
+
+        Args:
+            batch: (N, 3, H, W), prepared.
+            target: class index; each image's most likely class if None.
+        """
 
 
 @dataclass(frozen=True)
 class MetaStep:
-    """One step of SGD before explaining.
+    """One step of SGD on the image before it is explained, a :class:`Variant`.
 
     Args:
-        lr: the step's size ε ≥ 0; the authors' 0.0025 by default.
-        ascend: step the other way, towards what would harm the class.
+        lr: the step size ε ≥ 0; the authors' 0.0025 by default.
+        ascend: step in the opposite direction, which lowers the class score.
 
     Raises:
-        ValueError: a step that is negative or not finite.
+        ArgumentError: a step size that is negative or not finite.
     """
 
     lr: float = LEARNING_RATE
@@ -46,56 +79,56 @@ class MetaStep:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.lr) or self.lr < 0:
-            raise ValueError(f"lr is {self.lr}; expected a finite number >= 0")
+            raise ArgumentError(f"lr is {self.lr}; expected a finite number >= 0")
 
+    @contextlib.contextmanager
+    def modified(
+        self, classifier: Classifier, batch: Tensor, target: int | None
+    ) -> Iterator[ModifiedNetwork]:
+        """The network after the step; the step is taken on the mean cross-entropy of the batch.
 
-@dataclass(frozen=True)
-class Stepped:
-    """The network after a step, and what the network before it said."""
-
-    network: nn.Module
-    logits: Tensor
-    """Class scores before the step, (N, classes)."""
-    targets: Tensor
-    """The class stepped for, per image."""
+        Raises:
+            NonFiniteError: the class scores contain NaN or infinity.
+        """
+        with own_parameters(classifier) as network:
+            yield _step(classifier, network, batch, target, self)
 
 
 @contextlib.contextmanager
-def stepped(classifier: Classifier, batch: Tensor, target: int | None, meta: MetaStep) -> Iterator[Stepped]:
-    """As :func:`step`, on a tree that is lent for the block and used again later: copying one takes time."""
-    try:
-        tree = classifier.spares.pop()
-    except IndexError:
-        tree = _tree(classifier)
-    try:
-        yield step(classifier, batch, target, meta, tree)
-    finally:
-        _share(classifier, tree)
-        classifier.spares.append(tree)
+def own_parameters(classifier: Classifier) -> Iterator[nn.Module]:
+    """A copy of the network with its own parameters, lent for the block; it has the classifier's values.
 
-
-def step(
-    classifier: Classifier, batch: Tensor, target: int | None, meta: MetaStep, tree: nn.Module | None = None
-) -> Stepped:
-    """The network after the step, as a module tree of its own; the classifier's is not touched.
-
-    The tree has its own parameters and shares everything else. (``torch.func.functional_call`` would swap
-    the parameters of the shared modules while it runs, which another thread could see.)
-
-    Args:
-        batch: (N, 3, H, W), prepared; the loss is their mean.
-        target: class index; each image's most likely class if None.
-        tree: a tree of an earlier step to use again.
-
-    Raises:
-        NonFiniteError: the class scores contain NaN or infinity.
+    Its parameters do not require gradients. They share the classifier's memory: assign ``parameter.data``
+    instead of changing values in place. Copies are kept for the next call, since making one takes time.
     """
-    with torch.inference_mode(False), torch.enable_grad():
-        network = tree or _tree(classifier)
-        _share(classifier, network)
+    copies: deque[nn.Module] = classifier.cache.setdefault("copies with own parameters", deque(maxlen=2))
+    try:
+        network = copies.pop()
+    except IndexError:
+        own = {old: nn.Parameter(old.detach(), requires_grad=False) for old in classifier.module.parameters()}
+        network = copy_module_tree(classifier.module, own)
+    try:
+        _reset(classifier, network)
+        yield network
+    finally:
+        _reset(classifier, network)
+        copies.append(network)
+
+
+def _reset(classifier: Classifier, network: nn.Module) -> None:
+    """Give the copy's parameters the classifier's values again."""
+    network.requires_grad_(False)
+    for old, own in zip(classifier.module.parameters(), network.parameters(), strict=True):
+        own.data = old.detach()
+
+
+def _step(
+    classifier: Classifier, network: nn.Module, batch: Tensor, target: int | None, meta: MetaStep
+) -> ModifiedNetwork:
+    with torch.inference_mode(False), torch.enable_grad(), without_autocast(classifier.device):
         parameters = list(network.requires_grad_(True).parameters())
         products = _Products()
-        with products.noting() if _has_large_products(network) else contextlib.nullcontext():
+        with products.recording() if _has_large_products(network) else contextlib.nullcontext():
             logits = network(classifier.to_device(batch).clone())
         targets = logits.argmax(dim=1) if target is None else torch.full_like(logits[:, 0], target).long()
         loss = F.cross_entropy(logits, targets)
@@ -106,20 +139,61 @@ def step(
             )
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         rate = meta.lr if meta.ascend else -meta.lr
-        owned = Counter(gradient.data_ptr() for gradient in gradients if gradient is not None)
+        _separate_overlapping(parameters)
+        tied = {id(parameter) for group in _overlapping(parameters) for parameter in group}
+        kept = [*(each for each in gradients if each is not None), *products.tensors()]
+        shared = {id(tensor) for group in _overlapping(kept) for tensor in group}
         for parameter, gradient in zip(parameters, gradients, strict=True):
             if gradient is None:
                 continue
-            if owned[gradient.data_ptr()] == 1 and gradient.stride() == parameter.stride():
-                parameter.data = gradient.mul_(rate).add_(parameter.data)  # in the gradient's own memory
+            if id(parameter) in tied:
+                parameter.data.add_(gradient, alpha=rate)
+            elif id(gradient) not in shared and gradient.stride() == parameter.stride():
+                parameter.data = gradient.mul_(rate).add_(parameter.data)  # reuses the gradient's memory
             else:
                 parameter.data = torch.add(parameter.data, gradient, alpha=rate)
-        products.step(rate)
-    return Stepped(network.requires_grad_(False), logits.detach(), targets)
+        products.step(rate, tied)
+    network.requires_grad_(False)
+    return ModifiedNetwork(network, logits.detach(), targets)
+
+
+def _overlapping(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Groups of two or more tensors that share memory."""
+    listed = list(tensors)
+    spans = sorted((*_span(tensor), index) for index, tensor in enumerate(listed))
+    groups: list[list[Tensor]] = []
+    furthest = 0
+    for start, end, index in spans:
+        if groups and start < furthest:
+            groups[-1].append(listed[index])
+        else:
+            groups.append([listed[index]])
+        furthest = max(furthest, end)
+    return [group for group in groups if len(group) > 1]
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """The addresses of the first byte and behind the last one."""
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    start = tensor.data_ptr()
+    return start, start + (last + 1) * tensor.element_size() * bool(tensor.numel())
+
+
+def _separate_overlapping(parameters: Iterable[nn.Parameter]) -> None:
+    """Copy the memory that several parameters share; they share the copy, so a step of one changes all."""
+    for group in _overlapping(parameters):
+        start, end = min(_span(each)[0] for each in group), max(_span(each)[1] for each in group)
+        first = next(each for each in group if each.data_ptr() == start)
+        size = first.element_size()
+        copy = first.detach().as_strided(((end - start) // size,), (1,), first.storage_offset()).clone()
+        for each in group:
+            offset = (each.data_ptr() - start) // size
+            each.data = copy.as_strided(each.shape, each.stride(), offset)
 
 
 LARGE = 1 << 23
-"""Matrices with as many entries are stepped without their gradient: allocating it takes as long as a pass."""
+"""The number of entries from which matrices are stepped without allocating their gradient, which would take
+as long as a pass."""
 
 
 def _has_large_products(network: nn.Module) -> bool:
@@ -138,26 +212,33 @@ class _Products:
     def __init__(self) -> None:
         self._factors: list[tuple[nn.Parameter, Tensor, Tensor]] = []
 
-    def noting(self) -> Replacing:
-        """A block in which calls of ``linear`` leave their factors here when the gradient comes back."""
+    def recording(self) -> ReplacedFunctions:
+        """The context in which calls of ``linear`` record their factors during the backward pass."""
 
         def linear(func: Function, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             if not isinstance(weight, nn.Parameter) or weight.numel() < LARGE or inputs.ndim != 2:
                 return func(inputs, weight, bias)  # type: ignore[no-any-return]
             return _Linear.apply(inputs, weight, bias, self._factors)  # type: ignore[no-any-return]
 
-        return Replacing({"linear": linear})
+        return ReplacedFunctions({"linear": linear})
 
-    def step(self, rate: float) -> None:
-        """Add ``rate`` times these parts to the matrices."""
+    def tensors(self) -> list[Tensor]:
+        """Everything that :meth:`step` still needs."""
+        return [tensor for _, signals, inputs in self._factors for tensor in (signals, inputs)]
+
+    def step(self, rate: float, tied: Collection[int]) -> None:
+        """Add ``rate`` times these parts to the matrices; in place for ``tied`` ones, named by their id."""
         for parameter, signals, inputs in self._factors:
             for signal, values in zip(signals.detach(), inputs.detach(), strict=True):
+                if id(parameter) in tied:
+                    parameter.data.addr_(signal, values, alpha=rate)
+                    continue
                 room = large_empty(parameter)
                 parameter.data = torch.addr(parameter.data, signal, values, alpha=rate, out=room)
 
 
 class _Linear(torch.autograd.Function):
-    """``F.linear`` that notes the factors of its weight's gradient instead of multiplying them."""
+    """``F.linear`` that records the factors of its weight's gradient instead of multiplying them."""
 
     @staticmethod
     def forward(
@@ -172,19 +253,8 @@ class _Linear(torch.autograd.Function):
         return F.linear(inputs, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, signal: Tensor) -> tuple[Tensor, None, Tensor, None]:
+    def backward(ctx: Any, signal: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
         inputs, weight = ctx.saved_tensors
         ctx.factors.append((ctx.parameter, signal, inputs))
-        return signal @ weight, None, signal.sum(dim=0), None
-
-
-def _tree(classifier: Classifier) -> nn.Module:
-    """A tree whose parameters are its own objects, for now with the classifier's values."""
-    own = {old: nn.Parameter(old.detach()) for old in classifier.module.parameters()}
-    return shared_tree(classifier.tapped(), own)
-
-
-def _share(classifier: Classifier, tree: nn.Module) -> None:
-    """Let the tree's parameters see the classifier's values again."""
-    for old, own in zip(classifier.module.parameters(), tree.parameters(), strict=True):
-        own.data = old.detach()
+        needs_input, _, needs_bias, _ = ctx.needs_input_grad
+        return signal @ weight if needs_input else None, None, signal.sum(dim=0) if needs_bias else None, None

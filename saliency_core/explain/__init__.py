@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from saliency_core.backprop.backward_rules import obstacle
 from saliency_core.backprop.capture import Capture, capture, capture_classes
-from saliency_core.backprop.variants import MetaStep, stepped
+from saliency_core.backprop.variants import MetaStep
 from saliency_core.combine import FloatMap
 from saliency_core.errors import ArgumentError, ArgumentTypeError, TargetError, UnavailableError
 from saliency_core.explain.arguments import (
@@ -27,7 +28,7 @@ from saliency_core.explain.arguments import (
 )
 from saliency_core.explain.explanation import Explanation
 from saliency_core.explain.maps import MapStack, check_finite, map_stacks, to_host
-from saliency_core.inputs.preprocess import Box
+from saliency_core.inputs.preprocess import InputRegion
 from saliency_core.methods.method import Domain, MultiPass, SharedPass
 from saliency_core.methods.registry import METHODS, unavailable
 from saliency_core.models.classifier import Classifier
@@ -219,13 +220,13 @@ class _Request:
         return any(METHODS[name].domain is Domain.CONVOLUTIONS for name in self.names)
 
     def answers_after_step(
-        self, image: Tensor, region: Box, target: int | None, meta: MetaStep
+        self, image: Tensor, region: InputRegion, target: int | None, meta: MetaStep
     ) -> tuple[Explanation, ...]:
         """The explanation of one image (1, 3, H, W) by the network after its meta step."""
         start = time.perf_counter()
         with contextlib.ExitStack() as stack:
             with self.lock:
-                after = stack.enter_context(stepped(self.classifier, image, target, meta))
+                after = stack.enter_context(meta.modified(self.classifier, image, target))
             with self.lock:
                 first = capture(
                     self.classifier,
@@ -240,7 +241,7 @@ class _Request:
     def answers(
         self,
         batch: Tensor,
-        regions: Sequence[Box],
+        regions: Sequence[InputRegion],
         first: Capture,
         logits: Tensor,
         start: float,
@@ -254,7 +255,15 @@ class _Request:
             energies = torch.stack([each.energy for each in stacks if each.energy is not None], dim=1)
         for rule in dict.fromkeys(rule for name in self.names if (rule := METHODS[name].rule)):
             with self.lock:
-                second = capture(self.classifier, batch, targets, self.layers, rule=rule, network=network)
+                second = capture(
+                    self.classifier,
+                    batch,
+                    targets,
+                    [layer for layer in self.layers if obstacle(self.classifier, rule, layer) is None],
+                    rule=rule,
+                    plain_logits=first.logits,
+                    network=network,
+                )
                 stacks += map_stacks(second, [name for name in self.names if METHODS[name].rule is rule])
         stacks += self._at_the_input(batch, targets)
         scores = logits.detach()

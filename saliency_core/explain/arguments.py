@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from saliency_core.errors import ArgumentError, ArgumentTypeError, TargetError
-from saliency_core.inputs.preprocess import Box
+from saliency_core.inputs.preprocess import InputRegion
 from saliency_core.methods.method import MultiPass
 from saliency_core.methods.registry import METHODS
 from saliency_core.models.classifier import Classifier
@@ -58,12 +58,12 @@ def option_values(names: Sequence[str], options: Options | None) -> dict[str, di
 
 def prepared_batch(
     classifier: Classifier, images: Sequence[Image.Image | Tensor] | Tensor, fit: str
-) -> tuple[Tensor, list[Box]]:
+) -> tuple[Tensor, list[InputRegion]]:
     """The inputs (N, 3, H, W), and what each of them shows."""
     if isinstance(images, Image.Image):
         raise ArgumentTypeError("images is a single image; expected a sequence of images (explain takes one)")
     prepared: list[Tensor] = []
-    regions: list[Box] = []
+    regions: list[InputRegion] = []
     for image in images[:, None] if isinstance(images, Tensor) and images.ndim == 4 else images:
         if isinstance(image, Tensor):
             if image.ndim != 4 or len(image) != 1:

@@ -13,7 +13,7 @@ from saliency_core.backprop.variants import MetaStep
 from saliency_core.combine import FloatMap, is_constant, normalise, resize
 from saliency_core.errors import ArgumentError, UnknownNameError
 from saliency_core.explain.arguments import chosen_names, layer_name
-from saliency_core.inputs.preprocess import Box
+from saliency_core.inputs.preprocess import InputRegion
 from saliency_core.models.layers import INPUT, Layer
 from saliency_core.registry import unknown
 
@@ -29,7 +29,7 @@ class Explanation:
     """Softmax of the class scores, (classes,); those before the meta step, if there was one."""
     layers: tuple[Layer, ...]
     methods: tuple[str, ...]
-    box: Box
+    box: InputRegion
     """What the network saw: (left, top, right, bottom) in the photo's pixels."""
     size: tuple[int, int]
     """(height, width) of the network's input."""

@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from saliency_core.errors import ArgumentError, ArgumentTypeError
 from saliency_core.registry import Registry
 
-Box = tuple[float, float, float, float]
+InputRegion = tuple[float, float, float, float]
 """(left, top, right, bottom) in the photo's pixels; outside the photo where a fit pads."""
 
 
@@ -20,34 +21,61 @@ Box = tuple[float, float, float, float]
 class Preprocess:
     """How a network wants its photos: resized, cropped, scaled to [0, 1], then ``(v - mean) / std``.
 
-    ``size`` is the side of the square input, ``resize`` the short side before the centre crop, as in
-    the network's own evaluation.
+    Args:
+        size: the side of the square input.
+        resize: the short side before the centre crop, as in the network's own evaluation; 256/224 of ``size``
+            if None.
+        mean: one value per channel: three for colour, one for grey images.
+        std: as ``mean``.
+        interpolation: ``"bilinear"`` or ``"bicubic"``.
+
+    Raises:
+        ArgumentError: sizes, channels or an interpolation that cannot be used.
     """
 
     size: int = 224
-    resize: int = 256
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    resize: int | None = None
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
         if self.interpolation not in _RESAMPLE:
-            raise ValueError(f"interpolation is {self.interpolation!r}; choices: {', '.join(_RESAMPLE)}")
-        if not 1 <= self.size <= self.resize:
-            raise ValueError(f"size is {self.size} and resize {self.resize}; expected 1 <= size <= resize")
+            raise ArgumentError(f"interpolation is {self.interpolation!r}; choices: {', '.join(_RESAMPLE)}")
+        if not 1 <= self.size <= self.short_side:
+            raise ArgumentError(f"size is {self.size} and resize {self.resize}; expected 1 <= size <= resize")
+        if len(self.mean) not in _MODES or len(self.std) != len(self.mean):
+            raise ArgumentError(
+                f"mean has {len(self.mean)} and std {len(self.std)} values; expected three each for colour "
+                "images, or one each for grey ones"
+            )
+        if min(self.std) <= 0:
+            raise ArgumentError(f"std is {self.std}; expected values > 0")
 
-    def __call__(self, image: Image.Image, fit: str = "crop") -> tuple[Tensor, Box]:
-        """The input of shape (1, 3, size, size) and the part of the photo that it shows.
+    @property
+    def short_side(self) -> int:
+        """The short side of the photo before the centre crop."""
+        return round(self.size * 256 / 224) if self.resize is None else self.resize
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of the input."""
+        return len(self.mean)
+
+    def __call__(self, image: Image.Image, fit: str = "crop") -> tuple[Tensor, InputRegion]:
+        """The input of shape (1, C, size, size) and the part of the photo that it shows.
 
         ``fit``: ``"crop"`` takes the middle as in training, ``"stretch"`` squeezes the whole photo,
         ``"pad"`` keeps its proportions and fills the rest with the mean colour (0 after normalising).
         """
         if not isinstance(image, Image.Image):
-            raise TypeError(f"image is a {type(image).__name__}; expected a PIL image (see open_image)")
-        fitted, corner, box = FITS[fit].place(image.convert("RGB"), self)
-        pixels = np.asarray(fitted, dtype=np.float32) / 255.0  # (h, w, 3)
-        shown = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
-        canvas = np.zeros((self.size, self.size, 3), np.float32)
+            raise ArgumentTypeError(
+                f"image is a {type(image).__name__}; expected a PIL image (see open_image)"
+            )
+        fitted, corner, box = FITS[fit].place(image.convert(_MODES[self.channels]), self)
+        pixels = np.asarray(fitted, dtype=np.float32).reshape(fitted.height, fitted.width, -1) / 255.0
+        shown = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)  # (h, w, C)
+        canvas = np.zeros((self.size, self.size, self.channels), np.float32)
         left, top = corner
         canvas[top : top + fitted.height, left : left + fitted.width] = shown
         return torch.from_numpy(np.ascontiguousarray(canvas.transpose(2, 0, 1)))[None], box
@@ -56,7 +84,7 @@ class Preprocess:
         return image.resize((width, height), _RESAMPLE[self.interpolation])
 
 
-Placed = tuple[Image.Image, tuple[int, int], Box]
+Placed = tuple[Image.Image, tuple[int, int], InputRegion]
 
 
 @dataclass(frozen=True)
@@ -70,12 +98,13 @@ class Fit:
 
 
 FITS: Registry[Fit] = Registry("fit")
+_MODES = {3: "RGB", 1: "L"}
 _RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 def _crop(image: Image.Image, preprocess: Preprocess) -> Placed:
     size, short = preprocess.size, min(image.size)
-    width, height = (int(preprocess.resize * side / short) for side in image.size)
+    width, height = (int(preprocess.short_side * side / short) for side in image.size)
     left, top = round((width - size) / 2), round((height - size) / 2)
     fitted = preprocess._resized(image, width, height).crop((left, top, left + size, top + size))
     x, y = image.width / width, image.height / height

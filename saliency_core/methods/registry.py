@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from saliency_core.backprop.backward_rules import CONTRASTIVE, DECONVNET, EXCITATION, GUIDED
+from saliency_core.backprop.backward_rules import CONTRASTIVE, DECONVNET, EXCITATION, GUIDED, obstacle
 from saliency_core.backprop.capture import LayerCapture
 from saliency_core.errors import UnknownNameError
 from saliency_core.methods import cams
@@ -61,8 +61,8 @@ def unavailable(classifier: Classifier, method: str, layer: str | None = None) -
         UnknownNameError: an unknown method, with the choices.
     """
     entry = METHODS[method]
-    if entry.rule is not None and (obstacle := entry.rule.obstacle(classifier.survey.functions)):
-        return f"{entry.needs} This network uses {obstacle}."
+    if entry.rule is not None and (reason := obstacle(classifier, entry.rule, layer)) is not None:
+        return f"{entry.needs} {reason}"
     if entry.domain is Domain.CONVOLUTIONS:
         names = classifier.default_layers if layer is None else (layer,)
         if not any(_is_convolution(classifier, name) for name in names):
@@ -318,7 +318,7 @@ _NAMED = (
         name="contrastive_excitation_backprop",
         title="Contrastive excitation",
         family=MODIFIED,
-        summary="Excitation for the class minus that for all other classes, contrasted at the last stage.",
+        summary="Excitation for the class minus that for all others, taken before the last linear layer.",
         formula=r"\Big(\sum_c (p - \bar p)_{c,u}\Big)^{+}",
         reference="Zhang et al.: Top-down neural attention by excitation backprop, ECCV 2016",
         url="https://arxiv.org/abs/1608.00507",

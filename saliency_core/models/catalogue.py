@@ -39,9 +39,9 @@ class ModelSpec:
     source: WeightSource
     labels: Callable[[], list[str]]
     preprocess: Preprocess
-    default_layers: tuple[str, ...]
-    """The stages explained by default, input to output."""
     reference: str
+    default_layers: tuple[str, ...] | None = None
+    """The stages explained by default, input to output; found in the network if None."""
     presets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Published layer weights: title -> layer -> weight."""
     by_position: bool = False
@@ -79,7 +79,8 @@ def load_classifier(
         random: a seed for random weights instead of the trained ones, for tests and benchmarks.
 
     Raises:
-        ValueError: an unknown model or device.
+        UnknownNameError: an unknown model.
+        ArgumentError: a device that cannot be used here.
         WeightsError: weights that cannot be fetched or do not fit, in a sentence.
     """
     return build_classifier(MODELS[name], device, weights_dir=weights_dir, progress=progress, random=random)
@@ -95,25 +96,32 @@ def build_classifier(
 ) -> Classifier:
     """As :func:`load_classifier`, for a spec that need not be registered."""
     chosen = choose_device(device)
-    if random is None:
-        state = read_checkpoint(spec.source.path(weights_folder(weights_dir), progress))
-        with torch.device("meta"):
-            network = spec.build()
-        load_state(network, state, by_position=spec.by_position)
-    else:
-        with torch.random.fork_rng():
-            torch.manual_seed(random)
-            network = spec.build()
-    network.requires_grad_(False).to(chosen)
-    if chosen.type == "cpu":
-        # The same weights, laid out as convolutions on the CPU take them: up to a fifth quicker.
-        network.to(memory_format=torch.channels_last)
+    with torch.inference_mode(False):  # whose tensors could not take part in gradients
+        network = _network(spec, weights_dir, progress, random).requires_grad_(False).to(chosen)
+        if chosen.type == "cpu":
+            # The same weights, laid out as convolutions on the CPU take them: up to a fifth faster.
+            network.to(memory_format=torch.channels_last)
     return Classifier(
         network,
         preprocess=spec.preprocess,
         labels=spec.labels(),
         default_layers=spec.default_layers,
     )
+
+
+def _network(
+    spec: ModelSpec, weights_dir: str | os.PathLike[str] | None, progress: Progress | None, random: int | None
+) -> nn.Module:
+    """The network with its weights, on the CPU whatever the caller's default device."""
+    if random is None:
+        state = read_checkpoint(spec.source.path(weights_folder(weights_dir), progress))
+        with torch.device("meta"):
+            network = spec.build()
+        load_state(network, state, by_position=spec.by_position)
+        return network
+    with torch.random.fork_rng(), torch.device("cpu"):
+        torch.manual_seed(random)
+        return spec.build()
 
 
 def _imagenet_labels() -> list[str]:
@@ -150,7 +158,7 @@ def _efficientnet_lite0_file() -> str:
 
 
 ACCURACY, SPREAD = "By classification accuracy", "By feature spread"
-RESNET_STAGES = ("relu", "layer1", "layer2", "layer3", "layer4")
+RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
 VGG_STAGES = ("features.3", "features.8", "features.15", "features.22", "features.29")
 
 
@@ -162,7 +170,7 @@ for _spec in (
     ModelSpec(
         name="tf_efficientnet_lite0",
         title="EfficientNet-Lite0",
-        summary="Small and quick, comes with the app.",
+        summary="Small and fast, comes with the app.",
         build=_timm("tf_efficientnet_lite0"),
         source=Embedded(_efficientnet_lite0_file),
         labels=_imagenet_labels,
@@ -179,7 +187,6 @@ for _spec in (
         source=Download(TORCHVISION + "resnet18-f37072fd.pth", "f37072fd", 46_830_571),
         labels=_imagenet_labels,
         preprocess=Preprocess(),
-        default_layers=RESNET_STAGES,
         reference="He et al.: Deep residual learning, CVPR 2016",
     ),
     ModelSpec(
@@ -190,11 +197,10 @@ for _spec in (
         source=Download(TORCHVISION + "resnet50-0676ba61.pth", "0676ba61", 102_530_333),
         labels=_imagenet_labels,
         preprocess=Preprocess(),
-        default_layers=RESNET_STAGES,
         reference="He et al.: Deep residual learning, CVPR 2016",
         presets={
-            ACCURACY: _weights_of(RESNET_STAGES[1:], 0.0778, 0.1120, 0.1960, 0.6142),
-            SPREAD: _weights_of(RESNET_STAGES[1:], 0.1699, 0.1950, 0.1931, 0.4420),
+            ACCURACY: _weights_of(RESNET_STAGES, 0.0778, 0.1120, 0.1960, 0.6142),
+            SPREAD: _weights_of(RESNET_STAGES, 0.1699, 0.1950, 0.1931, 0.4420),
         },
     ),
     ModelSpec(

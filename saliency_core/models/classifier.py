@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import operator
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from saliency_core.errors import TargetError
-from saliency_core.inputs.preprocess import Box, Preprocess
-from saliency_core.models.hooks import Taps
-from saliency_core.models.layers import INPUT, Layer, choose_layers, default_stages, survey
+from saliency_core.errors import ArgumentError, ArgumentTypeError, NetworkError, TargetError
+from saliency_core.inputs.preprocess import InputRegion, Preprocess
+from saliency_core.models.devices import without_autocast
+from saliency_core.models.hooks import LayerHooks
+from saliency_core.models.layers import Layer, choose_layers, layer_modules, survey
+from saliency_core.models.module_tree import copy_module_tree
 from saliency_core.registry import unknown
 
 
@@ -24,17 +27,30 @@ class Classifier:
 
     ``module`` itself is never touched: it keeps its mode, its hooks and its gradients. Weights that
     are changed in place later (``load_state_dict``, an optimiser) are seen here too, as the tensors
-    are the same; modules that are replaced later are not.
+    are the same; modules that are replaced later are not. A module that ``torch.compile`` returned is
+    explained as the module that was compiled. The network runs in its own dtype, also under autocast.
+
+    The name ``"input"`` stands for the network's input where a layer is asked for; a submodule called
+    ``input`` is the layer ``"self.input"``.
 
     Args:
-        module: maps (N, 3, H, W) to class scores (N, classes), the logits.
+        module: maps (N, C, H, W) to class scores (N, classes), the logits; C is 3, or 1 for networks of grey
+            images.
         preprocess: how photos become inputs; the ImageNet default if None.
         labels: one name per class; ``"class 0"``, … if None.
-        default_layers: the layers explained when none is named; the last layer at each resolution if None.
+        default_layers: the layers explained when none is named; one stage per resolution if None.
+
+    Attributes:
+        notice: None, or a sentence for the user when fewer than two layers have maps; also issued as a
+            ``UserWarning``.
+        example: seeded noise of shape (1, C, size, size), an input for dry passes.
+        cache: facts about the network that others derive and keep with it, by names of theirs.
 
     Raises:
-        TypeError: ``module`` is not a module.
-        ValueError: the network does not map such an input to class scores, or the labels do not fit.
+        ArgumentTypeError: ``module`` is not a module, or a label not a string.
+        ArgumentError: the labels do not fit.
+        NetworkError: the network does not map such an input to class scores, or has no layer with maps.
+        LayerError: a default layer that does not exist or has no map.
 
     >>> import torchvision
     >>> clf = Classifier(torchvision.models.resnet18())
@@ -50,41 +66,34 @@ class Classifier:
         labels: Sequence[str] | None = None,
         default_layers: Iterable[str] | None = None,
     ) -> None:
-        if not isinstance(module, nn.Module):
-            raise TypeError(f"module is a {type(module).__name__}; expected a torch.nn.Module")
-        self.module = shared_tree(module).eval()
-        self.modules = dict(self.module.named_modules())
-        # Trees that variants of the network were made on, to be used again (see backprop.variants).
-        self.spares: deque[nn.Module] = deque(maxlen=2)
+        self.module = _in_evaluation_mode(module)
+        self.modules = layer_modules(self.module)
         self.preprocess = preprocess or Preprocess()
-        parameter = next(chain(self.module.parameters(), self.module.buffers()), torch.empty(0))
-        self.device, self.dtype = parameter.device, parameter.dtype
+        first = next(filter(torch.is_floating_point, _tensors(self.module)), torch.empty(0, device="cpu"))
+        self.device, self.dtype = first.device, first.dtype
         self.memory_format = _memory_format(self.module)
-        side = self.preprocess.size
-        example = torch.zeros(1, 3, side, side, device=self.device, dtype=self.dtype)
-        # A tap costs each call a little: every module is tapped on a second tree only.
-        self.taps, self._tapped = Taps(), shared_tree(self.module)
-        self.taps.attach(self._tapped, filter(None, self.modules))
-        self.survey = survey(self._tapped, self.taps, example)
-        self.labels = _labels(labels, self.survey.outputs)
-        named = default_stages(self.survey.layers) if default_layers is None else default_layers
+        shape = (1, self.preprocess.channels, self.preprocess.size, self.preprocess.size)
+        noise = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
+        self.example = noise.to(self.device, self.dtype, memory_format=self.memory_format)
+        self.cache: dict[str, Any] = {}
+        self.hooks = LayerHooks(self.modules)
+        with torch.inference_mode(False), without_autocast(self.device):
+            self.survey = survey(self.module, self.modules, self.hooks, self.example)
+        self.hooks.keep(self.survey.layouts)
+        self.labels = _labels(labels, self.survey.classes)
+        named = self.survey.stages if default_layers is None else default_layers
         self.default_layers = choose_layers(self.survey, named)
-        shown = set(self.default_layers) - {INPUT}
-        self.taps.attach(self.module, shown)
+        self.notice = self.survey.notice
+        if self.notice is not None:
+            warnings.warn(self.notice, UserWarning, stacklevel=2)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """Every spatial layer, input to output."""
+        """Every layer with maps on which the class scores depend, input to output."""
         return self.survey.layers
 
-    def tapped(self, names: Iterable[str] | None = None) -> nn.Module:
-        """The network with hooks on these layers, or on all modules."""
-        if names is None or not {INPUT, *self.default_layers}.issuperset(names):
-            return self._tapped
-        return self.module
-
-    def prepare(self, image: Image.Image, fit: str = "crop") -> tuple[Tensor, Box]:
-        """The input tensor (1, 3, H, W) on the CPU, and the box (left, top, right, bottom) it shows."""
+    def prepare(self, image: Image.Image, fit: str = "crop") -> tuple[Tensor, InputRegion]:
+        """The input tensor (1, C, H, W) on the CPU, and the box (left, top, right, bottom) it shows."""
         return self.preprocess(image, fit)
 
     def class_index(self, target: int | str) -> int:
@@ -106,21 +115,40 @@ class Classifier:
 
     def to_device(self, batch: Tensor) -> Tensor:
         """The batch on the network's device, in its dtype and layout, detached from any graph."""
+        channels = self.preprocess.channels
         if not isinstance(batch, Tensor):
-            raise TypeError(f"batch is a {type(batch).__name__}; expected a tensor of shape (N, 3, H, W)")
-        if batch.ndim != 4 or batch.shape[1] != 3 or 0 in batch.shape:
-            raise ValueError(f"batch has shape {tuple(batch.shape)}; expected (N, 3, H, W)")
+            raise ArgumentTypeError(
+                f"batch is a {type(batch).__name__}; expected a tensor of shape (N, {channels}, H, W)"
+            )
+        if batch.ndim != 4 or batch.shape[1] != channels or 0 in batch.shape:
+            raise ArgumentError(f"batch has shape {tuple(batch.shape)}; expected (N, {channels}, H, W)")
         return batch.detach().to(self.device, self.dtype, memory_format=self.memory_format)
 
 
-def shared_tree(module: nn.Module, instead: Mapping[nn.Parameter, nn.Parameter] | None = None) -> nn.Module:
-    """A copy of the module tree whose parameters and buffers are the very tensors of ``module``.
+def _in_evaluation_mode(module: nn.Module) -> nn.Module:
+    """A copy of the module tree in evaluation mode; refuses what cannot be recorded."""
+    if not isinstance(module, nn.Module):
+        raise ArgumentTypeError(f"module is a {type(module).__name__}; expected a torch.nn.Module")
+    program = "no layer inside it can be recorded; pass the nn.Module that it was made from"
+    if isinstance(module, torch.jit.ScriptModule):
+        raise NetworkError(f"the network is a traced or scripted program, and {program}")
+    if any(is_lazy(tensor) for tensor in _tensors(module)):
+        raise NetworkError(
+            "the network has lazy modules without weights; run it on an input once, then pass it"
+        )
+    if any(tensor.is_inference() for tensor in _tensors(module)):
+        raise NetworkError(
+            "the network's weights were made inside torch.inference_mode(), which forbids gradients; build "
+            "or load it outside"
+        )
+    try:
+        return copy_module_tree(module).eval()
+    except NotImplementedError as error:
+        raise NetworkError(f"the network is an exported program, and {program}") from error
 
-    ``instead`` gives other parameters for some of them. Hooks are carried over, so taps work on the copy.
-    """
-    known: dict[int, Tensor] = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
-    known |= {id(old): new for old, new in (instead or {}).items()}
-    return copy.deepcopy(module, known)
+
+def _tensors(module: nn.Module) -> Iterable[Tensor]:
+    return chain(module.parameters(), module.buffers())
 
 
 def _memory_format(module: nn.Module) -> torch.memory_format:
@@ -136,7 +164,7 @@ def _labels(labels: Sequence[str] | None, outputs: int) -> tuple[str, ...]:
     if labels is None:
         return tuple(f"class {index}" for index in range(outputs))
     if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
-        raise TypeError("labels must be a sequence of strings, one per class")
+        raise ArgumentTypeError("labels must be a sequence of strings, one per class")
     if len(labels) != outputs:
-        raise ValueError(f"{len(labels)} labels were given for a network with {outputs} classes")
+        raise ArgumentError(f"{len(labels)} labels were given for a network with {outputs} classes")
     return tuple(labels)

@@ -6,11 +6,13 @@ import os
 
 import torch
 
+from saliency_core.errors import ArgumentError
+
 
 def choose_device(device: str | torch.device = "auto") -> torch.device:
     """The device to compute on: CUDA, else MPS, else the CPU, unless one is named.
 
-    The environment variable ``SALIENCY_DEVICE`` overrides ``"auto"``. Raises ``ValueError`` when the
+    The environment variable ``SALIENCY_DEVICE`` overrides ``"auto"``. Raises ``ArgumentError`` when the
     device does not exist here.
     """
     origin = "device"
@@ -24,10 +26,15 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         found = ["cpu", *(["mps"] if _has_mps() else [])]
         found += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-        raise ValueError(
+        raise ArgumentError(
             f"{origin} is {str(device)!r}, which cannot be used here; choices: auto, {', '.join(found)}"
         ) from error
     return chosen
+
+
+def without_autocast(device: torch.device) -> torch.autocast:
+    """A block in which the caller's autocast is off: networks and methods compute in their own dtype."""
+    return torch.autocast(device.type, enabled=False)
 
 
 def _has_mps() -> bool:

@@ -1,6 +1,6 @@
-"""The only place with hooks: one forward hook per tapped module, silent unless a recording is active.
+"""The only place with hooks: one forward hook per layer, silent unless a recording is active.
 
-The hooks are attached once. They write into the recording that is active in the current context
+Hooks are attached once. They report to the recording that is active in the current context
 (:mod:`contextvars`), so threads that share one network never see each other's tensors, and nothing
 has to be removed afterwards, also when a call raised.
 """
@@ -8,42 +8,48 @@ has to be removed afterwards, also when a call raised.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-Visit = Callable[[str, object], Tensor | None]
-"""Called with a module's name and its output; a returned tensor takes the output's place."""
+Visit = Callable[[str, tuple[object, ...], object], Tensor | None]
+"""Called with a layer's name, its positional inputs and its output; a tensor that it returns takes the
+output's place."""
+
+_ACTIVE: ContextVar[tuple[LayerHooks, Visit] | None] = ContextVar("active recording", default=None)
 
 
-class Taps:
-    """Taps on the modules of a network, and of others with the same names.
+class LayerHooks:
+    """The hooks on the layers of a network. A copy of the network that keeps its hooks is recorded alike.
 
-    ``visit`` is called in the order in which the modules finish, within the ``with`` block and the
+    ``visit`` is called in the order in which the layers finish, within the ``with`` block and the
     context that opened it only.
     """
 
-    def __init__(self) -> None:
-        self._visit: ContextVar[Visit | None] = ContextVar("visit", default=None)
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        self._handles: dict[str, RemovableHandle] = {
+            name: module.register_forward_hook(self._hook(name)) for name, module in modules.items()
+        }
 
-    def attach(self, network: nn.Module, names: Iterable[str]) -> None:
-        """Tap the modules with these names."""
-        for name in names:
-            network.get_submodule(name).register_forward_hook(self._hook(name))
+    def keep(self, names: Iterable[str]) -> None:
+        """Remove the hooks of all other layers: each costs a call of its module a little."""
+        for name in self._handles.keys() - set(names):
+            self._handles.pop(name).remove()
 
-    def _hook(self, name: str) -> Callable[[nn.Module, object, object], Tensor | None]:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor | None:
-            visit = self._visit.get()
-            return None if visit is None else visit(name, output)
+    def _hook(self, name: str) -> Callable[[nn.Module, tuple[object, ...], object], Tensor | None]:
+        def hook(_module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor | None:
+            active = _ACTIVE.get()
+            return active[1](name, inputs, output) if active and active[0] is self else None
 
         return hook
 
     @contextlib.contextmanager
     def recording(self, visit: Visit) -> Iterator[None]:
-        """Call ``visit`` for every module that runs inside the block."""
-        token = self._visit.set(visit)
+        """Call ``visit`` for every layer that runs inside the block."""
+        token = _ACTIVE.set((self, visit))
         try:
             yield
         finally:
-            self._visit.reset(token)
+            _ACTIVE.reset(token)

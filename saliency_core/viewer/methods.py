@@ -65,7 +65,7 @@ def _method(method: Method) -> Mapping[str, Any]:
         "formula": mathml(method.formula),
         "reference": method.reference,
         "url": method.url,
-        # In a picker only what costs extra is worth a word.
+        # A picker mentions only extra costs.
         "cost": None if isinstance(method.kind, SharedPass) else method.cost_text,
         "costText": method.cost_text,
         "needs": method.needs,

@@ -12,11 +12,19 @@ import torch.nn.functional as F
 from torch import nn
 
 import saliency_core as sc
-from saliency_core.backprop.variants import LARGE, step
+from saliency_core.backprop.variants import LARGE
 from tests.networks import SIDE, InPlaceNet, batch, classifier, seeded
+
+pytestmark = pytest.mark.filterwarnings("ignore:only one layer")  # of networks this small
 
 STORED = np.load(Path(__file__).parent / "reference" / "efficientnet_lite0.npz")
 LAYERS = (*(f"blocks.{index}" for index in range(7)), "bn2")
+
+
+def step(clf: sc.Classifier, x: torch.Tensor, target: int, meta: sc.MetaStep) -> nn.Module:
+    """A copy of the network after the step."""
+    with meta.modified(clf, x, target) as modified:
+        return copy.deepcopy(modified.network)
 
 
 @pytest.mark.parametrize("ascend", [False, True])
@@ -24,7 +32,7 @@ def test_the_step_is_one_of_torchs_own_sgd(ascend: bool) -> None:
     network = copy.deepcopy(seeded()).eval()
     clf = classifier(network)
     x, rate = batch(), 0.05
-    stepped = step(clf, x, 3, sc.MetaStep(rate, ascend=ascend)).network
+    stepped = step(clf, x, 3, sc.MetaStep(rate, ascend=ascend))
     optimiser = torch.optim.SGD(network.parameters(), lr=rate, maximize=ascend)
     F.cross_entropy(network(x), torch.tensor([3])).backward()
     optimiser.step()
@@ -39,24 +47,27 @@ class WideNet(nn.Module):
         super().__init__()
         self.uses = uses
         self.conv = nn.Conv2d(3, 8, 3, padding=1)
-        self.wide = nn.Linear(8 * SIDE * SIDE, 2000)
+        self.wide = nn.Linear(8 * SIDE * SIDE, 2000, bias="no bias" not in uses)
+        self.shift = nn.Parameter(torch.ones(1, 2000))
         self.head = nn.Linear(2000, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows = self.conv(x).flatten(1)
         hidden = self.wide(rows) if "layer" in self.uses else rows[:, :2000]
-        scores: torch.Tensor = self.head(hidden.relu())
+        scores: torch.Tensor = self.head((hidden + self.shift).relu())
         return scores + (rows @ self.wide.weight[:5].T if "product" in self.uses else 0)
 
 
-@pytest.mark.parametrize("uses", ["layer", "product", "layer and product"])
-def test_a_large_matrix_is_stepped_without_its_gradient_and_lands_at_the_same_place(uses: str) -> None:
+@pytest.mark.filterwarnings("ignore:only one layer")
+@pytest.mark.parametrize("uses", ["layer", "product", "layer and product", "layer, no bias"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_large_matrix_is_stepped_without_its_gradient_to_the_same_values(uses: str, count: int) -> None:
     network = WideNet(uses).double()
     assert network.wide.weight.numel() > LARGE
-    clf, x = classifier(copy.deepcopy(network), default_layers=["conv"]), batch(2)
-    stepped = step(clf, x, 3, sc.MetaStep(0.1)).network
+    clf, x = classifier(copy.deepcopy(network), default_layers=["conv"]), batch(count)
+    stepped = step(clf, x, 3, sc.MetaStep(0.1))
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
-    F.cross_entropy(network(x), torch.tensor([3, 3])).backward()
+    F.cross_entropy(network(x), torch.full((count,), 3)).backward()
     optimiser.step()
     for (name, ours), theirs in zip(stepped.named_parameters(), network.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs.detach(), msg=name)
@@ -74,18 +85,67 @@ class SumNet(nn.Module):
         return self.conv(x).mean(dim=(2, 3)) + (self.first + self.second)
 
 
+@pytest.mark.filterwarnings("ignore:only one layer")
 def test_parameters_that_share_a_gradient_are_each_stepped_once() -> None:
     network = SumNet().double()
     clf, x = classifier(network), batch()
     before = F.softmax(network(x), dim=1) - torch.eye(5, dtype=torch.float64)[[2]]
-    stepped = dict(step(clf, x, 2, sc.MetaStep(0.5)).network.named_parameters())
+    stepped = dict(step(clf, x, 2, sc.MetaStep(0.5)).named_parameters())
     torch.testing.assert_close(stepped["first"], -0.5 * before.detach())
     torch.testing.assert_close(stepped["second"], 1 - 0.5 * before.detach())
 
 
+class TiedNet(nn.Module):
+    """Parameters that are views of the same memory: one begins inside another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(6)
+            memory = torch.randn(40, dtype=torch.float64)
+            self.conv = nn.Conv2d(3, 5, 3).double()
+        self.scale = nn.Parameter(memory[:25].view(5, 5))
+        self.shift = nn.Parameter(memory[22:27])
+        self.apart = nn.Parameter(memory[30:35])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x).mean(dim=(2, 3)) @ self.scale + self.shift * self.apart
+
+
+def test_parameters_that_share_memory_are_stepped_as_by_torchs_sgd_and_the_network_keeps_its_own() -> None:
+    network, same, x = TiedNet(), TiedNet(), batch()
+    clf = classifier(same)
+    before = {name: tensor.clone() for name, tensor in same.state_dict().items()}
+    with sc.MetaStep(0.3).modified(clf, x, 2) as modified:
+        ours = {name: tensor.clone() for name, tensor in modified.network.state_dict().items()}
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.3, foreach=False)
+    F.cross_entropy(network(x), torch.tensor([2])).backward()
+    optimiser.step()
+    torch.testing.assert_close(ours, dict(network.state_dict()))
+    torch.testing.assert_close(dict(same.state_dict()), before, rtol=0, atol=0)
+
+
+class Centred(InPlaceNet):
+    """Changes its input in place."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x -= 0.5
+        return super().forward(x)
+
+
+def test_a_network_that_changes_its_input_in_place_leaves_the_callers_tensor() -> None:
+    clf, x = classifier(Centred().double()), batch()
+    before, meta = x.clone(), sc.MetaStep(0.01)
+    sc.explain(clf, x, methods=["normgrad", "guided_backprop"], meta=meta)
+    sc.explain_classes(clf, x, methods=["normgrad"], meta=meta)
+    with meta.modified(clf, x, None):
+        pass
+    assert torch.equal(x, before)
+
+
 def test_an_explanation_after_the_step_is_one_of_the_stepped_network() -> None:
     clf, x, meta = classifier(), batch(), sc.MetaStep(0.05)
-    stepped = classifier(step(clf, x, 2, meta).network)
+    stepped = classifier(step(clf, x, 2, meta))
     for methods in (None, ["guided_backprop"]):
         after = sc.explain(clf, x, 2, methods=methods, meta=meta)
         plain = sc.explain(stepped, x, 2, methods=methods)
@@ -109,17 +169,14 @@ def test_a_step_of_zero_changes_nothing() -> None:
 def test_descending_raises_the_class_and_ascending_lowers_it() -> None:
     clf, x = classifier(), batch()
     plain = clf.module(x).softmax(1)[0, 2]
-    better = step(clf, x, 2, sc.MetaStep(0.02)).network(x).softmax(1)[0, 2]
-    worse = step(clf, x, 2, sc.MetaStep(0.02, ascend=True)).network(x).softmax(1)[0, 2]
+    better = step(clf, x, 2, sc.MetaStep(0.02))(x).softmax(1)[0, 2]
+    worse = step(clf, x, 2, sc.MetaStep(0.02, ascend=True))(x).softmax(1)[0, 2]
     assert worse < plain < better
 
 
-@pytest.mark.parametrize("fold", [False, True])
-def test_plain_and_meta_explanations_on_eight_threads_are_those_of_one_and_leave_the_weights(
-    fold: bool,
-) -> None:
+def test_plain_and_meta_explanations_on_eight_threads_are_those_of_one_and_leave_the_weights() -> None:
     network = seeded().train()
-    clf, x = classifier(network, fold=fold), batch()
+    clf, x = classifier(network), batch()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     asked = [None, sc.MetaStep(0.1), None, sc.MetaStep(0.1, ascend=True), None, sc.MetaStep(0.02)]
     methods = ["normgrad", "grad_cam", "guided_backprop"]
@@ -212,34 +269,33 @@ def test_nan_weights_are_reported() -> None:
 
 @pytest.fixture(scope="module")
 def stored_photo() -> tuple[sc.Classifier, torch.Tensor]:
-    """The network with its kernels laid out as in the stored run, so that sums round alike."""
-    pixels = torch.from_numpy(STORED["image"]).permute(2, 0, 1)[None].float()
+    """The network of the stored maps and its photo, in float64."""
+    pixels = torch.from_numpy(STORED["image"]).permute(2, 0, 1)[None].double()
     loaded = sc.load_classifier("tf_efficientnet_lite0", device="cpu")
-    plain = sc.Classifier(
-        loaded.module.to(memory_format=torch.contiguous_format), default_layers=loaded.default_layers
-    )
-    return plain, (pixels / 255 - 0.5) / 0.5
+    clf = sc.Classifier(loaded.module.double(), default_layers=LAYERS)
+    return clf, (pixels / 255 - 0.5) / 0.5
 
 
-@pytest.mark.parametrize("target", [285, 282])
-@pytest.mark.parametrize("sign", ["+", "-"])
+CHANGED_SIDES = {285: LAYERS[:4], 282: ()}
+"""The layers where the authors' float32 maps show a unit on the other side of its ReLU6's kink."""
+
+
+@pytest.mark.parametrize(("target", "sign"), [(285, "+"), (282, "-")])
 def test_the_maps_agree_with_the_authors_implementation(
     stored_photo: tuple[sc.Classifier, torch.Tensor], target: int, sign: str
 ) -> None:
-    """To a relative 1e-5, but for what a single unit at the kink of its ReLU6 changes below it.
+    """Ours in float64, theirs in float32: to a relative 1e-5, except for the units that rounding moved there.
 
-    After the step, one activation of ``blocks.3`` lies within rounding of the kink for class 285: on which
-    side depends on the number of threads, and others do in other layouts. The layers behind it agree
-    everywhere, those before it at most places and to 3% at the others.
+    The largest such difference is 6e-3 of the maximum, and four locations in five agree at those layers too.
     """
     clf, x = stored_photo
     meta = sc.MetaStep(2.5e-3, ascend=sign == "-")
-    explanation = sc.explain(clf, x, target, methods=["normgrad"], meta=meta)
+    explanation = sc.explain(clf, x, target, LAYERS, ["normgrad"], meta=meta)
     for layer in LAYERS:
         stored = STORED[f"{target}/{layer}/meta{sign}norm_grad"]
         errors = np.abs(explanation.map("normgrad", layer) - stored) / np.abs(stored).max()
-        if target == 285 and layer in ("blocks.0", "blocks.1", "blocks.2", "blocks.3"):
+        if layer in CHANGED_SIDES[target]:
             assert (errors <= 1e-5).mean() >= 0.8, layer
-            assert errors.max() <= 0.03, layer
+            assert errors.max() <= 0.01, layer
         else:
             assert errors.max() <= 1e-5, layer
