@@ -17,8 +17,9 @@ from saliency_core.errors import ArgumentError, ArgumentTypeError, NetworkError,
 from saliency_core.inputs.preprocess import InputRegion, Preprocess
 from saliency_core.models.devices import without_autocast
 from saliency_core.models.hooks import LayerHooks
-from saliency_core.models.layers import Layer, choose_layers, layer_modules, survey
+from saliency_core.models.layers import Layer, choose_layers, layer_modules
 from saliency_core.models.module_tree import copy_module_tree
+from saliency_core.models.survey import survey
 from saliency_core.registry import unknown
 
 

@@ -1,0 +1,417 @@
+"""What a network consists of, found by dry passes: its layers with maps, and why the others have none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from saliency_core.errors import NetworkError
+from saliency_core.models.hooks import LayerHooks, Visit
+from saliency_core.models.layers import Layer, Survey
+from saliency_core.models.layouts import Layout, Observation, Shape, describe, find_layout, no_layout
+from saliency_core.models.stages import default_stages
+
+MIN_LAYERS = 2
+"""With fewer layers there is no depth to compare."""
+
+STEP = 32
+"""The sides of a second input differ by multiples of it, so that layers with a stride up to it follow."""
+
+REENTRANT = "CheckpointFunctionBackward"
+"""The node of ``torch.utils.checkpoint`` that works with ``.backward()`` only."""
+
+COMMON_SIZES = (28, 32, 48, 64, 84, 96, 112, 128, 160, 192, 224, 227, 240, 256, 288, 299, 320, 384, 448, 518)
+
+
+def survey(
+    network: nn.Module, modules: Mapping[str, nn.Module], hooks: LayerHooks, example: Tensor
+) -> Survey:
+    """Find the layers with maps by a few passes on noise.
+
+    1. A pass with another height than width, without gradients. A network that takes square inputs
+       only raises; the layers up to there have been seen.
+    2. A pass with a batch of two square inputs, without gradients. The axes of a map follow the inputs
+       of both passes; those of attention matrices, windows and class scores do not.
+    3. The same with gradients and recordings as :func:`~saliency_core.backprop.capture.capture` makes them.
+       A layer stays if the class scores depend on its recording and recording it does not change them.
+
+    Raises ``NetworkError`` when the network cannot process the example, does not return class scores or has
+    no layer with maps.
+    """
+    wide = _wide_pass(network, hooks, example)
+    square = _square_pass(network, modules, hooks, example, wide.keys())
+    logits = square.logits
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != square.batch:
+        given = describe(square.observe(logits)) if isinstance(logits, Tensor) else type(logits).__name__
+        raise NetworkError(f"the network returned {given}; expected class scores of shape (N, classes)")
+
+    refused = {name: "it does not run in a forward pass" for name in modules if name not in square.outputs}
+    layouts: dict[str, Layout] = {}
+    layers: dict[str, Layer] = {}
+    for name, output in square.outputs.items():
+        found = _layer(name, output, wide.get(name), square.calls[name])
+        if isinstance(found, str):
+            refused[name] = found
+        else:
+            layouts[name], layers[name] = found
+    refused |= _unrecordable(network, hooks, square, layers.keys())
+    # In the order in which they finish; layouts only of those that stay.
+    layers = {name: layer for name, layer in layers.items() if name not in refused}
+    layouts = {name: layouts[name] for name in layers}
+    if not layers:
+        raise NetworkError(_nothing_to_explain(square, refused))
+    return Survey(
+        layers=tuple(layers.values()),
+        stages=default_stages(
+            layers,
+            {name: output.shape for name, output in square.outputs.items()},
+            {name for name, output in square.outputs.items() if output.unchanged},
+        ),
+        layouts=layouts,
+        refused=refused,
+        classes=logits.shape[1],
+        notice=_notice(layers, square, refused),
+    )
+
+
+@dataclass(frozen=True)
+class _Output:
+    """What a layer returned in the square pass."""
+
+    observation: Observation | None
+    """None when it is not a tensor."""
+    kind: str
+    tensor: Tensor | None = field(repr=False)
+    version: int
+    """The number of changes in place so far."""
+    unchanged: bool
+    """Whether the layer returned what it was given, as an ``Identity`` does."""
+
+    @property
+    def shape(self) -> Shape:
+        return self.observation.shape if self.observation else ()
+
+
+@dataclass
+class _Square:
+    """The pass on a batch of square inputs."""
+
+    inputs: Tensor
+    logits: object = None
+    outputs: dict[str, _Output] = field(default_factory=dict)
+    """By layer, in the order in which they finish."""
+    calls: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def batch(self) -> int:
+        return len(self.inputs)
+
+    def observe(self, output: Tensor, rows_sum_to_one: bool = False) -> Observation:
+        return _observe(output, self.inputs, rows_sum_to_one)
+
+    @property
+    def changed_in_place(self) -> dict[str, None]:
+        """Layers whose output an operation that follows them changes."""
+        return {
+            name: None
+            for name, output in self.outputs.items()
+            if output.tensor is not None and output.tensor._version != output.version
+        }
+
+
+def _observe(output: Tensor, inputs: Tensor, rows_sum_to_one: bool = False) -> Observation:
+    batch, _, height, width = inputs.shape
+    return Observation(tuple(output.shape), batch, height, width, rows_sum_to_one)
+
+
+def _noise(example: Tensor, *shape: int) -> Tensor:
+    generator = torch.Generator("cpu").manual_seed(0)
+    noise = torch.randn(shape, generator=generator, device="cpu").to(example.device, example.dtype)
+    return noise.contiguous(memory_format=_format(example))
+
+
+def _format(example: Tensor) -> torch.memory_format:
+    ordinary = example.is_contiguous()
+    return torch.contiguous_format if ordinary else torch.channels_last
+
+
+def _run(network: nn.Module, hooks: LayerHooks, inputs: Tensor, visit: Visit) -> object:
+    """The network's output, with the same random numbers every time should it draw any."""
+    with torch.random.fork_rng(devices=[]), hooks.recording(visit):
+        torch.manual_seed(0)
+        return network(inputs.clone())
+
+
+def _wide_pass(network: nn.Module, hooks: LayerHooks, example: Tensor) -> dict[str, Observation]:
+    """The shapes for an input that is wider than high, of all layers that take it."""
+    channels, side = example.shape[1:3]
+    step = STEP * -(-side // (4 * STEP))
+    inputs = _noise(example, 1, channels, side + step, side + 2 * step)
+    seen: dict[str, Observation] = {}
+
+    def visit(name: str, _inputs: tuple[object, ...], output: object) -> None:
+        if isinstance(output, Tensor):
+            seen.setdefault(name, _observe(output, inputs))
+
+    try:
+        with torch.no_grad():
+            _run(network, hooks, inputs, visit)
+    except Exception:  # whatever the network raises: it takes no such input
+        return seen
+    return seen
+
+
+def _square_pass(
+    network: nn.Module,
+    modules: Mapping[str, nn.Module],
+    hooks: LayerHooks,
+    example: Tensor,
+    seen_wide: Iterable[str],
+) -> _Square:
+    """A batch of two, or of one for a network that takes no more."""
+    observe = partial(_observed, network, modules, hooks, frozenset(seen_wide))
+    try:
+        return observe(_noise(example, 2, *example.shape[1:]))
+    except Exception as error:
+        try:
+            return observe(example)
+        except Exception:
+            raise NetworkError(_cannot_run(network, example, error)) from error
+
+
+def _observed(
+    network: nn.Module,
+    modules: Mapping[str, nn.Module],
+    hooks: LayerHooks,
+    seen_wide: frozenset[str],
+    inputs: Tensor,
+) -> _Square:
+    square = _Square(inputs)
+    versions: dict[nn.Module, tuple[Tensor, int]] = {}
+
+    def note(module: nn.Module, args: tuple[object, ...]) -> None:
+        if args and isinstance(args[0], Tensor):
+            versions[module] = (args[0], args[0]._version)
+
+    def visit(name: str, _args: tuple[object, ...], output: object) -> None:
+        square.calls[name] += 1
+        if not isinstance(output, Tensor):
+            square.outputs[name] = _Output(None, type(output).__name__, None, 0, False)
+            return
+        given, version = versions.pop(modules[name], (None, 0))
+        square.outputs[name] = _Output(
+            # The sizes tell maps from attention where there are two of them.
+            square.observe(output, name not in seen_wide and _rows_sum_to_one(output)),
+            type(output).__name__,
+            output,
+            output._version,
+            unchanged=output is given and output._version == version,
+        )
+
+    with torch.no_grad(), _noting(modules.values(), note):
+        square.logits = _run(network, hooks, inputs, visit)
+    return square
+
+
+@contextmanager
+def _noting(
+    modules: Iterable[nn.Module], note: Callable[[nn.Module, tuple[object, ...]], None]
+) -> Iterator[None]:
+    """Call ``note`` with each module and its inputs before it runs."""
+    handles = [module.register_forward_pre_hook(note) for module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _rows_sum_to_one(output: Tensor) -> bool:
+    if output.ndim != 4 or output.shape[2] != output.shape[3] or not output.is_floating_point():
+        return False
+    return bool((output >= 0).all()) and bool(((output.float().sum(dim=-1) - 1).abs() < 0.01).all())
+
+
+def _layer(name: str, output: _Output, wide: Observation | None, calls: int) -> tuple[Layout, Layer] | str:
+    """The layer and its layout, or why it has no maps."""
+    if calls > 1:
+        return f"it runs {calls} times in one pass, so its map is not defined"
+    if output.observation is None or output.tensor is None:
+        return f"its output is a {output.kind}, not a tensor"
+    observations = [output.observation, *([wide] if wide else [])]
+    shape = output.observation.shape
+    if len(shape) == 4 and shape[2:] == (1, 1):
+        return "its output has a single location (1 × 1), so there is no map to see"
+    layout = find_layout(observations)
+    if layout is None:
+        return no_layout(observations)
+    return layout, Layer(name, *layout.to_maps(output.tensor).shape[1:])
+
+
+def _unrecordable(
+    network: nn.Module, hooks: LayerHooks, square: _Square, names: Iterable[str]
+) -> dict[str, str]:
+    """Layers that the scores do not depend on, or whose recording would change the scores: name -> reason."""
+    names = set(names)
+    changed = square.changed_in_place
+    recorded: dict[str, object] = {}
+
+    def visit(name: str, _inputs: tuple[object, ...], output: object) -> Tensor | None:
+        if name not in names or not isinstance(output, Tensor):
+            return None
+        if output.grad_fn is not None and not (name in changed or square.outputs[name].unchanged):
+            recorded[name] = output.grad_fn  # a copy of it would make no difference
+            return None
+        kept = output if output.requires_grad else output.detach().requires_grad_()
+        copied = kept.clone()
+        recorded[name] = copied.grad_fn
+        return copied
+
+    try:
+        with torch.enable_grad():
+            logits = _run(network, hooks, square.inputs, visit)
+    except Exception as error:
+        raise NetworkError(
+            f"the network runs, but not while gradients are recorded: {_first_line(error)}; "
+            "remove what forbids gradients from its forward method"
+        ) from error
+    root = logits.grad_fn if isinstance(logits, Tensor) else None
+    everything, reached = _graph(root), _graph(root, REENTRANT)
+    refused = {}
+    for name in names:
+        if recorded.get(name) is None:
+            refused[name] = (
+                "it runs with gradients switched off (torch.no_grad or reentrant checkpointing in the "
+                "network's forward method); to freeze weights use requires_grad_(False), to checkpoint "
+                "use_reentrant=False"
+            )
+        elif recorded[name] not in reached and recorded[name] in everything:
+            refused[name] = (
+                "reentrant checkpointing in the network's forward method lies behind it, which lets no "
+                "gradient through to a layer; pass use_reentrant=False there"
+            )
+        elif recorded[name] not in reached:
+            refused[name] = "the class scores do not depend on it: nothing comes back to it"
+    if not _same(logits, square.logits):
+        candidates = [name for name in changed if name in names]
+        for name in _altering(network, hooks, square, candidates):
+            refused[name] = (
+                "the network changes this output in place and reads it elsewhere too, so that recording it "
+                "would change the class scores; choose the layer before or after it"
+            )
+    return refused
+
+
+def _graph(root: object, barrier: str | None = None) -> set[object]:
+    """The nodes of the autograd graph that gradients from ``root`` reach without passing a ``barrier``."""
+    reached, waiting = set(), [root]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in reached:
+            reached.add(node)
+            if type(node).__name__ != barrier:
+                waiting += [each for each, _ in node.next_functions]  # type: ignore[attr-defined]
+    return reached
+
+
+def _altering(network: nn.Module, hooks: LayerHooks, square: _Square, candidates: list[str]) -> list[str]:
+    """Those layers for which it changes the scores that the network goes on with a copy of their output."""
+
+    def same(names: Sequence[str]) -> bool:
+        def visit(name: str, _inputs: tuple[object, ...], output: object) -> Tensor | None:
+            return output.clone() if name in names and isinstance(output, Tensor) else None
+
+        with torch.no_grad():
+            return _same(_run(network, hooks, square.inputs, visit), square.logits)
+
+    def found(names: list[str]) -> list[str]:
+        if not names or same(names):
+            return []
+        middle = len(names) // 2
+        return names if len(names) == 1 else found(names[:middle]) + found(names[middle:])
+
+    if not same(()):  # scores that change by themselves say nothing
+        return []
+    each = found(candidates)
+    return each if same([name for name in candidates if name not in each]) else candidates
+
+
+def _same(logits: object, others: object) -> bool:
+    """Whether scores agree up to rounding."""
+    if not isinstance(logits, Tensor) or not isinstance(others, Tensor) or logits.shape != others.shape:
+        return False
+    if not others.is_floating_point():
+        return torch.equal(logits, others)
+    error = 64 * torch.finfo(others.dtype).eps
+    scale = float(others.nan_to_num(0, 0, 0).abs().max())
+    return torch.allclose(logits.detach(), others, rtol=error, atol=scale * error, equal_nan=True)
+
+
+def _notice(layers: Mapping[str, Layer], square: _Square, refused: Mapping[str, str]) -> str | None:
+    if len(layers) >= MIN_LAYERS:
+        return None
+    example = _example(square, refused)
+    other = f"; of the others, {example[0]!r} is left out because {example[1]}" if example else ""
+    return f"only one layer of this network has maps that can be shown, {next(iter(layers))!r}{other}"
+
+
+def _nothing_to_explain(square: _Square, refused: Mapping[str, str]) -> str:
+    if not square.calls:
+        return (
+            "no module inside the network runs when it is called, as in exported, traced or scripted "
+            "programs, so no layer can be recorded; pass the nn.Module that the program was made from"
+        )
+    name, reason = _example(square, refused) or ("", "it has no modules")
+    return f"no layer of the network has maps that can be explained; for example {name!r}: {reason}"
+
+
+def _example(square: _Square, refused: Mapping[str, str]) -> tuple[str, str] | None:
+    """The refused layer that says most: the largest output with four axes, else the largest."""
+
+    def size(name: str) -> tuple[bool, int]:
+        shape = square.outputs[name].shape
+        return len(shape) == 4, torch.Size(shape).numel()
+
+    names = [name for name in square.outputs if name in refused]
+    return max(((name, refused[name]) for name in names), key=lambda item: size(item[0]), default=None)
+
+
+def _cannot_run(network: nn.Module, example: Tensor, error: Exception) -> str:
+    """Why the network did not take its example, and which input it does take if that is easy to find."""
+    channels, side = example.shape[1:3]
+    wanted = _input_channels(network) or channels
+    given = f"the network cannot process an input of shape (N, {channels}, {side}, {side})"
+    colour = f", mean={(0.5,) * wanted}, std={(0.5,) * wanted}" if wanted != channels else ""
+    number = f"its first convolution takes {wanted} channel{'s' * (wanted > 1)}; " if colour else ""
+    for size in (side, *COMMON_SIZES):
+        if _runs(network, _noise(example, 1, wanted, size, size)):
+            works = "" if size == side else f"it takes {size} × {size} pixels; "
+            return f"{given}: {number}{works}pass preprocess=sc.Preprocess(size={size}{colour})"
+    return (
+        f"{given}: {number}{_first_line(error)}; if it expects another size or other channels, pass "
+        "preprocess=sc.Preprocess(size=..., mean=..., std=...), with one mean for each channel"
+    )
+
+
+def _input_channels(network: nn.Module) -> int | None:
+    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+    return first.in_channels if first else None
+
+
+def _runs(network: nn.Module, inputs: Tensor) -> bool:
+    try:
+        with torch.no_grad():
+            network(inputs)
+    except Exception:  # whatever the network raises
+        return False
+    return True
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
