@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from saliency_core.errors import ArgumentError, UnknownNameError
-from saliency_core.registry import unknown
+from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
+from saliency_core.registry import listed, unknown
 
 FloatMap = NDArray[np.float32]
 HOW = ("product", "sum")
 PRESETS = ("uniform", "linear")
+MAX_SIDE = 1 << 15
 CONSTANT_TOLERANCE = 1e-4
 """A map is constant if its range is at most this fraction of its largest absolute value: where a thousand
 channels cancel, float32 leaves a pattern of a few 1e-5 on a sum that is the same everywhere."""
+
+
+def checked_size(size: object) -> tuple[int, int]:
+    """A (height, width) that a user gave.
+
+    Raises:
+        ArgumentTypeError: not two whole numbers.
+        ArgumentError: one of them is below 1, or above what a picture has.
+    """
+    sides = listed(size, "size", "(height, width)")
+    if len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):
+        raise ArgumentTypeError(f"size is {size!r}; expected two whole numbers, (height, width)")
+    if not all(1 <= side <= MAX_SIDE for side in sides):
+        raise ArgumentError(f"size is {size!r}; expected a height and a width from 1 to {MAX_SIDE}")
+    return int(sides[0]), int(sides[1])
 
 
 def resize(values: FloatMap, size: tuple[int, int]) -> FloatMap:
@@ -71,7 +88,8 @@ def combine(
 
     Raises:
         UnknownNameError: ``how`` is neither.
-        ArgumentError: no maps, maps that are not finite (h, w) arrays, or weights that do not fit.
+        ArgumentError: no maps, maps that are not finite (h, w) arrays, or weights or a size that do not fit.
+        ArgumentTypeError: maps or weights that are not numbers, or no size.
 
     >>> import numpy as np
     >>> combine([np.eye(2), np.ones((2, 2))], [1, 2], "sum", size=(2, 2))
@@ -80,7 +98,8 @@ def combine(
     """
     if how not in HOW:
         raise UnknownNameError(unknown("how", how, HOW))
-    planes = [_checked(values, index) for index, values in enumerate(maps)]
+    size = checked_size(size)
+    planes = [_checked(values, index) for index, values in enumerate(listed(maps, "maps", "a list of maps"))]
     if not planes:
         raise ArgumentError("no maps were given; expected at least one")
     gamma = _weights(weights, len(planes))
@@ -110,26 +129,44 @@ def layer_weights(layers: Sequence[str], preset: str | Mapping[str, float] = "un
 
     Raises:
         UnknownNameError: an unknown preset.
+        ArgumentTypeError: not a list of names, or weights that are not numbers.
         ArgumentError: no layers, or a mapping that names none of the layers.
 
     >>> layer_weights(["layer1", "layer2", "layer3"], "linear")
     (0.16666666666666666, 0.3333333333333333, 0.5)
     """
-    if not layers:
+    expected = "a list of names of layers"
+    names = listed(layers, "layers", expected)
+    if isinstance(layers, str) or not all(isinstance(name, str) for name in names):
+        raise ArgumentTypeError(f"layers is {layers!r}; expected {expected}")
+    if not names:
         raise ArgumentError("no layers were given; expected at least one name")
     if isinstance(preset, Mapping):
-        raw = [float(preset.get(layer, 0.0)) for layer in layers]
+        raw = numbers([preset.get(layer, 0.0) for layer in names], "preset").tolist()
         if not any(raw):
-            raise ArgumentError(f"the preset is for {', '.join(preset)}; the layers are {', '.join(layers)}")
-    elif preset in PRESETS:
-        raw = [1.0 if preset == "uniform" else index + 1.0 for index in range(len(layers))]
+            raise ArgumentError(
+                f"the preset is for {', '.join(map(str, preset))}; the layers are {', '.join(names)}"
+            )
+    elif isinstance(preset, str) and preset in PRESETS:
+        raw = [1.0 if preset == "uniform" else index + 1.0 for index in range(len(names))]
     else:
         raise UnknownNameError(unknown("preset", preset, PRESETS))
-    return tuple(_weights(raw, len(layers)).tolist())
+    return tuple(_weights(raw, len(names)).tolist())
+
+
+def numbers(given: object, what: str) -> NDArray[np.float64]:
+    """Numbers that a user gave, as an array; raises ``ArgumentTypeError`` for anything else."""
+    try:
+        found: NDArray[np.float64] = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError):  # as NumPy's and PyTorch's arrays raise them
+        raise ArgumentTypeError(f"{what} is {given!r}; expected numbers") from None
+    if np.asarray(given).dtype.kind not in "biuf":
+        raise ArgumentTypeError(f"{what} is {given!r}; expected numbers")
+    return found
 
 
 def _checked(values: FloatMap, index: int) -> FloatMap:
-    plane = np.asarray(values, dtype=np.float32)
+    plane = np.asarray(numbers(values, f"map {index}"), dtype=np.float32)
     if plane.ndim != 2 or 0 in plane.shape:
         raise ArgumentError(f"map {index} has shape {plane.shape}; expected (height, width)")
     if not np.isfinite(plane).all():
@@ -138,7 +175,7 @@ def _checked(values: FloatMap, index: int) -> FloatMap:
 
 
 def _weights(weights: Sequence[float] | None, count: int) -> NDArray[np.float64]:
-    raw = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
+    raw = np.ones(count) if weights is None else numbers(weights, "weights")
     if raw.shape != (count,):
         raise ArgumentError(f"{raw.size} weights were given for {count} maps; expected one each")
     if not np.isfinite(raw).all() or (raw < 0).any() or not raw.any():

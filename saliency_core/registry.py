@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from saliency_core.errors import ArgumentError, UnknownNameError
+from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 
 Entry = TypeVar("Entry")
 
@@ -45,6 +45,31 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def listed(given: object, what: str, of: str) -> tuple[Any, ...]:
+    """The elements of a collection that a user gave.
+
+    Raises:
+        ArgumentTypeError: it has none, such as a number; ``of`` says what was expected.
+    """
+    try:
+        return tuple(given)  # type: ignore[arg-type]
+    except TypeError:
+        raise ArgumentTypeError(f"{what} is {given!r}; expected {of}") from None
+
+
+def name_tuple(given: object, kind: str) -> tuple[str, ...]:
+    """Names that a user gave, without repetitions; a single one may stand for itself.
+
+    Raises:
+        ArgumentTypeError: not names.
+    """
+    names = (given,) if isinstance(given, str) else listed(given, f"{kind}s", f"names of {kind}s, or None")
+    for name in names:
+        if not isinstance(name, str):
+            raise ArgumentTypeError(f"{kind} is {name!r}; expected the name of a {kind}")
+    return tuple(dict.fromkeys(names))
 
 
 def unknown(kind: str, given: object, choices: tuple[str, ...], most: int = 30) -> str:

@@ -18,6 +18,7 @@ from saliency_core.errors import LayerError, NonFiniteError, TargetError, Unavai
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import without_autocast
 from saliency_core.models.layers import INPUT, choose_layers
+from saliency_core.models.running import network_errors
 
 MANY_CHANNELS = 64
 """From here on a sum over channels that lie side by side in memory is no slower than one over planes."""
@@ -145,14 +146,14 @@ class _Forward:
         self._wanted = frozenset(self.names)
         self._log = ConvolutionLog() if convolutions else None
         replaced: AbstractContextManager[object] = nullcontext() if rule is None else rule.active(self._state)
-        tree = network or classifier.module
         with torch.inference_mode(False), torch.enable_grad(), without_autocast(classifier.device):
             inputs = classifier.to_device(batch).clone()
+            self._shape = inputs.shape
             if INPUT in self._wanted:
                 self.recorded[INPUT] = inputs.requires_grad_()
                 inputs = inputs.clone()
             with classifier.hooks.recording(self._visit), self._log or nullcontext(), replaced:
-                self.logits: Tensor = tree(inputs)
+                self.logits: Tensor = classifier.scores(inputs, network)
         if not torch.isfinite(self.logits).all():
             raise NonFiniteError(
                 "the network's class scores contain NaN or infinity for this image, so nothing can be "
@@ -161,7 +162,7 @@ class _Forward:
         if rule is not None:
             if plain_logits is None:
                 with torch.inference_mode(False), torch.no_grad(), without_autocast(classifier.device):
-                    plain_logits = tree(classifier.to_device(batch).clone())
+                    plain_logits = classifier.scores(classifier.to_device(batch).clone(), network)
             check_scores(rule, self.logits, plain_logits)
 
         if missing := self._wanted - self.recorded.keys():
@@ -201,10 +202,11 @@ class _Forward:
             outputs = [self.recorded[name] for name in self.names]
             gradients: tuple[Tensor | None, ...]
             contrastive = self._rule is not None and self._rule.contrastive
-            if contrastive:
-                gradients = _contrast(score, outputs, self._state)
-            else:
-                gradients = torch.autograd.grad(score, outputs, allow_unused=True, retain_graph=not last)
+            with network_errors(self._shape, "backward"):
+                if contrastive:
+                    gradients = _contrast(score, outputs, self._state)
+                else:
+                    gradients = torch.autograd.grad(score, outputs, allow_unused=True, retain_graph=not last)
         captured: dict[str, LayerCapture] = {}
         for name, x, gradient in zip(self.names, outputs, gradients, strict=True):
             if gradient is None:

@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Protocol
 
 import torch
@@ -28,10 +29,11 @@ from torch import Tensor, nn
 
 from saliency_core.backprop.function_modes import Function, ReplacedFunctions
 from saliency_core.backprop.memory import large_empty
-from saliency_core.errors import ArgumentError, NonFiniteError
+from saliency_core.errors import ArgumentError, ArgumentTypeError, NonFiniteError, UnavailableError
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import without_autocast
 from saliency_core.models.module_tree import copy_module_tree
+from saliency_core.models.running import network_errors
 
 LEARNING_RATE = 2.5e-3
 """The authors' step size."""
@@ -71,6 +73,7 @@ class MetaStep:
         ascend: step in the opposite direction, which lowers the class score.
 
     Raises:
+        ArgumentTypeError: a step size that is not a number.
         ArgumentError: a step size that is negative or not finite.
     """
 
@@ -78,6 +81,8 @@ class MetaStep:
     ascend: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.lr, Real):
+            raise ArgumentTypeError(f"lr is {self.lr!r}; expected a number >= 0")
         if not math.isfinite(self.lr) or self.lr < 0:
             raise ArgumentError(f"lr is {self.lr}; expected a finite number >= 0")
 
@@ -129,7 +134,7 @@ def _step(
         parameters = list(network.requires_grad_(True).parameters())
         products = _Products()
         with products.recording() if _has_large_products(network) else contextlib.nullcontext():
-            logits = network(classifier.to_device(batch).clone())
+            logits = classifier.scores(classifier.to_device(batch).clone(), network)
         targets = logits.argmax(dim=1) if target is None else torch.full_like(logits[:, 0], target).long()
         loss = F.cross_entropy(logits, targets)
         if not torch.isfinite(loss):
@@ -137,7 +142,13 @@ def _step(
                 "the network's class scores contain NaN or infinity for this image, so no step can be taken; "
                 "check its weights and the input"
             )
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        if not loss.requires_grad:
+            raise UnavailableError(
+                "the class scores depend on no parameter of the network, so no step can be taken; leave the "
+                "meta step out"
+            )
+        with network_errors(batch.shape, "backward"):
+            gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         rate = meta.lr if meta.ascend else -meta.lr
         _separate_overlapping(parameters)
         tied = {id(parameter) for group in _overlapping(parameters) for parameter in group}

@@ -34,6 +34,7 @@ from saliency_core.methods.registry import METHODS, unavailable
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.layers import INPUT, Layer, choose_layers
 from saliency_core.progress import NO_LOCK, Lock, ProgressCallback, no_progress
+from saliency_core.registry import listed
 
 __all__ = ["SINGLE_PASS", "Explanation", "class_indices", "explain", "explain_classes", "explain_many"]
 
@@ -182,7 +183,7 @@ def explain_classes(
         )
     if chosen is None:
         with lock, torch.no_grad():
-            chosen = _extremes(classifier.module(classifier.to_device(batch).clone())[0])
+            chosen = _extremes(classifier.scores(classifier.to_device(batch).clone())[0])
     found: list[Explanation] = []
     for target in chosen:
         if meta is not None:
@@ -285,6 +286,7 @@ class _Request:
                     methods=self.names,
                     box=region,
                     size=(int(batch.shape[2]), int(batch.shape[3])),
+                    channels=int(batch.shape[1]),
                     seconds=(time.perf_counter() - start) / len(batch),
                     meta=self.meta,
                     _maps=maps,
@@ -327,15 +329,21 @@ def _checked_request(
     progress: ProgressCallback,
     lock: Lock,
 ) -> _Request:
-    """Layers, methods and options, checked."""
+    """Layers, methods, meta step and options, checked."""
+    if not isinstance(classifier, Classifier):
+        raise ArgumentTypeError(
+            f"classifier is a {type(classifier).__name__}; expected a Classifier (see Classifier(module) and "
+            "load_classifier)"
+        )
+    if meta is not None and not isinstance(meta, MetaStep):
+        raise ArgumentTypeError(f"meta is {meta!r}; expected a MetaStep, or None")
     names = SINGLE_PASS if methods is None else chosen_names(methods, "method")
     for name in names:
         METHODS[name]
     chosen = classifier.default_layers
     if layers is not None:
-        given = (layers,) if isinstance(layers, str | Layer) else layers
-        if not isinstance(given, Iterable):
-            raise ArgumentTypeError(f"layers is {layers!r}; expected names of layers, or None")
+        expected = "layers or their names, or None"
+        given = (layers,) if isinstance(layers, str | Layer) else listed(layers, "layers", expected)
         chosen = choose_layers(classifier.survey, [layer_name(layer) for layer in given])
     # Of the default layers a method takes those at which it is defined; named ones it must all take.
     for name in names:

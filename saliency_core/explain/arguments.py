@@ -14,6 +14,7 @@ from saliency_core.methods.method import MultiPass
 from saliency_core.methods.registry import METHODS
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.layers import Layer
+from saliency_core.registry import listed, name_tuple
 
 Target = int | str
 """A class by its index or its label."""
@@ -22,13 +23,11 @@ Options = Mapping[str, Mapping[str, float]]
 
 
 def chosen_names(given: str | Iterable[str], kind: str) -> tuple[str, ...]:
-    """Names without repetitions; a single one may stand for itself."""
-    if not isinstance(given, Iterable):
-        raise ArgumentTypeError(f"{kind}s is {given!r}; expected names of {kind}s, or None")
-    names = (given,) if isinstance(given, str) else tuple(given)
+    """Names without repetitions, at least one; a single one may stand for itself."""
+    names = name_tuple(given, kind)
     if not names:
         raise ArgumentError(f"no {kind} was asked for; name at least one, or pass None for all of them")
-    return tuple(dict.fromkeys(names))
+    return names
 
 
 def layer_name(layer: str | Layer) -> str:
@@ -64,7 +63,9 @@ def prepared_batch(
         raise ArgumentTypeError("images is a single image; expected a sequence of images (explain takes one)")
     prepared: list[Tensor] = []
     regions: list[InputRegion] = []
-    for image in images[:, None] if isinstance(images, Tensor) and images.ndim == 4 else images:
+    if isinstance(images, Tensor) and images.ndim == 4:
+        images = images[:, None]
+    for image in listed(images, "images", "a sequence of images"):
         if isinstance(image, Tensor):
             if image.ndim != 4 or len(image) != 1:
                 raise ArgumentError(
@@ -95,8 +96,8 @@ def class_per_image(
     """A class index per image; None for the most likely ones."""
     if targets is None:
         return None
-    if isinstance(targets, str) or not isinstance(targets, Iterable):
-        return [classifier.class_index(targets)] * count
+    if isinstance(targets, str) or not isinstance(targets, Iterable) or getattr(targets, "ndim", 1) == 0:
+        return [classifier.class_index(targets)] * count  # type: ignore[arg-type]
     indices = [classifier.class_index(target) for target in targets]
     if len(indices) != count:
         raise TargetError(f"{len(indices)} targets were given for {count} images; expected one each")
@@ -110,9 +111,10 @@ def class_indices(classifier: Classifier, classes: Sequence[Target]) -> list[int
         ArgumentTypeError: a single class instead of a sequence.
         TargetError: no class, or one that does not exist.
     """
-    if isinstance(classes, str) or not isinstance(classes, Iterable):
-        raise ArgumentTypeError(f"classes is {classes!r}; expected a sequence of class indices or labels")
-    chosen = [classifier.class_index(target) for target in classes]
+    expected = "a sequence of class indices or labels"
+    if isinstance(classes, str):
+        raise ArgumentTypeError(f"classes is {classes!r}; expected {expected}")
+    chosen = [classifier.class_index(target) for target in listed(classes, "classes", expected)]
     if not chosen:
         raise TargetError("no class was asked for; name at least one, or pass None for the extremes")
     return chosen

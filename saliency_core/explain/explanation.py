@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_core.backprop.variants import MetaStep
-from saliency_core.combine import FloatMap, is_constant, normalise, resize
-from saliency_core.errors import ArgumentError, UnknownNameError
+from saliency_core.combine import FloatMap, checked_size, is_constant, normalise, resize
+from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 from saliency_core.explain.arguments import chosen_names, layer_name
 from saliency_core.inputs.preprocess import InputRegion
 from saliency_core.models.layers import INPUT, Layer
@@ -33,6 +33,8 @@ class Explanation:
     """What the network saw: (left, top, right, bottom) in the photo's pixels."""
     size: tuple[int, int]
     """(height, width) of the network's input."""
+    channels: int
+    """Channels of the network's input."""
     seconds: float
     """Time taken by all passes and maps; of a batch, its time divided by the number of images."""
     meta: MetaStep | None
@@ -53,7 +55,7 @@ class Explanation:
         if method not in self.methods:
             raise UnknownNameError(unknown("method", method, self.methods))
         found = tuple(layer for layer in self.layers if (method, layer.name) in self._maps)
-        return found or (Layer(INPUT, 3, *self.size),)
+        return found or (Layer(INPUT, self.channels, *self.size),)
 
     def map(self, method: str, layer: str | Layer) -> FloatMap:
         """The raw map, float32 (height, width) of the layer, read-only.
@@ -68,13 +70,18 @@ class Explanation:
         name = layer_name(layer)
         try:
             return self._maps[method, name]
-        except KeyError:
+        except (KeyError, TypeError):
             names = tuple(each.name for each in self.layers_of(method))
             raise UnknownNameError(unknown("layer", name, names)) from None
 
     def resized(self, method: str, layer: str | Layer, size: tuple[int, int] = (224, 224)) -> FloatMap:
-        """The map resized to (height, width), bilinear, then min-max normalised to [0, 1]."""
-        values = self.map(method, layer)
+        """The map resized to (height, width), bilinear, then min-max normalised to [0, 1].
+
+        Raises:
+            UnknownNameError: no map of this name, with the choices.
+            ArgumentError, ArgumentTypeError: not a size.
+        """
+        values, size = self.map(method, layer), checked_size(size)
         return np.zeros(size, np.float32) if is_constant(values) else normalise(resize(values, size))
 
     def constant(self, method: str, layer: str | Layer) -> bool:
@@ -96,8 +103,13 @@ class Explanation:
         """This explanation with the methods of another one of the same photo, class and layers too.
 
         Raises:
+            ArgumentTypeError: not an explanation.
             ArgumentError: the two explain something else.
         """
+        if not isinstance(other, Explanation):
+            raise ArgumentTypeError(
+                f"an explanation was to be joined with {other!r}; expected an Explanation"
+            )
         same_photo = self.probabilities.shape == other.probabilities.shape and np.allclose(
             self.probabilities, other.probabilities, atol=1e-4
         )

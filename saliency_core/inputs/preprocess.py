@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -11,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from saliency_core.errors import ArgumentError, ArgumentTypeError
-from saliency_core.registry import Registry
+from saliency_core.registry import Registry, listed
 
+MAX_SIDE = 1 << 14
 InputRegion = tuple[float, float, float, float]
 """(left, top, right, bottom) in the photo's pixels; outside the photo where a fit pads."""
 
@@ -30,6 +33,7 @@ class Preprocess:
         interpolation: ``"bilinear"`` or ``"bicubic"``.
 
     Raises:
+        ArgumentTypeError: sizes that are not whole numbers, or means that are not numbers.
         ArgumentError: sizes, channels or an interpolation that cannot be used.
     """
 
@@ -40,17 +44,27 @@ class Preprocess:
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
-        if self.interpolation not in _RESAMPLE:
+        if self.interpolation not in tuple(_RESAMPLE):
             raise ArgumentError(f"interpolation is {self.interpolation!r}; choices: {', '.join(_RESAMPLE)}")
-        if not 1 <= self.size <= self.short_side:
-            raise ArgumentError(f"size is {self.size} and resize {self.resize}; expected 1 <= size <= resize")
+        if not isinstance(self.size, Integral) or not isinstance(self.resize, Integral | None):
+            raise ArgumentTypeError(
+                f"size is {self.size!r} and resize {self.resize!r}; expected whole numbers of pixels"
+            )
+        if not 1 <= self.size <= self.short_side <= MAX_SIDE:
+            raise ArgumentError(
+                f"size is {self.size} and resize {self.resize}; expected 1 <= size <= resize <= {MAX_SIDE}"
+            )
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            expected = "one number per channel"
+            if not all(isinstance(value, Real) for value in listed(values, name, expected)):
+                raise ArgumentTypeError(f"{name} is {values!r}; expected {expected}")
         if len(self.mean) not in _MODES or len(self.std) != len(self.mean):
             raise ArgumentError(
                 f"mean has {len(self.mean)} and std {len(self.std)} values; expected three each for colour "
                 "images, or one each for grey ones"
             )
-        if min(self.std) <= 0:
-            raise ArgumentError(f"std is {self.std}; expected values > 0")
+        if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
+            raise ArgumentError(f"mean is {self.mean} and std {self.std}; expected finite numbers, std > 0")
 
     @property
     def short_side(self) -> int:

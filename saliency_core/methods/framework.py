@@ -37,7 +37,7 @@ from saliency_core.backprop.terms import (
     sum3x3,
     times_power,
 )
-from saliency_core.errors import ArgumentError, UnknownNameError
+from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 from saliency_core.registry import Registry, unknown
 
 Cell = Callable[[Terms], Tensor]
@@ -112,6 +112,7 @@ def framework(activation: Tensor, gradient: Tensor, *, extract: str, aggregate: 
 
     Raises:
         UnknownNameError: an unknown extract or aggregate, with the choices.
+        ArgumentTypeError: not tensors.
         ArgumentError: tensors that do not have the same shape (N, C, H, W).
 
     >>> x, g = torch.rand(1, 8, 5, 5), torch.randn(1, 8, 5, 5)
@@ -122,6 +123,9 @@ def framework(activation: Tensor, gradient: Tensor, *, extract: str, aggregate: 
         raise UnknownNameError(unknown("extract", extract, tuple(EXTRACTS)))
     if aggregate not in AGGREGATES:
         raise UnknownNameError(unknown("aggregate", aggregate, tuple(AGGREGATES)))
+    for name, given in (("activation", activation), ("gradient", gradient)):
+        if not isinstance(given, Tensor):
+            raise ArgumentTypeError(f"{name} is a {type(given).__name__}; expected a tensor (N, C, H, W)")
     if activation.shape != gradient.shape or activation.ndim != 4:
         shapes = f"{tuple(activation.shape)} and {tuple(gradient.shape)}"
         raise ArgumentError(f"activation and gradient have shapes {shapes}; expected the same (N, C, H, W)")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from saliency_core.errors import NonFiniteError
 from saliency_core.models.classifier import Classifier
+from saliency_core.models.running import network_errors
 from saliency_core.progress import Lock, ProgressCallback
 
 OptionValues = Mapping[str, float]
@@ -63,7 +64,7 @@ class Passes:
         """Class scores, (N, 3, H, W) -> (N, classes), differentiable."""
         # A copy, since a network may work in place on its input.
         inputs = batch.to(self._classifier.dtype, copy=True)
-        scores: Tensor = self._classifier.module(inputs)
+        scores = self._classifier.scores(inputs)
         if not torch.isfinite(scores).all():
             raise NonFiniteError(
                 "the network's class scores contain NaN or infinity for a changed copy of this image, so "
@@ -85,7 +86,7 @@ class Passes:
         def turned(
             forward_fn: object, inputs: tuple[Tensor, ...], *args: object, **named: object
         ) -> Gradients:
-            with self.turn(len(inputs[0])):
+            with self.turn(len(inputs[0])), network_errors(inputs[0].shape, "backward"):
                 return gradients(forward_fn, inputs, *args, **named)
 
         return turned

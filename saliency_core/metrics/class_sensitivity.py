@@ -13,8 +13,9 @@ from torch import Tensor
 
 from saliency_core.backprop.variants import MetaStep
 from saliency_core.combine import FloatMap, resize
-from saliency_core.errors import ArgumentError, TargetError, UnavailableError
+from saliency_core.errors import ArgumentError, ArgumentTypeError, TargetError, UnavailableError
 from saliency_core.explain import Explanation, class_indices, explain_classes
+from saliency_core.explain.arguments import chosen_names
 from saliency_core.inputs.images import open_image
 from saliency_core.methods.method import Domain
 from saliency_core.methods.registry import METHODS
@@ -22,6 +23,7 @@ from saliency_core.metrics.ranks import pearson, ranks
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.layers import Layer
 from saliency_core.progress import NO_LOCK, Lock, ProgressCallback, no_progress
+from saliency_core.registry import listed
 
 CONFIDENCE = 0.95
 
@@ -133,7 +135,7 @@ def _at_layers(methods: str | Iterable[str] | None) -> tuple[str, ...] | None:
     """The methods, checked to have maps at layers."""
     if methods is None:
         return None
-    names = (methods,) if isinstance(methods, str) else tuple(methods)
+    names = chosen_names(methods, "method")
     for name in names:
         if METHODS[name].domain is Domain.INPUT:
             raise UnavailableError(
@@ -147,8 +149,12 @@ def compare_classes(first: Explanation, second: Explanation) -> SensitivityTable
     """The table for two explanations of one photo, each for its class; maps at the input are left out.
 
     Raises:
+        ArgumentTypeError: not explanations.
         ArgumentError: their layers, methods, input sizes or meta steps differ.
     """
+    for each in (first, second):
+        if not isinstance(each, Explanation):
+            raise ArgumentTypeError(f"{each!r} was to be compared; expected an Explanation")
     one, other = ((each.layers, each.methods, each.size, each.meta) for each in (first, second))
     if one != other:
         raise ArgumentError(
@@ -191,18 +197,20 @@ def class_sensitivity_over(
         progress: called with (photos done, photos in all).
 
     Raises:
-        ArgumentError: no photos.
+        ArgumentError: no photos, or a folder that cannot be read.
         ImageError: a file that is not a photo.
     """
-    photos = _files(images) if isinstance(images, str | os.PathLike) else images
+    given = _files(images) if isinstance(images, str | os.PathLike) else images
+    photos = listed(given, "images", "photos or the path of a folder")
     names = _at_layers(methods)
-    asked = layers if layers is None or isinstance(layers, str) else tuple(layers)
+    if layers is not None and not isinstance(layers, str | Layer):
+        layers = listed(layers, "layers", "layers or their names, or None")  # may be an iterator
     tables = []
     for index, photo in enumerate(photos, 1):
         image = open_image(photo) if isinstance(photo, Path) else photo
         tables.append(
             class_sensitivity_table(
-                classifier, image, classes, methods=names, layers=asked, meta=meta, fit=fit, lock=lock
+                classifier, image, classes, methods=names, layers=layers, meta=meta, fit=fit, lock=lock
             )
         )
         progress(index, len(photos))
@@ -211,7 +219,10 @@ def class_sensitivity_over(
 
 def _files(folder: str | os.PathLike[str]) -> list[Path]:
     """The files of a folder by name, without hidden ones."""
-    return sorted(path for path in Path(folder).iterdir() if path.is_file() and path.name[0] != ".")
+    try:
+        return sorted(path for path in Path(folder).iterdir() if path.is_file() and path.name[0] != ".")
+    except OSError as error:
+        raise ArgumentError(f"images is {str(folder)!r}, which is not a folder that can be read") from error
 
 
 def mean_sensitivity(

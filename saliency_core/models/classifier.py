@@ -19,8 +19,9 @@ from saliency_core.models.devices import without_autocast
 from saliency_core.models.hooks import LayerHooks
 from saliency_core.models.layers import Layer, choose_layers, layer_modules
 from saliency_core.models.module_tree import copy_module_tree
+from saliency_core.models.running import network_errors
 from saliency_core.models.survey import survey
-from saliency_core.registry import unknown
+from saliency_core.registry import listed, unknown
 
 
 class Classifier:
@@ -69,6 +70,8 @@ class Classifier:
     ) -> None:
         self.module = _in_evaluation_mode(module)
         self.modules = layer_modules(self.module)
+        if preprocess is not None and not isinstance(preprocess, Preprocess):
+            raise ArgumentTypeError(f"preprocess is {preprocess!r}; expected a Preprocess, or None")
         self.preprocess = preprocess or Preprocess()
         first = next(filter(torch.is_floating_point, _tensors(self.module)), torch.empty(0, device="cpu"))
         self.device, self.dtype = first.device, first.dtype
@@ -114,6 +117,29 @@ class Classifier:
             raise TargetError(f"target is {target!r}; expected an index from 0 to {len(self.labels) - 1}")
         return index
 
+    def scores(self, inputs: Tensor, network: nn.Module | None = None) -> Tensor:
+        """The class scores (N, classes) of prepared inputs on the network's device, differentiable.
+
+        Args:
+            inputs: (N, C, H, W); a network may change them in place.
+            network: a variant of ``module`` that takes its place.
+
+        Raises:
+            NetworkError: the network raises an exception for these inputs, or returns something else.
+        """
+        with network_errors(inputs.shape):
+            scores: object = (network or self.module)(inputs)
+        expected = (len(inputs), self.survey.classes)
+        if not isinstance(scores, Tensor) or scores.shape != expected:
+            given = (
+                f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+            )
+            raise NetworkError(
+                f"the network returned {given} for inputs of shape {tuple(inputs.shape)}; expected class "
+                f"scores of shape {expected}"
+            )
+        return scores
+
     def to_device(self, batch: Tensor) -> Tensor:
         """The batch on the network's device, in its dtype and layout, detached from any graph."""
         channels = self.preprocess.channels
@@ -133,6 +159,10 @@ def _in_evaluation_mode(module: nn.Module) -> nn.Module:
     program = "no layer inside it can be recorded; pass the nn.Module that it was made from"
     if isinstance(module, torch.jit.ScriptModule):
         raise NetworkError(f"the network is a traced or scripted program, and {program}")
+    if any(tensor.is_meta for tensor in _tensors(module)):
+        raise NetworkError(
+            "the network's weights are on the device 'meta', where they have no values; load them first"
+        )
     if any(is_lazy(tensor) for tensor in _tensors(module)):
         raise NetworkError(
             "the network has lazy modules without weights; run it on an input once, then pass it"
@@ -164,8 +194,11 @@ def _memory_format(module: nn.Module) -> torch.memory_format:
 def _labels(labels: Sequence[str] | None, outputs: int) -> tuple[str, ...]:
     if labels is None:
         return tuple(f"class {index}" for index in range(outputs))
-    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+    given = (
+        () if isinstance(labels, str) else listed(labels, "labels", "a sequence of strings, one per class")
+    )
+    if isinstance(labels, str) or not all(isinstance(label, str) for label in given):
         raise ArgumentTypeError("labels must be a sequence of strings, one per class")
-    if len(labels) != outputs:
-        raise ArgumentError(f"{len(labels)} labels were given for a network with {outputs} classes")
-    return tuple(labels)
+    if len(given) != outputs:
+        raise ArgumentError(f"{len(given)} labels were given for a network with {outputs} classes")
+    return given

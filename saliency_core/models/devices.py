@@ -16,14 +16,14 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     device does not exist here.
     """
     origin = "device"
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         device, origin = os.environ.get("SALIENCY_DEVICE", "").strip() or "auto", "SALIENCY_DEVICE"
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         found = ["cpu", *(["mps"] if _has_mps() else [])]
         found += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
         raise ArgumentError(

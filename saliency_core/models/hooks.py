@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -19,6 +20,11 @@ Visit = Callable[[str, tuple[object, ...], object], Tensor | None]
 output's place."""
 
 _ACTIVE: ContextVar[tuple[LayerHooks, Visit] | None] = ContextVar("active recording", default=None)
+
+
+def can_be_recorded(module: nn.Module) -> bool:
+    """Whether the module takes hooks; traced and scripted programs do not."""
+    return not isinstance(module, torch.jit.ScriptModule)
 
 
 class LayerHooks:
@@ -30,7 +36,9 @@ class LayerHooks:
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
         self._handles: dict[str, RemovableHandle] = {
-            name: module.register_forward_hook(self._hook(name)) for name, module in modules.items()
+            name: module.register_forward_hook(self._hook(name))
+            for name, module in modules.items()
+            if can_be_recorded(module)
         }
 
     def keep(self, names: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from saliency_core.errors import LayerError
 from saliency_core.models.layouts import Layout
-from saliency_core.registry import unknown
+from saliency_core.registry import name_tuple, unknown
 
 INPUT = "input"
 """The name of the network's input where a layer is asked for. A module of that name is ``"self.input"``."""
@@ -52,8 +52,13 @@ def layer_modules(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def choose_layers(found: Survey, names: Iterable[str] | str) -> tuple[str, ...]:
-    """The names, checked and in the order given; raises ``LayerError`` with the reason or the choices."""
-    wanted = (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
+    """The names, checked and in the order given.
+
+    Raises:
+        ArgumentTypeError: not names.
+        LayerError: a name that does not exist or has no map, with the reason or the choices; no name.
+    """
+    wanted = name_tuple(names, "layer")
     known = (INPUT, *(layer.name for layer in found.layers))
     for name in wanted:
         if name in found.refused:

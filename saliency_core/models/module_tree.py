@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import types
@@ -21,7 +22,6 @@ _ATOMS = (
     bytes,
     type(None),
     type,
-    types.FunctionType,
     types.BuiltinFunctionType,
 )
 
@@ -33,7 +33,8 @@ def copy_module_tree(
 
     Modules and the containers they keep are copied, so modes and hooks of the copy are its own; tensors that
     a module stores (an output, a weight computed by ``weight_norm`` or pruning) are shared until it
-    stores others. An attribute that cannot be copied, such as a lock, is shared. A module that
+    stores others. Functions that a module keeps, such as a ``forward`` put around its own, are copied where
+    their closure holds modules. An attribute that cannot be copied, such as a lock, is shared. A module that
     ``torch.compile`` wrapped is replaced by the original, since compiled code does not call hooks.
 
     Args:
@@ -53,12 +54,27 @@ class _Copier:
             # All are created before any attribute is copied, which may refer to any of them.
             created = [each for each in module.modules() if id(each) not in self._known]
             for each in created:
-                self._known[id(each)] = _create(each)
+                self._known[id(each)] = self._created(each)
             for each in created:
                 if not _is_foreign(each):
                     self._fill(each)
         copied: nn.Module = self._known[id(module)]
         return copied
+
+    def _created(self, module: nn.Module) -> nn.Module:
+        """The copy before it has attributes; of a compiled program, all of it."""
+        if not isinstance(module, torch.jit.ScriptModule):
+            created: nn.Module = object.__new__(type(module))
+            return created
+        with torch.no_grad():  # its copy's tensors would belong to a graph
+            program = copy.deepcopy(module)
+        for own, shared in zip(program.modules(), module.modules(), strict=True):
+            for name, tensor in (
+                *shared.named_parameters(recurse=False),
+                *shared.named_buffers(recurse=False),
+            ):
+                setattr(own, name, self._known.get(id(tensor), tensor))
+        return program
 
     def _fill(self, module: nn.Module) -> None:
         attributes = {name: self._copied(value) for name, value in module.__dict__.items()}
@@ -85,10 +101,41 @@ class _Copier:
             return type(value)(self._copied(each) for each in value)
         if isinstance(value, types.MethodType):
             return types.MethodType(value.__func__, self._copied(value.__self__))
+        if isinstance(value, types.FunctionType):
+            return self._function(value)
         if type(value) is functools.partial:
             named = {name: self._copied(each) for name, each in value.keywords.items()}
             return functools.partial(self._copied(value.func), *map(self._copied, value.args), **named)
         return self._deep_copied(value)
+
+    def _function(self, function: types.FunctionType) -> types.FunctionType:
+        """The function; a copy of it where its closure or its defaults hold modules of the tree.
+
+        A layer whose ``forward`` was replaced by a function around the original would otherwise run the
+        original's modules, in their mode and without hooks.
+        """
+        if id(function) in self._known:
+            known: types.FunctionType = self._known[id(function)]
+            return known
+        cells = function.__closure__ or ()
+        if not _holds_module(function, set()):
+            return function
+        copied = types.FunctionType(
+            function.__code__,
+            function.__globals__,
+            function.__name__,
+            function.__defaults__,
+            tuple(types.CellType() for _ in cells),
+        )
+        copied.__qualname__, copied.__doc__ = function.__qualname__, function.__doc__
+        self._known[id(function)] = copied
+        for cell, own in zip(cells, copied.__closure__ or (), strict=True):
+            with contextlib.suppress(ValueError):  # an empty cell: its variable has no value yet
+                own.cell_contents = self._copied(cell.cell_contents)
+        copied.__dict__.update(self._copied(function.__dict__))
+        copied.__defaults__ = self._copied(function.__defaults__)
+        copied.__kwdefaults__ = self._copied(function.__kwdefaults__)
+        return copied
 
     def _deep_copied(self, value: Any) -> Any:
         known = dict(self._known)  # an attempt that fails leaves half of its objects behind
@@ -102,12 +149,28 @@ class _Copier:
         return result
 
 
-def _create(module: nn.Module) -> nn.Module:
-    """The copy before it has attributes."""
-    if isinstance(module, torch.jit.ScriptModule):
-        return copy.deepcopy(module)
-    created: nn.Module = object.__new__(type(module))
-    return created
+def _holds_module(value: Any, seen: set[int]) -> bool:
+    """Whether a function reaches a module through its closure or its defaults."""
+    if isinstance(value, nn.Module):
+        return True
+    if id(value) in seen:
+        return False
+    seen.add(id(value))
+    inner: list[Any] = []
+    if isinstance(value, types.FunctionType):
+        inner = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        for cell in value.__closure__ or ():
+            with contextlib.suppress(ValueError):
+                inner.append(cell.cell_contents)
+    elif isinstance(value, types.MethodType):
+        inner = [value.__self__]
+    elif type(value) is functools.partial:
+        inner = [value.func, *value.args, *value.keywords.values()]
+    elif isinstance(value, list | tuple):
+        inner = list(value)
+    elif isinstance(value, dict):
+        inner = list(value.values())
+    return any(_holds_module(each, seen) for each in inner)
 
 
 def _is_foreign(module: nn.Module) -> bool:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from saliency_core.errors import NetworkError
-from saliency_core.models.hooks import LayerHooks, Visit
+from saliency_core.models.hooks import LayerHooks, Visit, can_be_recorded
 from saliency_core.models.layers import Layer, Survey
 from saliency_core.models.layouts import Layout, Observation, Shape, describe, find_layout, no_layout
+from saliency_core.models.running import first_line
 from saliency_core.models.stages import default_stages
 
 MIN_LAYERS = 2
@@ -26,6 +27,9 @@ STEP = 32
 REENTRANT = "CheckpointFunctionBackward"
 """The node of ``torch.utils.checkpoint`` that works with ``.backward()`` only."""
 
+CHANNELS = (1, 3)
+"""Those of grey images and of colour images."""
+
 COMMON_SIZES = (28, 32, 48, 64, 84, 96, 112, 128, 160, 192, 224, 227, 240, 256, 288, 299, 320, 384, 448, 518)
 
 
@@ -35,7 +39,8 @@ def survey(
     """Find the layers with maps by a few passes on noise.
 
     1. A pass with another height than width, without gradients. A network that takes square inputs
-       only raises; the layers up to there have been seen.
+       only raises; the layers up to there have been seen. Of one that resizes its inputs itself, this pass
+       shows nothing and is left out.
     2. A pass with a batch of two square inputs, without gradients. The axes of a map follow the inputs
        of both passes; those of attention matrices, windows and class scores do not.
     3. The same with gradients and recordings as :func:`~saliency_core.backprop.capture.capture` makes them.
@@ -46,12 +51,20 @@ def survey(
     """
     wide = _wide_pass(network, hooks, example)
     square = _square_pass(network, modules, hooks, example, wide.keys())
+    if wide and all(seen.shape[1:] == square.shape(name)[1:] for name, seen in wide.items()):
+        # The network brings its inputs to one size itself: another size shows nothing.
+        wide = {}
+        square = _square_pass(network, modules, hooks, example, ())
     logits = square.logits
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != square.batch:
         given = describe(square.observe(logits)) if isinstance(logits, Tensor) else type(logits).__name__
         raise NetworkError(f"the network returned {given}; expected class scores of shape (N, classes)")
 
-    refused = {name: "it does not run in a forward pass" for name in modules if name not in square.outputs}
+    refused = {
+        name: "it does not run in a forward pass" if can_be_recorded(module) else "it is a compiled program"
+        for name, module in modules.items()
+        if name not in square.outputs
+    }
     layouts: dict[str, Layout] = {}
     layers: dict[str, Layer] = {}
     for name, output in square.outputs.items():
@@ -112,6 +125,10 @@ class _Square:
     def batch(self) -> int:
         return len(self.inputs)
 
+    def shape(self, name: str) -> Shape:
+        """The shape that a layer returned; empty if it did not run or returned no tensor."""
+        return self.outputs[name].shape if name in self.outputs else ()
+
     def observe(self, output: Tensor, rows_sum_to_one: bool = False) -> Observation:
         return _observe(output, self.inputs, rows_sum_to_one)
 
@@ -121,13 +138,18 @@ class _Square:
         return {
             name: None
             for name, output in self.outputs.items()
-            if output.tensor is not None and output.tensor._version != output.version
+            if output.tensor is not None and _version(output.tensor) != output.version
         }
 
 
 def _observe(output: Tensor, inputs: Tensor, rows_sum_to_one: bool = False) -> Observation:
     batch, _, height, width = inputs.shape
     return Observation(tuple(output.shape), batch, height, width, rows_sum_to_one)
+
+
+def _version(tensor: Tensor) -> int:
+    """The number of changes in place; PyTorch does not count those of tensors made in inference mode."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def _noise(example: Tensor, *shape: int) -> Tensor:
@@ -143,8 +165,12 @@ def _format(example: Tensor) -> torch.memory_format:
 
 def _run(network: nn.Module, hooks: LayerHooks, inputs: Tensor, visit: Visit) -> object:
     """The network's output, with the same random numbers every time should it draw any."""
-    with torch.random.fork_rng(devices=[]), hooks.recording(visit):
-        torch.manual_seed(0)
+    devices = [inputs.device] if inputs.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), hooks.recording(visit):
+        # Not torch.manual_seed: it would seed all devices, also those whose state is not kept here.
+        torch.default_generator.manual_seed(0)
+        for device in devices:
+            torch.cuda.default_generators[device.index].manual_seed(0)
         return network(inputs.clone())
 
 
@@ -197,7 +223,7 @@ def _observed(
 
     def note(module: nn.Module, args: tuple[object, ...]) -> None:
         if args and isinstance(args[0], Tensor):
-            versions[module] = (args[0], args[0]._version)
+            versions[module] = (args[0], _version(args[0]))
 
     def visit(name: str, _args: tuple[object, ...], output: object) -> None:
         square.calls[name] += 1
@@ -210,8 +236,8 @@ def _observed(
             square.observe(output, name not in seen_wide and _rows_sum_to_one(output)),
             type(output).__name__,
             output,
-            output._version,
-            unchanged=output is given and output._version == version,
+            _version(output),
+            unchanged=output is given and _version(output) == version,
         )
 
     with torch.no_grad(), _noting(modules.values(), note):
@@ -224,7 +250,7 @@ def _noting(
     modules: Iterable[nn.Module], note: Callable[[nn.Module, tuple[object, ...]], None]
 ) -> Iterator[None]:
     """Call ``note`` with each module and its inputs before it runs."""
-    handles = [module.register_forward_pre_hook(note) for module in modules]
+    handles = [module.register_forward_pre_hook(note) for module in modules if can_be_recorded(module)]
     try:
         yield
     finally:
@@ -246,6 +272,9 @@ def _layer(name: str, output: _Output, wide: Observation | None, calls: int) -> 
         return f"its output is a {output.kind}, not a tensor"
     observations = [output.observation, *([wide] if wide else [])]
     shape = output.observation.shape
+    if not output.tensor.is_floating_point():
+        kind = str(output.tensor.dtype).removeprefix("torch.")
+        return f"its output consists of {kind} numbers; a map needs real ones that have gradients"
     if len(shape) == 4 and shape[2:] == (1, 1):
         return "its output has a single location (1 × 1), so there is no map to see"
     layout = find_layout(observations)
@@ -278,7 +307,7 @@ def _unrecordable(
             logits = _run(network, hooks, square.inputs, visit)
     except Exception as error:
         raise NetworkError(
-            f"the network runs, but not while gradients are recorded: {_first_line(error)}; "
+            f"the network runs, but not while gradients are recorded: {first_line(error)}; "
             "remove what forbids gradients from its forward method"
         ) from error
     root = logits.grad_fn if isinstance(logits, Tensor) else None
@@ -389,12 +418,18 @@ def _cannot_run(network: nn.Module, example: Tensor, error: Exception) -> str:
     given = f"the network cannot process an input of shape (N, {channels}, {side}, {side})"
     colour = f", mean={(0.5,) * wanted}, std={(0.5,) * wanted}" if wanted != channels else ""
     number = f"its first convolution takes {wanted} channel{'s' * (wanted > 1)}; " if colour else ""
+    if wanted not in CHANNELS:
+        return (
+            f"{given}: {number}only networks of colour or grey images can be explained, with 3 channels or 1"
+        )
+    if _runs(network, example):
+        return f"{given} while its layers are observed: {first_line(error)}"
     for size in (side, *COMMON_SIZES):
         if _runs(network, _noise(example, 1, wanted, size, size)):
             works = "" if size == side else f"it takes {size} × {size} pixels; "
             return f"{given}: {number}{works}pass preprocess=sc.Preprocess(size={size}{colour})"
     return (
-        f"{given}: {number}{_first_line(error)}; if it expects another size or other channels, pass "
+        f"{given}: {number}{first_line(error)}; if it expects another size or other channels, pass "
         "preprocess=sc.Preprocess(size=..., mean=..., std=...), with one mean for each channel"
     )
 
@@ -411,7 +446,3 @@ def _runs(network: nn.Module, inputs: Tensor) -> bool:
     except Exception:  # whatever the network raises
         return False
     return True
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -25,7 +25,7 @@ def occlusion(network: Passes, options: OptionValues) -> Tensor:
 
     The window slides by half its side: by default 32 pixels by 16 for an input of 224 × 224, so one pass for
     the photo and 13 × 13 for the windows; the last ones are cut off at the border where they do not fit.
-    Captum gives all three channels the same attribution, since a window covers them together; the map is
+    Captum gives all channels the same attribution, since a window covers them together; the map is
     their **mean**. Negative where the class gains by the covering. Unit: logit.
 
     Source: Zeiler, Fergus: Visualizing and understanding convolutional networks, ECCV 2014.
@@ -36,16 +36,17 @@ def occlusion(network: Passes, options: OptionValues) -> Tensor:
         with network.turn(len(batch)):
             return network.logits(batch)
 
+    channels = network.x.shape[1]
     windows = _windows(options, (network.x.shape[2], network.x.shape[3]))
     attribution: Tensor = Occlusion(forward).attribute(
         network.x,
-        sliding_window_shapes=(3, *(side for side, _ in windows)),
-        strides=(3, *(stride for _, stride in windows)),
+        sliding_window_shapes=(channels, *(side for side, _ in windows)),
+        strides=(channels, *(stride for _, stride in windows)),
         baselines=0.0,
         target=network.target,
         perturbations_per_eval=network.forward_batch,
     )
-    return attribution[0].mean(dim=0)  # (3, H, W) -> (H, W)
+    return attribution[0].mean(dim=0)  # (C, H, W) -> (H, W)
 
 
 def _windows(options: OptionValues, size: tuple[int, int]) -> list[tuple[int, int]]:

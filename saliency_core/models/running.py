@@ -1,0 +1,41 @@
+"""Running networks that other people wrote: whatever they raise becomes one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from saliency_core.errors import NetworkError, SaliencyError
+
+CHECKPOINTING = (
+    "it uses activation checkpointing in a way that fails while layers are recorded; switch checkpointing off"
+)
+
+
+@contextlib.contextmanager
+def network_errors(shape: Sequence[int], direction: str = "forward") -> Iterator[None]:
+    """Turn what the network raises inside the block into a ``NetworkError``; lack of memory is passed on.
+
+    Args:
+        shape: that of the network's inputs.
+        direction: of the pass, ``"forward"`` or ``"backward"``.
+    """
+    try:
+        yield
+    except (SaliencyError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        inside_checkpoint = type(error).__name__ == "CheckpointError" or "torch.utils.checkpoint" in str(
+            error
+        )
+        reason = CHECKPOINTING if inside_checkpoint else first_line(error)
+        raise NetworkError(
+            f"the network failed in the {direction} pass for inputs of shape {tuple(shape)}: {reason}"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of the error's text, or its type if it has none."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
