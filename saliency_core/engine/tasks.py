@@ -332,9 +332,7 @@ class TaskQueue:
             self._tasks[key] = task
             self._tasks.move_to_end(key)
             self._waiting.append(_Entry(task, run, after))
-            ended = [key for key, each in self._tasks.items() if each.ended]
-            for old in ended[: max(len(ended) - self.max_ended, 0)]:
-                del self._tasks[old]
+            self._forget_ended()
         if after is not None:
             after.when_ended(self._wake)
         return task
@@ -350,6 +348,12 @@ class TaskQueue:
             task.cancel()
         for thread in threads:
             thread.join(timeout)
+
+    def _forget_ended(self) -> None:
+        """Keep the newest ended tasks only: they hold results."""
+        ended = [key for key, each in self._tasks.items() if each.ended]
+        for key in ended[: max(len(ended) - self.max_ended, 0)]:
+            del self._tasks[key]
 
     def _wake(self) -> None:
         """Have a thread look at what waits: something that was waited for has ended."""
@@ -377,6 +381,7 @@ class TaskQueue:
             finally:
                 with self._lock:
                     self._running.discard(entry.task)
+                    self._forget_ended()
             entry.task._forget_frames()
 
     def _next(self) -> _Entry | None:
