@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -52,3 +54,16 @@ def batch(count: int = 1, seed: int = 1, dtype: torch.dtype = torch.float64) -> 
     """Seeded inputs."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(count, 3, SIDE, SIDE, generator=generator, dtype=dtype)
+
+
+def without_weights(build: Callable[[], nn.Module]) -> nn.Module:
+    """A network with all weights zero, which costs no initialisation and has the same layers."""
+    try:
+        with torch.device("meta"):
+            network = build()
+    except NotImplementedError:  # computes its widths with tensors
+        network = build()
+    network.to_empty(device="cpu")
+    for tensor in (*network.parameters(), *network.buffers()):
+        tensor.detach().zero_()
+    return network

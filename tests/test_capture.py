@@ -91,7 +91,7 @@ def test_nothing_is_left_on_the_network_after_an_exception(layers: list[str]) ->
     before = state_of(clf.module)
     Failing.fail = layers == ["bn"]
     with pytest.raises(
-        (RuntimeError, sc.LayerError),
+        (sc.NetworkError, sc.LayerError),
         match="failed half-way|at layer 'unused': the class scores do not depend on it",
     ):
         sc.capture(clf, batch(), 0, layers)
@@ -263,5 +263,5 @@ def test_the_last_backward_pass_frees_the_graph_and_those_before_it_do_not() -> 
     run = _Forward(classifier(), batch(), None)
     first, second = run.back(0, last=False), run.back(1, last=True)
     assert not torch.equal(first.layers["act"].gradient, second.layers["act"].gradient)
-    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+    with pytest.raises(sc.NetworkError, match="backward through the graph a second time"):
         run.back(2, last=True)

@@ -10,6 +10,7 @@ import torchvision
 from torch import nn
 
 import saliency_core as sc
+from tests.networks import without_weights
 
 STAGES = {
     "resnet18": "relu layer1 layer2 layer3 layer4",
@@ -39,19 +40,6 @@ STAGES = {
 """The default layers by model; those of timm are marked."""
 
 SIZES = {"inception_v3": 192, "alexnet": 128}
-
-
-def without_weights(build: Callable[[], nn.Module]) -> nn.Module:
-    """A network with all weights zero, which costs no initialisation and has the same layers."""
-    try:
-        with torch.device("meta"):
-            network = build()
-    except NotImplementedError:  # computes its widths with tensors
-        network = build()
-    network.to_empty(device="cpu")
-    for tensor in (*network.parameters(), *network.buffers()):
-        tensor.detach().zero_()
-    return network
 
 
 def named(name: str) -> nn.Module:

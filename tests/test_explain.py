@@ -6,7 +6,7 @@ from torch import nn
 
 import saliency_core as sc
 from saliency_core.explain import SINGLE_PASS
-from tests.networks import batch, classifier, seeded
+from tests.networks import batch, classifier, seeded, without_weights
 
 
 def test_every_method_at_every_default_layer_has_its_layers_shape() -> None:
@@ -244,7 +244,7 @@ def test_an_overflowing_network_is_reported_with_method_and_layer() -> None:
         (lambda clf: sc.explain(clf, batch()).map("saliency", "act"), "unknown method 'saliency'"),
         (lambda clf: sc.explain(clf, batch()).energy("conv"), "unknown layer 'conv'"),
         (lambda clf: sc.explain(clf, Image.new("RGB", (9, 9)), fit="fill"), "unknown fit 'fill'"),
-        (lambda clf: sc.explain(clf, batch(), layers=7), "layers is 7; expected names of layers"),
+        (lambda clf: sc.explain(clf, batch(), layers=7), "layers is 7; expected layers or their names"),
         (lambda clf: sc.explain(clf, batch(), methods=7), "methods is 7; expected names of methods"),
         (lambda clf: sc.explain(clf, batch()).only("rise"), "unknown method 'rise'"),
         (lambda clf: sc.explain(clf, batch()).only([]), "no method was asked for"),
@@ -279,10 +279,12 @@ def test_a_photo_is_explained_where_the_network_looked() -> None:
 
 @pytest.mark.parametrize("name", ["resnet50", "vgg16"])
 def test_the_layers_of_published_weights_are_default_layers(name: str) -> None:
-    default_layers = sc.load_classifier(name, "cpu", random=0).default_layers
-    assert sc.MODELS[name].presets
-    for weights in sc.MODELS[name].presets.values():
-        assert set(weights) <= set(default_layers)
+    spec = sc.MODELS[name]
+    small = sc.Preprocess(size=64)
+    clf = sc.Classifier(without_weights(spec.build), preprocess=small, default_layers=spec.default_layers)
+    assert spec.presets
+    for weights in spec.presets.values():
+        assert set(weights) <= set(clf.default_layers)
         assert sum(weights.values()) == pytest.approx(1, abs=2e-4)
 
 

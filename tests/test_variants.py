@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import saliency_core as sc
-from saliency_core.backprop.variants import LARGE
+from saliency_core.backprop import variants
 from tests.networks import SIDE, InPlaceNet, batch, classifier, seeded
 
 pytestmark = pytest.mark.filterwarnings("ignore:only one layer")  # of networks this small
@@ -40,20 +40,23 @@ def test_the_step_is_one_of_torchs_own_sgd(ascend: bool) -> None:
         torch.testing.assert_close(ours, theirs.detach(), msg=name)
 
 
+WIDTH = 16
+
+
 class WideNet(nn.Module):
-    """A matrix of more than LARGE entries, used by a layer, in another way, or both."""
+    """A matrix that the test takes for a large one, used by a layer, in another way, or both."""
 
     def __init__(self, uses: str) -> None:
         super().__init__()
         self.uses = uses
         self.conv = nn.Conv2d(3, 8, 3, padding=1)
-        self.wide = nn.Linear(8 * SIDE * SIDE, 2000, bias="no bias" not in uses)
-        self.shift = nn.Parameter(torch.ones(1, 2000))
-        self.head = nn.Linear(2000, 5)
+        self.wide = nn.Linear(8 * SIDE * SIDE, WIDTH, bias="no bias" not in uses)
+        self.shift = nn.Parameter(torch.ones(1, WIDTH))
+        self.head = nn.Linear(WIDTH, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows = self.conv(x).flatten(1)
-        hidden = self.wide(rows) if "layer" in self.uses else rows[:, :2000]
+        hidden = self.wide(rows) if "layer" in self.uses else rows[:, :WIDTH]
         scores: torch.Tensor = self.head((hidden + self.shift).relu())
         return scores + (rows @ self.wide.weight[:5].T if "product" in self.uses else 0)
 
@@ -61,9 +64,11 @@ class WideNet(nn.Module):
 @pytest.mark.filterwarnings("ignore:only one layer")
 @pytest.mark.parametrize("uses", ["layer", "product", "layer and product", "layer, no bias"])
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_large_matrix_is_stepped_without_its_gradient_to_the_same_values(uses: str, count: int) -> None:
+def test_a_large_matrix_is_stepped_without_its_gradient_to_the_same_values(
+    monkeypatch: pytest.MonkeyPatch, uses: str, count: int
+) -> None:
     network = WideNet(uses).double()
-    assert network.wide.weight.numel() > LARGE
+    monkeypatch.setattr(variants, "LARGE", network.wide.weight.numel())
     clf, x = classifier(copy.deepcopy(network), default_layers=["conv"]), batch(count)
     stepped = step(clf, x, 3, sc.MetaStep(0.1))
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
@@ -231,7 +236,7 @@ def test_weights_stay_bit_identical_after_an_exception(
     expected = sc.explain(clf, x, 1, meta=meta)
     monkeypatch.setattr(Failing, "way", way)
     monkeypatch.setattr(Failing, "left", passes)
-    with pytest.raises(RuntimeError, match="failed half-way"):
+    with pytest.raises(sc.NetworkError, match="failed half-way"):
         sc.explain(clf, x, 1, meta=meta)
     monkeypatch.setattr(Failing, "way", "")
     torch.testing.assert_close(dict(network.state_dict()), before, rtol=0, atol=0)

@@ -64,7 +64,9 @@ class Preprocess:
                 "images, or one each for grey ones"
             )
         if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
-            raise ArgumentError(f"mean is {self.mean} and std {self.std}; expected finite numbers, std > 0")
+            raise ArgumentError(
+                f"mean is {self.mean} and std {self.std}; expected finite numbers, and std values > 0"
+            )
 
     @property
     def short_side(self) -> int:
