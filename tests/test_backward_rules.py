@@ -334,6 +334,9 @@ NOT_LINEAR: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": lambda x: x.sigmoid_(),
     "LeakyReLU": lambda x: F.leaky_relu_(x, 0.1),
     "a product of tensors": multiplied_in_place,
+    "a product of": lambda x: x * (x > 0),  # a ReLU, which autograd sees as a scaling by constants
+    "a quotient of tensors": lambda x: x / x.detach().norm(),
+    "a sum": lambda x: x + (x.round() - x).detach(),
     "MultiheadAttention": attention,
     "GroupNorm": lambda x: F.group_norm(x, 2),
     "InstanceNorm": lambda x: F.instance_norm(x),

@@ -442,7 +442,7 @@ def _dry_pass(classifier: Classifier, rule: BackwardRule) -> _DryPass:
         except RuntimeError as error:
             reason = RECOMPUTED if RECOMPUTED in str(error) else f"code that fails under the rule ({error})"
             return _DryPass(f"This network uses {reason}.", None, frozenset())
-    unknown = [node for node in _graph(scores) if not _accepts(rule, node, mode.names.get(node))]
+    unknown = [node for node in _graph(scores) if not _accepts(rule, node, mode)]
     contrast = None
     if state.last_linear is None:
         contrast = "This network has no linear layer at which the classes could be contrasted."
@@ -468,11 +468,13 @@ def _graph(scores: Tensor, end: Node | None = None) -> Iterator[Node]:
             queue += dict.fromkeys(new)
 
 
-def _accepts(rule: BackwardRule, node: Node, function: str | None) -> bool:
-    """Whether the rule knows this node."""
-    kind = type(node).__name__
+def _accepts(rule: BackwardRule, node: Node, mode: NodeNames) -> bool:
+    """Whether the rule knows this node, and autograd all that it depends on."""
+    kind, function = type(node).__name__, mode.names.get(node)
     if kind == "AccumulateGrad":
         return True
+    if node in mode.hidden and _kind(node) not in _MOVES:  # a selection is a maximum, for example
+        return False
     if kind == "CopySlices" and function not in WRITES and function not in rule.replacements:
         return False
     if getattr(node, "_saved_training", False):  # BatchNorm that computes statistics is not linear

@@ -70,25 +70,45 @@ class ReplacedFunctions(_FunctionMode):
         return replacement(func, *args, **kwargs)
 
 
+FORM_OF_ANOTHER = frozenset({"to", "type_as", "expand_as", "view_as", "reshape_as"})
+"""Functions that take the dtype or the shape of their second argument, but not its values."""
+
+
 class NodeNames(ReplacedFunctions):
     """Replaces functions, and records which function created each node of the autograd graph.
 
     Nodes that no intercepted function created (custom autograd functions, compiled code) stay unnamed.
+
+    Also recorded are the nodes of functions with an argument that depends on the input in a way that autograd
+    does not see: a mask ``x > 0``, a detached value. ``x * (x > 0)`` looks linear and is not.
     """
 
     def __init__(self, replacements: Mapping[str, Function]) -> None:
         super().__init__(replacements)
         self.names: dict[Node, str] = {}
+        self.hidden: set[Node] = set()
+        """The nodes of functions with such an argument."""
+        # By id; the tensors are kept so that no other one takes their id.
+        self._unseen: dict[int, Tensor] = {}
 
     def _call(self, name: str, func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         earlier = {node for tensor in tensors_in((args, kwargs)) for node in _nodes(tensor)}
+        given = list(tensors_in(() if name.startswith("new_") or name.endswith("_like") else (args, kwargs)))
+        if name in FORM_OF_ANOTHER:
+            given = given[:1]
+        unseen = any(id(tensor) in self._unseen for tensor in given)
+        depends = unseen or any(tensor.requires_grad for tensor in given)
         result = super()._call(name, func, args, kwargs)
+        if depends:
+            self._unseen.update((id(each), each) for each in tensors_in(result) if not each.requires_grad)
         # An in-place function creates nodes for its arguments, and for the tensors that these are views of.
         created = [node for tensor in tensors_in((args, kwargs, result)) for node in _nodes(tensor)]
         while created:
             node = created.pop()
             if node not in earlier and node not in self.names:
                 self.names[node] = name
+                if unseen:
+                    self.hidden.add(node)
                 created += [parent for parent, _ in node.next_functions if parent is not None]
         return result
 
