@@ -21,6 +21,7 @@ from saliency_core.backprop.backward_rules import (
     EXCITATION,
     GUIDED,
     BackwardRule,
+    check_scores,
     obstacle,
 )
 from tests.networks import batch, classifier, seeded
@@ -301,6 +302,13 @@ def multiplied_in_place(x: Tensor) -> Tensor:
     return x
 
 
+def in_a_part(x: Tensor) -> Tensor:
+    """In place in a view, where autograd shows the writing and not the function."""
+    copy = x.clone()
+    copy[:, :2].tanh_()
+    return copy
+
+
 class Traced(nn.Module):
     """A ReLU in compiled code."""
 
@@ -332,6 +340,7 @@ NOT_LINEAR: dict[str, Callable[[Tensor], Tensor]] = {
     "pow": lambda x: x**2,
     "log_softmax": lambda x: F.log_softmax(x, dim=1),
     "sigmoid": lambda x: x.sigmoid_(),
+    "tanh": in_a_part,
     "LeakyReLU": lambda x: F.leaky_relu_(x, 0.1),
     "a product of tensors": multiplied_in_place,
     "a product of": lambda x: x * (x > 0),  # a ReLU, which autograd sees as a scaling by constants
@@ -353,6 +362,8 @@ NO_SHARE: dict[str, Callable[[Tensor], Tensor]] = {
     "a product of tensors": lambda x: x * torch.arange(1, 5).view(1, 4, 1, 1).to(x),
     "a sum that is not of two feature maps of the same shape": lambda x: x + x.mean(dim=1, keepdim=True),
     "a sum that is": lambda x: torch.add(x, x.roll(1, 2), alpha=2),
+    "a sum that is not of two": lambda x: x + torch.ones_like(x),
+    "a product": lambda x: x * -2.0,
     "interpolate": lambda x: F.interpolate(x, scale_factor=2),
 }
 """Linear, so that guided backpropagation and deconvnet are defined, but not among excitation's functions."""
@@ -488,6 +499,32 @@ def test_scores_that_bypass_the_last_linear_layer_have_no_contrast() -> None:
 def test_a_network_without_a_linear_layer_has_no_contrast() -> None:
     clf = classifier(nn.Sequential(nn.MaxPool2d(2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     assert "no linear layer" in str(obstacle(clf, CONTRASTIVE))
+
+
+def test_the_image_is_not_clipped_in_front_of_a_pooling_either() -> None:
+    """Excitation assumes inputs >= 0, which an image that was normalised does not have."""
+    network = nn.Sequential(
+        nn.AvgPool2d(2), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+    x = batch()
+    found = sc.capture(classifier(network.double()), x, 0, ["input", "0"], rule=EXCITATION).layers
+    pooled, signal = found["0"].activation, found["0"].gradient
+    unit = (signal / (pooled + 1e-20)).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    torch.testing.assert_close(found["input"].gradient, x / 4 * unit)
+    assert (x < 0).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"), [(1e-9, False), (1e-3, True), (-1e-3, True), (float("nan"), True)]
+)
+def test_scores_may_change_under_a_rule_by_rounding_only(change: float, refused: bool) -> None:
+    plain = torch.tensor([[1.0, -4.0, 2.0]], dtype=torch.float64)
+    scores = plain + torch.tensor([[0, 0, change]])
+    if not refused:
+        check_scores(GUIDED, scores, plain)
+        return
+    with pytest.raises(sc.UnavailableError, match="class scores change by"):
+        check_scores(GUIDED, scores, plain)
 
 
 @pytest.mark.parametrize("known", [False, True])
