@@ -124,6 +124,23 @@ def test_a_network_in_place_of_a_classifier_is_answered_with_how_to_make_one() -
         sc.explain(seeded(), X)
 
 
+@pytest.mark.parametrize(
+    ("x", "kind"),
+    [
+        (torch.zeros(1, 3, 24, 24, dtype=torch.uint8), "uint8"),  # a photo that was not prepared
+        (torch.zeros(1, 3, 24, 24, dtype=torch.complex64), "complex64"),
+        (torch.zeros(1, 3, 24, 24).to_sparse(), "sparse"),
+        (torch.zeros(1, 3, 24, 24, device="meta"), "on meta"),
+    ],
+)
+def test_tensors_that_are_no_prepared_images_are_refused(x: torch.Tensor, kind: str) -> None:
+    for methods in (None, ["smoothgrad"]):
+        with pytest.raises(
+            sc.SaliencyError, match=f"batch holds .*{kind}.*; expected floating-point numbers"
+        ):
+            sc.explain(network(), x, 0, methods=methods)
+
+
 def test_a_folder_that_does_not_exist_is_named() -> None:
     with pytest.raises(sc.SaliencyError, match="'no/such/folder', which is not a folder"):
         class_sensitivity_over(network(), "no/such/folder")

@@ -149,6 +149,11 @@ class Classifier:
             )
         if batch.ndim != 4 or batch.shape[1] != channels or 0 in batch.shape:
             raise ArgumentError(f"batch has shape {tuple(batch.shape)}; expected (N, {channels}, H, W)")
+        if not batch.is_floating_point() or batch.layout is not torch.strided or batch.is_meta:
+            kind = f"{batch.dtype} in the layout {batch.layout} on {batch.device}".replace("torch.", "")
+            raise ArgumentTypeError(
+                f"batch holds {kind}; expected floating-point numbers as Classifier.prepare gives them"
+            )
         return batch.detach().to(self.device, self.dtype, memory_format=self.memory_format)
 
 
