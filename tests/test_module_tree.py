@@ -66,6 +66,12 @@ def test_a_function_without_modules_is_shared_with_the_copy() -> None:
     assert classifier(network).module.note is network.note
 
 
+def test_a_layer_that_was_compiled_in_place_is_recorded_in_the_copy() -> None:
+    network = seeded()
+    network.branch.compile(backend="eager")
+    assert "branch" in {layer.name for layer in classifier(network).layers}
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
 def test_a_network_with_a_scripted_part_is_explained_around_it() -> None:
     network, x = seeded(), batch()

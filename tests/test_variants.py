@@ -159,10 +159,16 @@ def test_an_explanation_after_the_step_is_one_of_the_stepped_network() -> None:
     np.testing.assert_array_equal(after.probabilities, sc.explain(clf, x, 2).probabilities)
 
 
-def test_without_a_target_the_step_is_for_the_most_likely_class() -> None:
+@pytest.mark.parametrize("meta", [sc.MetaStep(0.05), sc.MetaStep(5, ascend=True)])
+def test_without_a_target_the_class_most_likely_before_the_step_is_stepped_and_explained(
+    meta: sc.MetaStep,
+) -> None:
     clf, x = classifier(), batch()
-    after = sc.explain(clf, x, meta=sc.MetaStep(0.05))
-    assert after.target == after.probabilities.argmax()
+    likely = int(clf.module(x).argmax())
+    after, same = sc.explain(clf, x, meta=meta), sc.explain(clf, x, likely, meta=meta)
+    assert after.target == likely == after.probabilities.argmax()
+    assert (int(step(clf, x, likely, meta)(x).argmax()) == likely) is not meta.ascend
+    np.testing.assert_array_equal(after.map("normgrad", "act"), same.map("normgrad", "act"))
 
 
 def test_a_step_of_zero_changes_nothing() -> None:
