@@ -20,7 +20,7 @@ from pages.shared.selection import Selection
 from pages.shared.session import GONE, Session
 from pages.shared.tasks import MAX_LONG, Tasks, progress_text
 from pages.shared.uploads import MAX_UPLOADS, Uploads
-from saliency_core.engine.tasks import Task, TaskQueue
+from saliency_core.engine.tasks import Task, TaskQueue, TaskState
 from saliency_core.progress import Cancelled, ProgressCallback
 from saliency_core.viewer import schema
 
@@ -352,6 +352,23 @@ def test_dropping_a_task_cancels_it_and_says_so_once(queue: TaskQueue) -> None:
     assert entry.task.wait(SECONDS)
     with pytest.raises(Cancelled):
         entry.task.value()
+
+
+def test_a_task_is_cancelled_when_the_last_session_stops_asking_for_it(queue: TaskQueue) -> None:
+    gate = Gate(queue)
+    first, second = Tasks(patience=0.0), Tasks(patience=0.0)
+    for found in (first, second):
+        found.begin()
+        assert ask(found, gate, "a") is None
+    (entry,) = second
+    first.begin()
+    first.end()  # a run that asks for nothing
+    assert entry.running
+    assert entry.task.state is not TaskState.CANCELLED
+    second.begin()
+    second.end()
+    assert entry.task.wait(SECONDS)
+    assert entry.task.state is TaskState.CANCELLED
 
 
 def test_a_run_forgets_what_it_did_not_ask_for_but_for_long_tasks_up_to_their_number(

@@ -78,9 +78,13 @@ class Entry:
             return not self.inline
         return self.running and (self.long or time.monotonic() - self.began >= SHOW_AFTER)
 
+    def __post_init__(self) -> None:
+        self.task.hold()
+
     def again(self) -> None:
         """Start once more."""
         self.task, self.began = self.start(), time.monotonic()
+        self.task.hold()
 
 
 class Tasks:
@@ -210,15 +214,19 @@ class Tasks:
             entry.on_drop()
 
     def end(self) -> None:
-        """A run has asked for all that it wants: forget the rest, but for what is long and under way."""
+        """A run has asked for all that it wants: give up the rest, but for what is long and under way.
+
+        A task that no session wants any more is cancelled.
+        """
         for entry in self:
             if not entry.wanted and not (entry.long and entry.running):
                 del self._entries[entry.key]
+                entry.task.release()
         long = [entry for entry in self if entry.long and entry.running]
         idle = [entry for entry in long if not entry.wanted]
         for entry in idle[: max(len(long) - MAX_LONG, 0)]:
             del self._entries[entry.key]
-            entry.task.cancel()
+            entry.task.release()
 
 
 @st.cache_resource(show_spinner=False)

@@ -65,6 +65,7 @@ class Task(Generic[Result]):
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._state = TaskState.QUEUED
+        self._holders = 0
         self._done, self._total = 0, total
         self._begun = 0.0
         self._first: tuple[int, float] | None = None
@@ -143,6 +144,19 @@ class Task(Generic[Result]):
             pace = (self._last[1] - since[1]) / (self._last[0] - since[0])  # seconds per unit
             expected = self._last[1] + pace * (self._total - self._last[0])
             return max(expected - self._clock(), 0.0)
+
+    def hold(self) -> None:
+        """Note one more session that wants the result; see ``release``."""
+        with self._lock:
+            self._holders += 1
+
+    def release(self) -> None:
+        """Note that a session no longer wants the result: the last one that held the task cancels it."""
+        with self._lock:
+            self._holders -= 1
+            last = self._holders <= 0
+        if last:
+            self.cancel()
 
     def cancel(self) -> None:
         """Stop it for all sessions, after the unit of work under way; nothing is kept. Never blocks."""
