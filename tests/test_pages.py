@@ -16,14 +16,14 @@ from streamlit.testing.v1 import AppTest
 
 import saliency_core as sc
 from pages.classes import texts as class_texts
-from pages.shared import method_lists, photos, sidebar, viewer_panel
+from pages.shared import components, method_lists, photos, sidebar, viewer_panel
 from pages.shared.address import Choice
 from pages.shared.engine import shared_engine
 from pages.shared.figure import Figure
 from pages.shared.formats import rho
 from pages.shared.registry import PAGES, PAGES_FOLDER, ROOT, PageEntry, entry_of
 from pages.shared.scene import request_of
-from pages.shared.session import Session
+from pages.shared.session import GONE, Session
 from pages.shared.theme import WAY_OUT
 from pages.why import figures, texts
 from saliency_core import errors
@@ -113,6 +113,26 @@ def test_the_frame_offers_models_classes_and_fits(app: AppTest) -> None:
     assert len(model.options) == len(sc.MODELS)
     assert len(classes.options) >= 1000
     assert not app.exception
+
+
+def test_a_link_to_a_photo_that_is_gone_says_so_at_once(app: AppTest) -> None:
+    app.query_params["photo"] = photos.upload_key("0" * 64)
+    app.run()
+    assert GONE in notes_of(app)
+
+
+def test_after_a_reload_the_photo_of_the_address_is_in_the_strip_at_once(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = photos.decode("mine.png", photos.sample_files()["coffee"].read_bytes())
+    photos.photo_store().put(photo.file.digest, photo)
+    strips: list[list[str]] = []
+    monkeypatch.setattr(
+        components, "gallery", lambda strip, *_, **__: strips.append([each["key"] for each in strip])
+    )
+    app.query_params["photo"] = photo.file.key
+    app.run()
+    assert photo.file.key in strips[0]
 
 
 # -- what a visitor sees of errors ---------------------------------------------------------------------------

@@ -20,6 +20,7 @@ def run(path: str, draw_page: Callable[[], None], skeleton: DeltaGenerator) -> N
         current.enter(entry)
         current.tasks.begin()
         scene.take_uploads(current)
+        current.photo_file()  # one that has come back, or is gone, is in the sidebar of this run already
         classes = sidebar.draw(current, steps=entry.steps)
         scene.update(current, steps=entry.steps and not entry.own_steps)
         classes.fill()
