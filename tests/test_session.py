@@ -93,6 +93,13 @@ def test_an_unusable_value_in_an_address_counts_as_its_default(key: str, value: 
     assert address.read({key: value}) == Choice()
 
 
+def test_a_negative_zero_in_an_address_is_zero() -> None:
+    choice = address.read({"meta": "-0", "opacity": "-0", "weights": "-0_1"})
+    written = address.write(choice)
+    assert (written["meta"], written["opacity"], written["weights"]) == ("0", "0", "0_1")
+    assert choice.variant is None
+
+
 def test_classes_are_limited_by_the_labels_of_the_model_and_by_nothing_else() -> None:
     choice = address.read({"class": "21840", "b": "7"})
     assert choice.within(21_841) is not None
@@ -450,7 +457,8 @@ def test_a_waiting_task_and_a_download_say_how_far_they_are(queue: TaskQueue) ->
         (0.0997, "10%"),
         (0.0256, "2.6%"),
         (0.0003, "0.03%"),
-        (0, "<0.01%"),
+        (0.00003, "<0.01%"),
+        (0, "0%"),
     ],
 )
 def test_shares_keep_enough_digits_to_distinguish_little_from_nothing(share: float, words: str) -> None:

@@ -8,7 +8,6 @@ leaves the value to the browser, which takes the explanation's default.
 from __future__ import annotations
 
 import logging
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -171,9 +170,8 @@ class Number:
         return {"kind": "number", "low": self.low, "high": self.high}
 
     def _checked(self, value: float | None) -> float | None:
-        return (
-            value if value is not None and math.isfinite(value) and self.low <= value <= self.high else None
-        )
+        # Adding 0 makes a negative zero, which would be written with its sign, the usual one.
+        return value + 0.0 if value is not None and self.low <= value <= self.high else None
 
 
 @dataclass(frozen=True)
@@ -209,7 +207,7 @@ class Weights:
 
     @staticmethod
     def _checked(values: Sequence[float | None]) -> tuple[float, ...] | None:
-        found = tuple(value for value in values if value is not None and 0 <= value <= MAX_WEIGHT)
+        found = tuple(value + 0.0 for value in values if value is not None and 0 <= value <= MAX_WEIGHT)
         return found if len(found) == len(values) and 0 < len(found) <= MAX_WEIGHTS else None
 
 
