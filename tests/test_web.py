@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import saliency_core as sc
+from pages.shared import formats
 from saliency_core.combine import is_constant, normalise, resize
 from saliency_core.viewer import schema
 from saliency_core.viewer.payload import MODES
@@ -19,6 +20,7 @@ from tests.test_viewer import FULL_VIEW, LAYERS
 
 ROOT = Path(__file__).parents[1]
 SIZE = 24
+SHARES = (0, 1e-5, 0.0003, 0.004, 0.0256, 0.0994, 0.0996, 0.344, 0.996, 1)
 
 
 def test_the_browser_functions_do_what_their_tests_and_saliency_core_say(tmp_path: Path) -> None:
@@ -31,6 +33,7 @@ def test_the_browser_functions_do_what_their_tests_and_saliency_core_say(tmp_pat
         "painted": painted(),
         "modes": MODES,
         "view": view(),
+        "percents": [[share, formats.percent(share)] for share in SHARES],
     }
     reference.write_text(json.dumps(cases))
     files = sorted(str(file) for file in (ROOT / "tests" / "web").glob("*.test.js"))

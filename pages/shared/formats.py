@@ -11,8 +11,13 @@ NO_VALUE = "no value"
 
 
 def percent(share: float) -> str:
-    """A share or a probability: two significant digits below 10%, whole percents above."""
+    """A share or a probability: two significant digits below 10%, whole percents above.
+
+    The viewer writes them by the same rule (viewer/web/core/format.js).
+    """
     number = 100 * share
+    if number == 0:
+        return "0%"
     if number >= 99.95:
         return "100%"
     if number < 0.01:

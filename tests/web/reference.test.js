@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { packTable, paint, scaleOf } from "../../saliency_core/viewer/web/core/colors.js";
+import { percent } from "../../saliency_core/viewer/web/core/format.js";
 import { normalise, resize, resizedAt } from "../../saliency_core/viewer/web/core/maths.js";
 import { mixInto } from "../../saliency_core/viewer/web/core/mixing.js";
 import { Content } from "../../saliency_core/viewer/web/core/payload.js";
@@ -12,7 +13,7 @@ import { MODES } from "../../saliency_core/viewer/web/modes/registry.js";
 
 const path = process.env.VIEWER_REFERENCE;
 const skip = path ? false : "run by pytest tests/test_web.py, which exports the cases";
-const cases = path ? JSON.parse(readFileSync(path, "utf8")) : { resized: [], mixed: [], painted: [] };
+const cases = path ? JSON.parse(readFileSync(path, "utf8")) : { resized: [], mixed: [], painted: [], percents: [] };
 
 /**
  * @param {Float32Array} found
@@ -24,6 +25,11 @@ function assertClose(found, expected, tolerance) {
   const worst = expected.reduce((most, value, i) => Math.max(most, Math.abs(value - found[i])), 0);
   assert.ok(worst <= tolerance, `differs by up to ${worst}`);
 }
+
+test("shares are written as on the app's pages", { skip }, () => {
+  assert.ok(cases.percents.length > 0);
+  for (const [share, text] of cases.percents) assert.equal(percent(share), text);
+});
 
 test("maps are resized and normalised as by saliency_core", { skip }, () => {
   assert.ok(cases.resized.length > 0);

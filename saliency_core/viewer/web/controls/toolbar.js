@@ -110,7 +110,7 @@ export class Toolbar {
   /** @param {import("../core/view.js").View} view */
   set(view) {
     setRange(this.opacity, view.opacity);
-    this.opacity.setAttribute("aria-valuetext", `${Math.round(100 * view.opacity)} %`);
+    this.opacity.setAttribute("aria-valuetext", `${Math.round(100 * view.opacity)}%`);
     this.colormap.value = view.colormap;
     this.scale.set(view.scale);
   }

@@ -25,14 +25,15 @@ export function number(value) {
 }
 
 /**
- * A share of 1 in per cent; tiny but non-zero shares never read as nothing.
+ * A share or a probability: two significant digits below 10%, whole percents above. Tiny shares never read as
+ * nothing. The app's pages write them by the same rule.
  *
  * @param {number} share
  */
 export function percent(share) {
   const value = 100 * share;
-  if (value > 0 && value < 0.1) return "< 0.1 %";
-  return `${value < 9.95 ? Number(value.toFixed(1)) : Math.round(value)} %`;
+  if (value > 0 && value < 0.01) return "<0.01%";
+  return `${value < 9.95 ? Number(value.toPrecision(2)) : Math.round(value)}%`;
 }
 
 /**

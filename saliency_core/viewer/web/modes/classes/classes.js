@@ -41,12 +41,12 @@ const DIFFERENCE_OPTIONS = [
 const MEANINGS = /** @type {[number, string][]} */ ([
   [0.995, "the same map for both classes"],
   [0.9, "nearly the same map for both classes"],
-  [0.7, "much the same map for both classes"],
+  [0.7, "largely the same map for both classes"],
   [0.4, "the maps agree in part"],
   [0.1, "the maps have little in common"],
   [-0.1, "the maps have nothing in common"],
   [-0.5, "the maps disagree: where one is high the other tends to be low"],
-  [-Infinity, "the maps contradict each other: where one is high the other is low"],
+  [-Infinity, "opposite maps: the method points to different locations for the two classes"],
 ]);
 
 /** @implements {Mode} */
