@@ -213,6 +213,30 @@ def test_a_method_that_has_to_go_gives_way_to_the_one_before_it_or_to_the_defaul
     assert session.remarks == []
 
 
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda session: session.choose_photo("coffee"),
+        lambda session: session.choose_class(5),
+        lambda session: session.choose_fit("pad"),
+        lambda session: session.choose_step(0.006),
+        lambda session: session.choose_model("vgg16"),
+        lambda session: session.add_upload(PhotoFile("a.png", "1" * 64, b"x", "")),
+    ],
+)
+def test_a_choice_of_the_sidebar_waits_for_a_run_of_the_whole_script(
+    choose: Callable[[Session], None],
+) -> None:
+    session = Session(Choice())
+    assert session.frame_outdated
+    session.note_frame()
+    assert not session.frame_outdated
+    choose(session)
+    assert session.frame_outdated
+    session.note_frame()
+    assert not session.frame_outdated
+
+
 # -- photos --------------------------------------------------------------------------------------------------
 
 

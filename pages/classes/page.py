@@ -24,12 +24,7 @@ from saliency_core.viewer.payload import ClassComparison
 
 
 def body(current: Session, scene: Scene) -> None:
-    """Draw the page. What is done on it reruns this alone, but for what the sidebar shows as well."""
-    choice = current.choice
-    another_class = choice.target is not None and choice.target != scene.request.target
-    another_step = current.step_drawn != (choice.step, choice.direction)
-    if (another_class or another_step) and not current.full_run:
-        st.rerun(scope="app")
+    """Draw the page."""
     reasons = _unavailable(scene)
     viewer_panel.replace_unavailable(current, reasons)
     pair = _pair(current, scene)

@@ -21,7 +21,7 @@ def show(body: Body) -> None:
     current = session()
     if current.full_run:
         current.tasks.enter_page()
-    elif current.tasks.frame_changed:
+    elif current.frame_outdated:
         st.rerun(scope="app")
     else:
         current.tasks.begin(page=True)
@@ -41,4 +41,4 @@ def show(body: Body) -> None:
                 theme.note(current.remarks)
         write_address(current)
     current.tasks.end()
-    tray(current.tasks)
+    tray(current.tasks, lambda: current.frame_outdated)

@@ -107,8 +107,7 @@ class Session:
         self.remarks: list[str] = []
         self.full_run = False
         """Whether the run under way is one of the whole script, not of the page's part alone."""
-        self.step_drawn: tuple[float | None, str] | None = None
-        """Size and direction of the meta step that the sidebar shows."""
+        self._frame_drawn: tuple[tuple[object, ...], int | None] | None = None
         self.last_drawn: dict[str, Any] = {}
         """What pages have drawn last, to stay until the next is there."""
         self._memory: dict[str, tuple[object, Any]] = {}
@@ -197,6 +196,28 @@ class Session:
         if scene is None or scene.model.name != self.choice.model or scene.key != self.choice.photo:
             return None
         return scene
+
+    def note_frame(self) -> None:
+        """The sidebar has been drawn for what is chosen now."""
+        self._frame_drawn = self._frame()
+
+    @property
+    def frame_outdated(self) -> bool:
+        """Whether what is chosen needs a run of the whole script, of which there was none since.
+
+        A change in the sidebar asks for one, but when it reaches Streamlit 1.67's browser side at the same
+        moment as one in a fragment, the two are sent as one message and only the fragment is run.
+        """
+        drawn, (frame, target) = self._frame_drawn, self._frame()
+        if drawn is None or frame != drawn[0]:
+            return True
+        return target not in (drawn[1], self.scene and self.scene.request.target)
+
+    def _frame(self) -> tuple[tuple[object, ...], int | None]:
+        """What the sidebar shows and the scene depends on, and the class."""
+        choice, model = self.choice, self.selection.latest.model
+        uploads = (self.uploads.round, len(self.uploads))
+        return (model, choice.photo, choice.fit, choice.step, choice.direction, *uploads), choice.target
 
     # -- how it is shown -------------------------------------------------------------------------------------
 

@@ -64,9 +64,9 @@ def draw(session: Session, *, steps: bool) -> ClassSlot:
         if session.scene is None:
             skeleton.html(theme.LIST_SKELETON)
         _fit(session)
-        session.step_drawn = (session.choice.step, session.choice.direction)
         if steps:
             _meta(session)
+    session.note_frame()
     return ClassSlot(session, container, skeleton)
 
 

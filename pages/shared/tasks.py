@@ -100,8 +100,6 @@ class Tasks:
         self._patience = patience
         self._deadline = 0.0
         self._page = False
-        self.frame_changed = False
-        """Whether something outside the page's part has to be drawn again."""
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(tuple(self._entries.values()))
@@ -115,7 +113,6 @@ class Tasks:
     def begin(self, *, page: bool = False) -> None:
         """A run of the whole script begins, or only of its page (`page`)."""
         self._page = page
-        self.frame_changed = False
         self._deadline = time.monotonic() + self._patience
         for entry in self:
             if entry.page or not page:
@@ -209,7 +206,6 @@ class Tasks:
             return
         del self._entries[entry.key]
         entry.task.cancel()
-        self.frame_changed |= not entry.page
         if entry.on_drop is not None:
             entry.on_drop()
 
@@ -238,8 +234,11 @@ def results() -> SharedCache[Hashable, Any]:
 # -- the tray ------------------------------------------------------------------------------------------------
 
 
-def tray(tasks: Tasks) -> None:
-    """List what is under way and what has failed, and follow it."""
+def tray(tasks: Tasks, outdated: Callable[[], bool]) -> None:
+    """List what is under way and what has failed, and follow it.
+
+    When something is `outdated` by what was chosen since, the whole page is drawn once more.
+    """
     with st.container(key="tray"):
         for entry in tasks:
             if entry.failed and entry.listed:
@@ -248,13 +247,13 @@ def tray(tasks: Tasks) -> None:
             st.rerun(scope="app")  # while the page was being drawn
         running = tuple(entry for entry in tasks if entry.running)
         if running:
-            _follow(tasks, running)
+            _follow(tasks, running, outdated)
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def _follow(tasks: Tasks, running: tuple[Entry, ...]) -> None:
+def _follow(tasks: Tasks, running: tuple[Entry, ...], outdated: Callable[[], bool]) -> None:
     """Draw the cards again and nothing else until one of the tasks has ended; then the whole page once."""
-    if any(entry not in tasks or not entry.running for entry in running):
+    if outdated() or any(entry not in tasks or not entry.running for entry in running):
         st.rerun(scope="app")
     for entry in running:
         if entry.listed:
