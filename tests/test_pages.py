@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 import saliency_core as sc
 from pages.classes import texts as class_texts
 from pages.shared import components, method_lists, photos, sidebar, viewer_panel
-from pages.shared.address import Choice
+from pages.shared.address import UNLEARN, Choice
 from pages.shared.engine import shared_engine
 from pages.shared.figure import Figure
 from pages.shared.formats import rho
@@ -133,6 +133,18 @@ def test_after_a_reload_the_photo_of_the_address_is_in_the_strip_at_once(
     app.query_params["photo"] = photo.file.key
     app.run()
     assert photo.file.key in strips[0]
+
+
+def test_a_late_click_on_the_direction_of_a_step_that_was_switched_off_changes_nothing(
+    app: AppTest,
+) -> None:
+    visit(app, "compare", meta="0.0025")
+    session_of(app).choose_step(None)
+    next(each for each in app.get("button_group") if each.key == "meta-direction").set_value(UNLEARN)
+    settle(app)
+    assert notes_of(app) == ""
+    assert not app.exception
+    assert session_of(app).choice.step is None
 
 
 # -- what a visitor sees of errors ---------------------------------------------------------------------------

@@ -90,12 +90,14 @@ def _pickers(current: Session, pair: Pair) -> None:
     chosen = (pair.first, pair.second)
 
     def choose_quick() -> None:
-        title = st.session_state["class-pairs"]
-        if title is not None:
+        title = st.session_state.get("class-pairs")
+        if title in quick:
             current.choose_classes(*quick[title])
 
     def choose(position: int) -> None:
-        index = st.session_state[f"class-{'ab'[position]}"]
+        index = st.session_state.get(f"class-{'ab'[position]}")
+        if index is None:
+            return  # the page was left before a late choice arrived
         if index == chosen[1 - position]:
             current.choose_classes(chosen[1], chosen[0])
         else:

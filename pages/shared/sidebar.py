@@ -232,14 +232,19 @@ def step_switch(session: Session, key: str) -> None:
     """The switch of the meta step; `key` identifies the widget."""
 
     def switch() -> None:
-        session.choose_step(LEARNING_RATE if st.session_state[key] else None)
+        on = st.session_state.get(key)
+        if on is not None:
+            session.choose_step(LEARNING_RATE if on else None)
 
     st.session_state[key] = session.choice.step is not None
     st.toggle(STEP_SWITCH, key=key, on_change=switch)
 
 
 def _choose_step(session: Session) -> None:
-    session.choose_step(st.session_state["meta-size"], st.session_state["meta-direction"])
+    # The switch may have taken both widgets away before a late click on one of them arrives.
+    size, direction = (st.session_state.get(key) for key in ("meta-size", "meta-direction"))
+    if session.choice.step is not None and size is not None and direction is not None:
+        session.choose_step(size, direction)
 
 
 def _meta(session: Session) -> None:
