@@ -77,7 +77,7 @@ def test_a_map_agrees_with_the_authors_implementation(relu_cnn: sc.Classifier, k
 
 
 def relu_back(signal: Tensor, x: Tensor, rule: BackwardRule) -> Tensor:
-    """One ReLU's way back, entry by entry."""
+    """One ReLU's backward pass, entry by entry."""
     result = torch.zeros_like(signal)
     for index, value in enumerate(signal.flatten().tolist()):
         passes = value > 0 and (rule is DECONVNET or x.flatten()[index] > 0)
@@ -278,7 +278,7 @@ def inserted(function: Callable[[Tensor], Tensor]) -> sc.Classifier:
 
 
 class Swish(torch.autograd.Function):
-    """A non-linearity that no function mode sees."""
+    """A non-linearity that function modes do not see."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The app as a person meets it: a real server, a real Chromium, real photos."""
+"""The app as a person uses it: a real server, a real Chromium, real photos."""
 
 from __future__ import annotations
 

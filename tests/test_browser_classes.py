@@ -69,11 +69,11 @@ def point_at(page: Page, point: Locator, name: str = "class-grid", *, click: boo
     chart.evaluate("chart => chart.scrollIntoView({ block: 'center' })")  # clear of the bar above the page
     box = point.bounding_box()
     assert box is not None
-    place = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(place[0] - 4, place[1])
-    page.mouse.move(*place)
+    point = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(point[0] - 4, point[1])
+    page.mouse.move(*point)
     if click:
-        page.mouse.click(*place)
+        page.mouse.click(*point)
 
 
 def assert_hovered(page: Page, name: str, point: Locator, text: re.Pattern[str]) -> None:

@@ -1,4 +1,4 @@
-"""NormGrad of a real convolution, against the gradient of its own weights taken location by location."""
+"""NormGrad of a real convolution, against the gradient of its weights taken location by location."""
 
 import pytest
 import torch

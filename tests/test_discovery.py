@@ -1,4 +1,4 @@
-"""What is found in networks that other people wrote: their stages, and nothing that is no map."""
+"""What is found in third-party networks: their stages, and only layers with maps."""
 
 import warnings
 from collections.abc import Callable
@@ -109,7 +109,7 @@ def test_of_a_transformer_only_the_patch_embedding_is_taken_and_a_notice_says_so
     assert "because its output has shape" in found.notice or "attention matrix" in found.notice
 
 
-@pytest.mark.parametrize("width", [24, 28])  # 28 channels at 28 × 28 places: a tensor of equal sides
+@pytest.mark.parametrize("width", [24, 28])  # 28 channels at 28 × 28 locations: a tensor of equal sides
 def test_of_torchvisions_swin_only_what_has_its_channels_first_is_taken(width: int) -> None:
     found = classifier(torchvision_swin(width), 112)
     sizes = [(layer.name, layer.channels, layer.height) for layer in found.layers]

@@ -33,10 +33,10 @@ def test_maps_grow_with_the_image(square: tuple[int, ...], wide: tuple[int, ...]
 @pytest.mark.parametrize(
     ("square", "wide"),
     [
-        ((2, 8, 49, 49), (1, 8, 99, 99)),  # attention between places
+        ((2, 8, 49, 49), (1, 8, 99, 99)),  # attention between locations
         ((2, 8, 50, 50), (1, 8, 100, 100)),  # with a class token
-        ((2, 8, 49, 64), (1, 8, 99, 129)),  # attention to more places than ask
-        ((2, 8, 10, 49), (1, 8, 10, 99)),  # attention of ten queries to all places
+        ((2, 8, 49, 64), (1, 8, 99, 129)),  # attention of 49 queries to 64 keys
+        ((2, 8, 10, 49), (1, 8, 10, 99)),  # attention of ten queries to all locations
         ((128, 3, 49, 49), (99, 3, 49, 49)),  # attention inside windows
         ((2, 3, 49, 49), (1, 3, 49, 49)),  # the same where there is one window
         ((2, 56, 56, 96), (1, 72, 88, 96)),  # channels last

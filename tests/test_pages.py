@@ -198,7 +198,7 @@ def test_a_class_that_the_model_does_not_have_counts_as_none(app: AppTest) -> No
 
 
 class Gate:
-    """Stands in the engine's place for methods of many passes: they end when the test says so."""
+    """Replaces the engine for many-pass methods: they end when the test says so."""
 
     def __init__(self) -> None:
         self.queue = TaskQueue(workers=4)

@@ -450,7 +450,8 @@ def test_a_waiting_task_and_a_download_say_how_far_they_are(queue: TaskQueue) ->
         (0.0997, "10%"),
         (0.0256, "2.6%"),
         (0.0003, "0.03%"),
-        (0, "<0.01%"),
+        (0.00003, "<0.01%"),
+        (0, "0%"),
     ],
 )
 def test_shares_keep_enough_digits_to_distinguish_little_from_nothing(share: float, words: str) -> None:

@@ -324,7 +324,7 @@ def test_more_than_may_wait_are_refused_with_a_sentence() -> None:
     with pytest.raises(BusyError):
         refused.value()
     assert queue.submit(1, giving("never")) is tasks[1]  # those under way are still shared
-    tasks[1].cancel()  # its place is free again
+    tasks[1].cancel()  # one more can wait again
     taken = queue.submit("one more", giving("taken"))
     for work in works:
         work.let(200)

@@ -112,7 +112,7 @@ def test_joined_explanations_with_the_same_maps_have_the_same_identity(
         return payload.identity(photo, shown, sc.MODELS["resnet18"], shown.methods)[0]
 
     assert key(explanation.joined(explanation)) == key(explanation.joined(explanation))
-    copied = replace(explanation, _maps={place: plane.copy() for place, plane in explanation._maps.items()})
+    copied = replace(explanation, _maps={key: plane.copy() for key, plane in explanation._maps.items()})
     assert key(copied) != key(explanation)
 
 
@@ -200,7 +200,7 @@ def test_a_constant_map_travels_with_its_reason(
 def test_a_second_class_travels_with_its_maps_and_the_maps_after_each_step(
     photo: payload.DisplayPhoto, explanation: sc.Explanation
 ) -> None:
-    changed = {place: plane + 1 for place, plane in explanation._maps.items()}
+    changed = {key: plane + 1 for key, plane in explanation._maps.items()}
     other = replace(explanation, target=2, label="cat", _maps=changed)
     sweep = (payload.SweepPoint(0.0, explanation, other), payload.SweepPoint(0.0025, other, explanation))
     comparison = payload.ClassComparison(other, "normgrad", sweep, ascend=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import saliency_core as sc
+from pages.shared.formats import percent
 from saliency_core.combine import is_constant, normalise, resize
 from saliency_core.viewer import schema
 from saliency_core.viewer.payload import MODES
@@ -29,6 +30,7 @@ def test_the_browser_functions_do_what_their_tests_and_saliency_core_say(tmp_pat
         "resized": resized(),
         "mixed": mixed(),
         "painted": painted(),
+        "shares": [{"share": share, "text": percent(share)} for share in np.geomspace(1e-5, 1, 40).tolist()],
         "modes": MODES,
         "view": view(),
     }

@@ -1,4 +1,4 @@
-"""How numbers are written for people: one rule for each kind of number."""
+"""How numbers are written in the app: one rule for each kind of number."""
 
 import math
 
@@ -11,11 +11,12 @@ NO_VALUE = "no value"
 
 
 def percent(share: float) -> str:
-    """A share or a probability: two significant digits below 10%, whole percents above."""
+    """A share or a probability: two significant digits below 10%, whole percents above.
+
+    The browser has the same rule: `percent` in `saliency_core/viewer/web/core/format.js`.
+    """
     number = 100 * share
-    if number >= 99.95:
-        return "100%"
-    if number < 0.01:
+    if 0 < number < 0.01:
         return "<0.01%"
     return f"{number:.2g}%" if number < 9.95 else f"{number:.0f}%"
 
@@ -60,7 +61,7 @@ def time_left(seconds: float | None) -> str:
 
 
 def after_step(variant: sc.MetaStep | None) -> str:
-    """What a caption says of the meta step; nothing if there is none."""
+    """The caption's words on the meta step; empty if there is none."""
     if variant is None:
         return ""
     return f"after {'unlearning' if variant.ascend else 'a meta step'} (ε = {epsilon(variant.lr)})"

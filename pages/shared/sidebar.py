@@ -30,7 +30,7 @@ _FIT_TITLES = {
 
 @dataclass(frozen=True)
 class ClassSlot:
-    """Room for the classes, which are known only when the photo has been explained.
+    """A container for the classes, which are known only once the photo has been explained.
 
     The skeleton stands in for them until they are known for the first time, or turn out not to be.
     """
@@ -40,7 +40,7 @@ class ClassSlot:
     skeleton: DeltaGenerator
 
     def fill(self) -> None:
-        """Show the classes of the session's scene, or say when they come."""
+        """Show the classes of the session's scene, or say when they will appear."""
         failed = self.session.failure is not None
         scene = self.session.explained if failed else self.session.scene
         if scene is None and not failed:
@@ -85,8 +85,8 @@ def _photo(session: Session) -> None:
     components.gallery(
         strip, session.choice.photo, on_choose=session.choose_photo, on_remove=session.remove_upload
     )
-    # Files of any name: what is in them decides, and every refusal gets a sentence of its own.
-    # A new key empties the uploader: the strip lists what was taken, and nothing is held twice.
+    # Files of any name: what is in them decides, and every refusal gets its own sentence.
+    # A new key empties the uploader: the strip lists the uploads, and nothing is held twice.
     key = f"upload-{session.uploads.round}"
     st.file_uploader(
         "Add photos",
@@ -101,7 +101,7 @@ def _photo(session: Session) -> None:
 
 
 def _take_files(session: Session, key: str) -> None:
-    """Note the files of the uploader; they come into the strip once they are decoded."""
+    """Note the files of the uploader; they appear in the strip once they are decoded."""
     session.notices.clear()
     sent = [(file.name, file.getvalue()) for file in st.session_state.get(key) or []]
     session.arriving += [PhotoFile(name, photos.digest_of(data), data, thumb="") for name, data in sent]
@@ -140,7 +140,7 @@ def _model(session: Session) -> None:
 
 
 def _follow_model(session: Session, listings: dict[str, ModelListing]) -> None:
-    """Load the model that is coming, while the page goes on showing the other one."""
+    """Load the next model, while the page goes on showing the current one."""
     coming = session.selection.coming
     if coming is None:
         return
@@ -166,7 +166,7 @@ def _choose_class(session: Session) -> None:
 
 
 def _classes(session: Session, scene: Scene) -> None:
-    """The most likely classes as quick picks, and all of them in a searchable list."""
+    """The most likely classes as buttons, and all of them in a searchable list."""
     labels = class_labels(scene.model.name)
     target = scene.explanation.target if session.choice.target is None else session.choice.target
     components.class_list(_picks(scene.explanation, labels), target, on_choose=session.choose_class)
@@ -243,7 +243,7 @@ def _choose_step(session: Session) -> None:
 
 
 def _meta(session: Session) -> None:
-    """One step of learning before the explanation: on or off, its size and its direction."""
+    """The gradient step before the explanation: on or off, its size and its direction."""
     theme.section("Meta step")
     step_switch(session, "meta")
     choice = session.choice

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { packTable, paint, scaleOf } from "../../saliency_core/viewer/web/core/colors.js";
+import { percent } from "../../saliency_core/viewer/web/core/format.js";
 import { normalise, resize, resizedAt } from "../../saliency_core/viewer/web/core/maths.js";
 import { mixInto } from "../../saliency_core/viewer/web/core/mixing.js";
 import { Content } from "../../saliency_core/viewer/web/core/payload.js";
@@ -65,11 +66,16 @@ test("values are coloured as by saliency_core.render", { skip }, () => {
   }
 });
 
+test("shares are written as in the rest of the app", { skip }, () => {
+  assert.ok(cases.shares.length > 0);
+  for (const { share, text } of cases.shares) assert.equal(percent(share), text);
+});
+
 test("the modes are those that Python knows", { skip }, () => {
   assert.deepEqual(Object.keys(MODES), cases.modes);
 });
 
-test("every field of Python's schema is understood: a default and a value of its own", { skip }, () => {
+test("every field of Python's schema is understood: its default and another value", { skip }, () => {
   const { described, defaults, given, layers, methods } = cases.view;
   const names = (/** @type {string[]} */ list) => list.map((name) => ({ name }));
   const meta = { schema: described, layers: names(layers), methods: names(methods), defaults: { layer: layers[0] } };

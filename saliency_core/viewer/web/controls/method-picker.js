@@ -1,4 +1,4 @@
-/** The picker of a method, and the sheet that says all about it. */
+/** The picker of a method, and the popover that describes it. */
 
 import { element, iconButton, select, setText } from "./dom.js";
 import { shared, whenChanged } from "../core/redraw.js";

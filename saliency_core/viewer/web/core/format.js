@@ -25,14 +25,15 @@ export function number(value) {
 }
 
 /**
- * A share of 1 in per cent; tiny but non-zero shares never read as nothing.
+ * A share of 1 as a percentage: two significant digits below 10%, whole percents above; tiny but non-zero shares are
+ * never written as 0.
  *
  * @param {number} share
  */
 export function percent(share) {
   const value = 100 * share;
-  if (value > 0 && value < 0.1) return "< 0.1 %";
-  return `${value < 9.95 ? Number(value.toFixed(1)) : Math.round(value)} %`;
+  if (value > 0 && value < 0.01) return "<0.01%";
+  return `${value < 9.95 ? Number(value.toPrecision(2)) : Math.round(value)}%`;
 }
 
 /**
@@ -55,7 +56,7 @@ export function layerSize(layer) {
 }
 
 /**
- * A correlation with two decimals and a true minus; never a negative nothing.
+ * A correlation with two decimals and a true minus; never a negative zero.
  *
  * @param {number} value
  */
