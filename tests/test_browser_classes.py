@@ -287,7 +287,7 @@ def test_a_cell_of_the_change_shows_its_method_and_layer(
     expect(cells.filter(has_text=change).first).to_be_attached()
 
 
-def test_the_methods_with_a_pass_of_their_own_join_the_grid_when_asked(
+def test_methods_with_their_own_pass_join_the_grid_on_request(
     app_url: str, page: Page, classifier: sc.Classifier
 ) -> None:
     page.goto(f"{app_url}/classes?{LINK}&layer=blocks.5")

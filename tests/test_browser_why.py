@@ -146,9 +146,7 @@ def test_the_article_fits_a_phone_in_the_colours_of_the_theme(
     assert color == {"light": "rgb(194, 65, 12)", "dark": "rgb(255, 153, 102)"}[theme]
 
 
-def test_an_uploaded_photo_can_be_taken_out_again_by_keyboard(
-    app_url: str, page: Page, tmp_path: Path
-) -> None:
+def test_an_uploaded_photo_can_be_removed_by_keyboard(app_url: str, page: Page, tmp_path: Path) -> None:
     page.goto(f"{app_url}/compare?photo=camera")
     expect(page.get_by_test_id("caption-left")).to_contain_text("tripod")
     photos, remove = page.get_by_test_id("photo"), page.get_by_test_id("remove-photo")

@@ -58,7 +58,7 @@ def test_what_does_not_is_no_map_even_if_it_is_square(
     assert find_layout(observed(square, wide)) is None
 
 
-def test_where_only_squares_are_taken_an_attention_matrix_is_known_by_its_rows() -> None:
+def test_where_only_squares_are_accepted_an_attention_matrix_is_recognised_by_its_rows() -> None:
     matrix = observed((2, 8, 64, 64), rows_sum_to_one=True)
     assert find_layout(matrix) is None
     assert "(N, 8, 64, 64) is an attention matrix" in no_layout(matrix)

@@ -150,7 +150,7 @@ def test_smoothgrad_is_the_mean_over_noisy_copies_one_by_one() -> None:
     close(smoothgrad(clf, x, TARGET, samples=7), (total / 7).abs().amax(dim=0))
 
 
-def test_smoothgrad_is_captums_noise_tunnel_where_nobody_else_draws_numbers() -> None:
+def test_smoothgrad_equals_captums_noise_tunnel_with_the_same_random_numbers() -> None:
     clf, x = classifier(seeded(dtype=torch.float32)), batch(dtype=torch.float32)
     tunnel = NoiseTunnel(Saliency(clf.module))
     with torch.random.fork_rng():
@@ -234,7 +234,7 @@ def test_a_map_is_float32_at_the_input_and_the_same_every_time(name: str) -> Non
 
 
 @every_method
-def test_nobody_elses_random_numbers_change(name: str) -> None:
+def test_the_global_random_state_does_not_change(name: str) -> None:
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     FEW_PASSES[name](classifier(), batch(), TARGET)
     assert torch.equal(torch.get_rng_state(), torch_state)
@@ -416,7 +416,7 @@ def test_gradients_that_are_not_finite_are_refused() -> None:
 
 
 @every_method
-def test_one_image_and_an_existing_class_are_asked_for(name: str) -> None:
+def test_one_image_and_an_existing_class_are_required(name: str) -> None:
     with pytest.raises(ValueError, match=r"x has shape \(2, 3, 24, 24\); expected one prepared image"):
         FEW_PASSES[name](classifier(), batch(2), TARGET)
     with pytest.raises(sc.TargetError, match="expected an index from 0 to 4"):

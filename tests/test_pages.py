@@ -240,7 +240,9 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate.queue.close(SECONDS)
 
 
-def test_a_method_of_many_passes_is_listed_and_goes_on_through_everything(app: AppTest, gate: Gate) -> None:
+def test_a_many_pass_method_is_listed_and_continues_through_page_and_photo_changes(
+    app: AppTest, gate: Gate
+) -> None:
     visit(app, "compare", left="occlusion")
     assert gate.reported.wait(SECONDS)
     app.run()
@@ -260,7 +262,7 @@ def test_a_method_of_many_passes_is_listed_and_goes_on_through_everything(app: A
     assert not app.exception
 
 
-def test_a_cancelled_method_gives_its_panel_back_with_the_reason(app: AppTest, gate: Gate) -> None:
+def test_a_cancelled_method_leaves_its_panel_with_the_reason(app: AppTest, gate: Gate) -> None:
     visit(app, "compare", right="rise")
     button(app, "cancel-").click()
     settle(app)
@@ -290,7 +292,7 @@ def test_a_failed_method_says_so_and_can_be_tried_again_or_dismissed(app: AppTes
     assert session_of(app).methods == ("normgrad", "grad_cam")
 
 
-def test_a_method_that_the_model_does_not_have_gives_way_with_the_reason(
+def test_a_method_that_the_model_does_not_have_is_replaced_with_the_reason(
     app: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     info = shared_engine().model_info(Choice().model)
@@ -305,7 +307,7 @@ def test_a_method_that_the_model_does_not_have_gives_way_with_the_reason(
     assert session_of(app).methods == ("normgrad", "grad_cam")
 
 
-def test_a_method_of_many_passes_gives_way_to_a_meta_step(app: AppTest) -> None:
+def test_a_many_pass_method_is_replaced_under_a_meta_step(app: AppTest) -> None:
     visit(app, "compare", left="rise", meta="0.0025")
     assert not app.exception
     assert viewer_panel.AFTER_STEP in notes_of(app)

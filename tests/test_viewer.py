@@ -69,7 +69,7 @@ def test_two_panels_need_no_cells_but_those_they_show_and_the_table_needs_all(
     assert len(cells("framework")) == 15
 
 
-def test_only_the_maps_asked_for_travel(photo: payload.DisplayPhoto, explanation: sc.Explanation) -> None:
+def test_only_the_requested_maps_are_sent(photo: payload.DisplayPhoto, explanation: sc.Explanation) -> None:
     sent = content(photo, explanation, ("grad_cam", "normgrad"))
     assert list(sent.meta["maps"]) == ["grad_cam", "normgrad"]
     size = sum(layer.height * layer.width for layer in explanation.layers)
@@ -116,7 +116,7 @@ def test_joined_explanations_with_the_same_maps_have_the_same_identity(
     assert key(copied) != key(explanation)
 
 
-def test_every_method_travels_with_what_one_needs_to_judge_it(
+def test_every_method_is_sent_with_its_description_source_and_cost(
     photo: payload.DisplayPhoto, explanation: sc.Explanation
 ) -> None:
     reason = "Guided backprop needs ReLU. This network uses SiLU."
@@ -169,7 +169,7 @@ def test_a_rerun_sends_the_same_bytes(photo: payload.DisplayPhoto, explanation: 
     assert first.photo == second.photo
 
 
-def test_another_class_has_another_key_and_another_photo_too(
+def test_another_class_or_photo_has_another_key(
     photo: payload.DisplayPhoto, explanation: sc.Explanation
 ) -> None:
     keys = send(photo, explanation).meta["keys"]
@@ -189,7 +189,7 @@ def test_published_presets_are_offered_where_their_layers_are(
     assert presets["Linear"] == {layers[0]: 0.5, layers[1]: 1.0}
 
 
-def test_a_constant_map_travels_with_its_reason(
+def test_a_constant_map_is_sent_with_its_reason(
     photo: payload.DisplayPhoto, explanation: sc.Explanation
 ) -> None:
     dead = replace(explanation, _maps={key: np.zeros_like(v) for key, v in explanation._maps.items()})
@@ -197,7 +197,7 @@ def test_a_constant_map_travels_with_its_reason(
         assert maps["reasons"] == [sc.METHODS[name].empty] * 2
 
 
-def test_a_second_class_travels_with_its_maps_and_the_maps_after_each_step(
+def test_a_second_class_is_sent_with_its_maps_and_the_maps_after_each_step(
     photo: payload.DisplayPhoto, explanation: sc.Explanation
 ) -> None:
     changed = {key: plane + 1 for key, plane in explanation._maps.items()}
@@ -252,7 +252,7 @@ def test_the_modules_join_to_one_script_without_imports() -> None:
         assert not [line for line in script.splitlines() if line.startswith("import")]
 
 
-def test_every_module_is_used_and_every_sheet_stands_beside_its_module() -> None:
+def test_every_module_is_used_and_every_sheet_belongs_to_a_module() -> None:
     used = {module for entry in ENTRIES for module in bundle.join(bundle.WEB, entry)}
     present = {file.relative_to(bundle.WEB).as_posix() for file in bundle.WEB.rglob("*.js")}
     assert present - used == {"modes/mode.js"}, "only the interface of modes has types alone"

@@ -1,5 +1,6 @@
 """The sidebar, the same on every page: photo, model, class, fit and meta step."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -201,6 +202,23 @@ def _picks(explanation: sc.Explanation, labels: tuple[str, ...]) -> list[dict[st
     ]
 
 
+def _segments(
+    label: str, titles: Mapping[str, str], key: str, on_change: Callable[[Session], None], session: Session
+) -> None:
+    """A choice between a few names as buttons in one row; one of them is always chosen."""
+    st.segmented_control(
+        label,
+        tuple(titles),
+        format_func=titles.__getitem__,
+        required=True,
+        key=key,
+        label_visibility="collapsed",
+        on_change=on_change,
+        args=(session,),
+        width="stretch",
+    )
+
+
 # -- fit -----------------------------------------------------------------------------------------------------
 
 
@@ -211,17 +229,7 @@ def _choose_fit(session: Session) -> None:
 def _fit(session: Session) -> None:
     theme.section("Fit to the network's square")
     st.session_state["fit"] = session.choice.fit
-    st.segmented_control(
-        "Fit",
-        tuple(sc.FITS),
-        format_func=_FIT_TITLES.__getitem__,
-        required=True,
-        key="fit",
-        label_visibility="collapsed",
-        on_change=_choose_fit,
-        args=(session,),
-        width="stretch",
-    )
+    _segments("Fit", _FIT_TITLES, "fit", _choose_fit, session)
     theme.hint(sc.FITS[session.choice.fit].summary)
 
 
@@ -260,15 +268,5 @@ def _meta(session: Session) -> None:
         on_change=_choose_step,
         args=(session,),
     )
-    st.segmented_control(
-        "Direction",
-        tuple(DIRECTIONS),
-        format_func=DIRECTIONS.__getitem__,
-        required=True,
-        key="meta-direction",
-        label_visibility="collapsed",
-        on_change=_choose_step,
-        args=(session,),
-        width="stretch",
-    )
+    _segments("Direction", DIRECTIONS, "meta-direction", _choose_step, session)
     theme.hint("The step is taken on a copy: every explanation starts from the same network.")

@@ -18,8 +18,8 @@ contrastive            excitation of the class minus excitation with the last li
 A clipped ReLU (ReLU6, ``Hardtanh(0, b)``) also stops the signal where it is clipped, except in deconvnet.
 
 Everything else that the signal passes through must be on the rule's allow-list: functions whose ordinary
-backward pass agrees with the rule. For deconvnet and guided backpropagation that is every linear function of the
-feature maps (convolutions, pooling, BatchNorm with fixed statistics, sums, differences, scaling by a
+backward pass agrees with the rule. For deconvnet and guided backpropagation that is every linear function
+of the feature maps (convolutions, pooling, BatchNorm with fixed statistics, sums, differences, scaling by a
 constant, interpolation) and the maximum over locations. For excitation it is whatever only moves, copies or
 selects values. :func:`obstacle` runs the network once and names the first function that is neither.
 

@@ -23,9 +23,9 @@ def rise(network: Passes, options: OptionValues) -> Tensor:
 
     p is the softmax **probability** of the class, as in the paper, so a map is zero where the class has
     no probability under any mask. A mask is a grid of ``cells`` × ``cells`` that keeps each cell with
-    probability ``keep`` = E[M], resized bilinearly to one cell more than the input and cropped at a random offset. Grids
-    and offsets come from its own seeded generator. The paper takes 4000 to 8000 masks; fewer leave more
-    of the masks' own pattern in the map.
+    probability ``keep`` = E[M], resized bilinearly to one cell more than the input and cropped at a random
+    offset. Grids and offsets come from a dedicated seeded generator. The paper takes 4000 to 8000 masks;
+    fewer leave more of the masks' own pattern in the map.
 
     Source: Petsiuk, Das, Saenko: RISE, randomized input sampling for explanation of black-box models,
     BMVC 2018.

@@ -148,7 +148,7 @@ function paintPanel(panel, { low, high, table }) {
  * @param {string} choice
  * @param {boolean} diverging
  */
-export function scalesOf(extents, choice, diverging) {
+function scalesOf(extents, choice, diverging) {
   const present = /** @type {Scale[]} */ (extents.filter((extent) => extent !== null));
   return extents.map((extent) => extent && scaleOf(choice === "shared" ? present : [extent], diverging));
 }

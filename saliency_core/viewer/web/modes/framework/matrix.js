@@ -13,7 +13,7 @@ import { CROSSHAIR } from "../../panels/panel.js";
 /** @import { Frame, ModeHost } from "../mode.js" */
 
 /** Side of a cell's canvas in pixels. */
-export const CELL = 160;
+const CELL = 160;
 
 const STEP = 1 / 28;
 /** @type {Record<string, number[]>} */
