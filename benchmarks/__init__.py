@@ -1,1 +1,1 @@
-"""How fast the core and the app are on this machine: ``python -m benchmarks``. Not part of the tests."""
+"""The speed of the core and the app on this machine: ``python -m benchmarks``. Not part of the tests."""

@@ -67,7 +67,7 @@ def replaced(document: str, name: str, text: str) -> str:
     document, count = pattern.subn(lambda _: text + "\n", document)
     if count != 1:
         raise ValueError(
-            f"{DOCUMENT.name} has {count} places between the marks of {name!r}; it must have one"
+            f"{DOCUMENT.name} has {count} passages between the marks of {name!r}; it must have one"
         )
     return document
 

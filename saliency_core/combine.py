@@ -78,7 +78,7 @@ def combine(
     left, the result is zero everywhere.
 
     Args:
-        maps: raw maps (h, w), each of its own size.
+        maps: raw maps (h, w), whose sizes may differ.
         weights: one number ≥ 0 per map, not all zero; all equal if None.
         how: ``"product"`` or ``"sum"``.
         size: (height, width) of the result.

@@ -28,7 +28,7 @@ Kind = Literal["uniform", "diverging", "classic"]
 class ColorMap:
     """A table of 256 colours.
 
-    `kind` is "uniform" (equal steps look equal, lightness only rises), "diverging" (two hues that meet in the
+    `kind` is "uniform" (equal steps look equal, lightness only rises), "diverging" (two hues that join in the
     middle: for signed maps, scaled symmetrically about zero) or "classic" (neither; known from the papers).
     `table` is a read-only uint8 array of shape (256, 3), lowest value first.
     """

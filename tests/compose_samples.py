@@ -1,7 +1,7 @@
 """Makes the sample photos that are composed of others: `python tests/compose_samples.py`.
 
-Photos with several objects are composed from single ones, so that the place of each object is known exactly:
-`parts.json` lists, for each of them, what is where. Each crop shows its object whole or nearly so, inside the
+Photos with several objects are composed from single ones, so that the location of each object is
+known exactly: `parts.json` lists them. Each crop shows its object whole or nearly so, inside the
 middle 7/8 of the composition (what the default centre crop keeps), and is chosen so that the embedded network
 finds every object in the composition.
 """

@@ -53,7 +53,7 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """An empty page in a profile of its own, 1280 x 900."""
+    """An empty page in its own profile, 1280 x 900."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE_MS)  # clicks wait as long as expectations do
     yield context.new_page()

@@ -77,7 +77,7 @@ def test_a_map_agrees_with_the_authors_implementation(relu_cnn: sc.Classifier, k
 
 
 def relu_back(signal: Tensor, x: Tensor, rule: BackwardRule) -> Tensor:
-    """One ReLU's way back, entry by entry."""
+    """One ReLU's backward pass, entry by entry."""
     result = torch.zeros_like(signal)
     for index, value in enumerate(signal.flatten().tolist()):
         passes = value > 0 and (rule is DECONVNET or x.flatten()[index] > 0)
@@ -137,7 +137,7 @@ def test_guided_backprop_and_deconvnet_equal_the_backward_pass_step_by_step(rule
 
 
 @pytest.mark.parametrize("rule", [DECONVNET, GUIDED])
-def test_in_place_statements_obey_the_rule_step_by_step(rule: BackwardRule) -> None:
+def test_in_place_statements_follow_the_rule_step_by_step(rule: BackwardRule) -> None:
     network = statements()
     x = batch()
     start = network.conv(x).detach()
@@ -278,7 +278,7 @@ def inserted(function: Callable[[Tensor], Tensor]) -> sc.Classifier:
 
 
 class Swish(torch.autograd.Function):
-    """A non-linearity that no function mode sees."""
+    """A non-linearity that function modes do not see."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -371,7 +371,7 @@ NO_SHARE: dict[str, Callable[[Tensor], Tensor]] = {
 
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 @pytest.mark.parametrize("name", NOT_LINEAR)
-def test_a_function_that_no_rule_knows_is_refused_by_name(name: str) -> None:
+def test_a_function_that_no_rule_covers_is_refused_by_name(name: str) -> None:
     clf = inserted(NOT_LINEAR[name])
     for method in MODIFIED:
         with pytest.raises(sc.UnavailableError, match=f"all ReLU. This network uses {name}"):
@@ -471,7 +471,7 @@ def test_contrastive_excitation_of_a_convolutional_head_contrasts_in_front_of_it
 
 
 @pytest.mark.parametrize("default_layers", [["conv", "head"], ["head"]])
-def test_a_layer_behind_the_last_linear_one_has_no_contrast(default_layers: list[str]) -> None:
+def test_a_layer_after_the_last_linear_one_has_no_contrast(default_layers: list[str]) -> None:
     clf = classifier(ConvolutionalHead().double(), default_layers=default_layers)
     sentence = "in front of the last linear layer, where the classes are contrasted"
     with pytest.raises(sc.UnavailableError, match=f"'head' is not {sentence}"):

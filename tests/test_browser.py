@@ -1,4 +1,4 @@
-"""The app as a person meets it: a real server, a real Chromium, real photos."""
+"""The app as a person uses it: a real server, a real Chromium, real photos."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_the_first_view_explains_a_sample_by_both_methods(app_url: str, page: Pa
     expect(page).to_have_title(re.compile("Compare · NormGrad Studio"))
 
 
-def test_upload_class_and_weight_give_the_mix_that_combine_gives(
+def test_upload_class_and_weight_give_the_mix_of_combine(
     app_url: str, page: Page, tmp_path: Path, classifier: sc.Classifier
 ) -> None:
     file = photo_file(tmp_path / "my espresso.png")

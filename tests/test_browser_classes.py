@@ -69,11 +69,11 @@ def point_at(page: Page, point: Locator, name: str = "class-grid", *, click: boo
     chart.evaluate("chart => chart.scrollIntoView({ block: 'center' })")  # clear of the bar above the page
     box = point.bounding_box()
     assert box is not None
-    place = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(place[0] - 4, place[1])
-    page.mouse.move(*place)
+    point = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(point[0] - 4, point[1])
+    page.mouse.move(*point)
     if click:
-        page.mouse.click(*place)
+        page.mouse.click(*point)
 
 
 def assert_hovered(page: Page, name: str, point: Locator, text: re.Pattern[str]) -> None:
@@ -287,7 +287,7 @@ def test_a_cell_of_the_change_shows_its_method_and_layer(
     expect(cells.filter(has_text=change).first).to_be_attached()
 
 
-def test_the_methods_with_a_pass_of_their_own_join_the_grid_when_asked(
+def test_methods_with_their_own_pass_join_the_grid_on_request(
     app_url: str, page: Page, classifier: sc.Classifier
 ) -> None:
     page.goto(f"{app_url}/classes?{LINK}&layer=blocks.5")

@@ -65,7 +65,7 @@ def test_every_cell_is_drawn_as_the_framework_defines_it(
 
 
 @pytest.mark.parametrize("how", ["product", "sum"])
-def test_mixed_cells_are_what_combine_gives(
+def test_mixed_cells_are_those_of_combine(
     app_url: str, page: Page, captured: dict[str, sc.LayerCapture], how: str
 ) -> None:
     weights = [0, 0.25, 0.5, 1, 1, 0.75, 0.5, 0]

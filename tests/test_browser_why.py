@@ -1,4 +1,4 @@
-"""Methods that take more than the shared pass, and the article on Grad-CAM, as a person meets them."""
+"""Methods that take more than the shared pass, and the article on Grad-CAM, as a person uses them."""
 
 from __future__ import annotations
 
@@ -139,16 +139,14 @@ def test_the_article_fits_a_phone_in_the_colours_of_the_theme(
     color = line.evaluate("element => getComputedStyle(element).stroke")
     width = page.evaluate("document.scrollingElement.scrollWidth")
     links = page.locator(".st-key-phone-navigation a")
-    rows = {round(links.nth(place).bounding_box()["y"]) for place in range(links.count())}
+    rows = {round(links.nth(index).bounding_box()["y"]) for index in range(links.count())}
     context.close()
     assert width == 390
     assert len(rows) == 1
     assert color == {"light": "rgb(194, 65, 12)", "dark": "rgb(255, 153, 102)"}[theme]
 
 
-def test_an_uploaded_photo_can_be_taken_out_again_by_keyboard(
-    app_url: str, page: Page, tmp_path: Path
-) -> None:
+def test_an_uploaded_photo_can_be_removed_by_keyboard(app_url: str, page: Page, tmp_path: Path) -> None:
     page.goto(f"{app_url}/compare?photo=camera")
     expect(page.get_by_test_id("caption-left")).to_contain_text("tripod")
     photos, remove = page.get_by_test_id("photo"), page.get_by_test_id("remove-photo")

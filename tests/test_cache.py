@@ -140,7 +140,7 @@ def test_a_value_that_is_kept_already_is_given_instead_of_its_double() -> None:
 
 
 @pytest.mark.parametrize("broken", ["keep_as", "size_of"])
-def test_an_error_after_the_computation_leaves_nobody_waiting(broken: str) -> None:
+def test_an_error_after_the_computation_leaves_no_thread_waiting(broken: str) -> None:
     fails = [True]
 
     def maybe(value: str) -> int:

@@ -1,4 +1,4 @@
-"""What every method promises on every network: a map or a reason, and nothing left behind."""
+"""What every method guarantees on every network: a map or a reason, and nothing left behind."""
 
 import copy
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ SHARED = [name for name in sc.METHODS if name not in MULTI_PASS]
 
 
 def narrow_vgg11(num_classes: int) -> nn.Module:
-    """VGG-11 with 64 instead of 4096 hidden units, whose 400 MB say nothing more about maps."""
+    """VGG-11 with 64 instead of 4096 hidden units, whose 400 MB would test nothing more."""
     network = torchvision.models.vgg11(num_classes=num_classes)
     network.classifier[0] = nn.Linear(512 * 7 * 7, 64)
     network.classifier[3] = nn.Linear(64, 64)

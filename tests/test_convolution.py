@@ -1,4 +1,4 @@
-"""NormGrad of a real convolution, against the gradient of its own weights taken location by location."""
+"""NormGrad of a real convolution, against the gradient of its weights taken location by location."""
 
 import pytest
 import torch
@@ -49,7 +49,7 @@ def test_the_map_is_the_norm_of_each_locations_share_of_the_weights_gradient(kin
     torch.testing.assert_close(ours, slow(net[0], x, captured.gradient), rtol=1e-9, atol=1e-12)
 
 
-def test_a_layer_that_is_no_convolution_says_so_and_names_one() -> None:
+def test_a_layer_that_is_not_a_convolution_is_refused_and_one_that_is_named() -> None:
     clf = classifier(default_layers=["bn", "act"])
     with pytest.raises(sc.UnavailableError, match="Layer 'bn' is not a convolution; 'down' is"):
         sc.explain(clf, batch(), 0, ["bn"], ["normgrad_proper"])

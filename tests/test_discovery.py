@@ -1,4 +1,4 @@
-"""What is found in networks that other people wrote: their stages, and nothing that is no map."""
+"""What is found in third-party networks: their stages, and only layers with maps."""
 
 import warnings
 from collections.abc import Callable
@@ -109,17 +109,15 @@ def test_of_a_transformer_only_the_patch_embedding_is_taken_and_a_notice_says_so
     assert "because its output has shape" in found.notice or "attention matrix" in found.notice
 
 
-@pytest.mark.parametrize("width", [24, 28])  # 28 channels at 28 × 28 places: a tensor of equal sides
-def test_of_torchvisions_swin_only_what_has_its_channels_first_is_taken(width: int) -> None:
+@pytest.mark.parametrize("width", [24, 28])  # 28 channels at 28 × 28 locations: a tensor of equal sides
+def test_of_torchvisions_swin_only_channels_first_layers_are_taken(width: int) -> None:
     found = classifier(torchvision_swin(width), 112)
     sizes = [(layer.name, layer.channels, layer.height) for layer in found.layers]
     assert sizes == [("features.0.0", width, 28), ("permute", 4 * width, 7)]
     assert "(N, 28, 28" in found.survey.refused["features.1.0"]
 
 
-def test_where_channels_rows_and_columns_are_as_many_and_only_one_size_is_taken_the_layer_is_refused() -> (
-    None
-):
+def test_a_layer_with_equal_axes_in_a_network_of_one_input_size_is_refused() -> None:
     """Of a Swin Transformer for 112 × 112 pixels with 28 channels both are (N, 28, 28, 28): the patch
     embedding, which has its channels first, and the blocks, which have them last.
     """

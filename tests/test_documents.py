@@ -59,7 +59,7 @@ def test_a_table_replaces_what_is_between_its_marks_and_nothing_else() -> None:
 
 
 def test_a_table_without_marks_in_the_document_is_refused() -> None:
-    with pytest.raises(ValueError, match="0 places between the marks of 'three'"):
+    with pytest.raises(ValueError, match="0 passages between the marks of 'three'"):
         replaced("<!-- one -->\n<!-- /one -->\n", "three", "text")
 
 

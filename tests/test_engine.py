@@ -120,7 +120,7 @@ class Gate:
         return list("abcde")
 
     def open(self, error: BaseException | None = None) -> None:
-        """Let it be loaded, or fail."""
+        """Let it load, or fail."""
         self.error = error
         self._open.set()
 
@@ -314,13 +314,13 @@ def test_submitting_does_not_wait_for_the_network(engine: sc.Engine, class_known
     if class_known:
         engine.explain("tiny", photo(), methods=["grad_cam"])
     engine.classifier("tiny")
-    with engine._passes:  # as long as somebody else computes
-        quick = engine.submit(request(), photo(), title="A cat")
+    with engine._passes:  # while another computation holds the lock
+        fast = engine.submit(request(), photo(), title="A cat")
         slow = engine.submit(request(methods=("integrated_gradients",)), photo())
-        assert not quick.ended
+        assert not fast.ended
         assert not slow.ended
-        assert (quick.title, quick.unit) == ("A cat", "passes")
-    assert ended(quick).result.has("normgrad", "act")
+        assert (fast.title, fast.unit) == ("A cat", "passes")
+    assert ended(fast).result.has("normgrad", "act")
     assert ended(slow).result.has("integrated_gradients", "input")
 
 
@@ -364,8 +364,8 @@ def test_a_short_explanation_is_answered_while_a_many_pass_task_is_under_way(eng
     Watched.before = wait
     slow = engine.submit(request(target=0, methods=("smoothgrad",)), photo())
     assert first_batch.wait(LONG)
-    quick = engine.explain("tiny", photo(1), target=0, methods=FEW)
-    assert quick.has("normgrad", "act")
+    fast = engine.explain("tiny", photo(1), target=0, methods=FEW)
+    assert fast.has("normgrad", "act")
     assert slow.state is TaskState.RUNNING
     assert slow.done < slow.total
     slow.cancel()

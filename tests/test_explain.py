@@ -66,7 +66,7 @@ def test_a_class_that_depends_on_nothing_has_no_energy_and_constant_maps() -> No
     assert alive == ["eigen_cam"]  # the only one that does not ask for the class
 
 
-def test_the_input_can_be_asked_for_like_a_layer() -> None:
+def test_the_input_can_be_requested_like_a_layer() -> None:
     clf, x = classifier(), batch()
     explanation = sc.explain(clf, x, 1, ["input", "bn"], ["gradient", "linear_approx"])
     inputs = x.clone().requires_grad_()
@@ -78,7 +78,7 @@ def test_the_input_can_be_asked_for_like_a_layer() -> None:
     )
 
 
-def test_methods_of_several_kinds_can_be_asked_for_together_and_joined() -> None:
+def test_methods_of_several_kinds_can_be_requested_together_and_joined() -> None:
     clf, x = classifier(), batch()
     one = sc.explain(clf, x, 1)
     other = sc.explain(clf, x, 1, methods=["guided_backprop", "occlusion"])

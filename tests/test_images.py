@@ -55,12 +55,12 @@ def pixels(source):
         ("TIFF", {"compression": "tiff_deflate"}),
     ],
 )
-def test_a_lossless_file_gives_its_pixels_exactly(format, options):
+def test_a_lossless_file_gives_its_exact_pixels(format, options):
     np.testing.assert_array_equal(pixels(encode(Image.fromarray(COLOURS), format, **options)), COLOURS)
 
 
 @pytest.mark.parametrize(("format", "options"), [("JPEG", {"quality": 95}), ("WebP", {"quality": 95})])
-def test_a_lossy_file_gives_its_pixels_nearly(format, options):
+def test_a_lossy_file_gives_nearly_its_pixels(format, options):
     difference = np.abs(pixels(encode(Image.fromarray(SMOOTH), format, **options)).astype(int) - SMOOTH)
     assert difference.mean() < 4
 
@@ -275,7 +275,7 @@ def test_every_exif_orientation_is_applied(format, orientation):
     np.testing.assert_array_equal(pixels(data), COLOURS)
 
 
-def test_a_jpeg_taken_sideways_stands_upright():
+def test_a_jpeg_taken_sideways_is_turned_upright():
     exif = Image.Exif()
     exif[0x0112] = 6
     sideways = np.ascontiguousarray(SMOOTH.transpose(1, 0, 2)[::-1])
@@ -358,7 +358,7 @@ def test_what_is_no_file_is_a_type_error(source, given):
         open_image(source)
 
 
-def test_a_missing_file_a_folder_and_a_closed_file_are_told_without_their_path(tmp_path):
+def test_a_missing_file_a_folder_and_a_closed_file_are_reported_without_their_path(tmp_path):
     with pytest.raises(ImageError, match="no such file") as missing:
         open_image(tmp_path / "missing.jpg")
     with pytest.raises(ImageError, match="could not be read") as folder:
@@ -449,7 +449,7 @@ BAD = {
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning", "ignore:Tag data larger:UserWarning")
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_file_is_told_in_one_sentence(name):
+def test_a_bad_file_is_reported_in_one_sentence(name):
     data, message = BAD[name]
     with pytest.raises(ImageError, match=message) as caught:
         open_image(data)

@@ -33,10 +33,10 @@ def test_maps_grow_with_the_image(square: tuple[int, ...], wide: tuple[int, ...]
 @pytest.mark.parametrize(
     ("square", "wide"),
     [
-        ((2, 8, 49, 49), (1, 8, 99, 99)),  # attention between places
+        ((2, 8, 49, 49), (1, 8, 99, 99)),  # attention between locations
         ((2, 8, 50, 50), (1, 8, 100, 100)),  # with a class token
-        ((2, 8, 49, 64), (1, 8, 99, 129)),  # attention to more places than ask
-        ((2, 8, 10, 49), (1, 8, 10, 99)),  # attention of ten queries to all places
+        ((2, 8, 49, 64), (1, 8, 99, 129)),  # attention of 49 queries to 64 keys
+        ((2, 8, 10, 49), (1, 8, 10, 99)),  # attention of ten queries to all locations
         ((128, 3, 49, 49), (99, 3, 49, 49)),  # attention inside windows
         ((2, 3, 49, 49), (1, 3, 49, 49)),  # the same where there is one window
         ((2, 56, 56, 96), (1, 72, 88, 96)),  # channels last
@@ -58,7 +58,7 @@ def test_what_does_not_is_no_map_even_if_it_is_square(
     assert find_layout(observed(square, wide)) is None
 
 
-def test_where_only_squares_are_taken_an_attention_matrix_is_known_by_its_rows() -> None:
+def test_where_only_squares_are_accepted_an_attention_matrix_is_recognised_by_its_rows() -> None:
     matrix = observed((2, 8, 64, 64), rows_sum_to_one=True)
     assert find_layout(matrix) is None
     assert "(N, 8, 64, 64) is an attention matrix" in no_layout(matrix)

@@ -13,7 +13,7 @@ from tests.networks import batch, classifier
 from tests.threads import LONG, until
 
 
-def test_a_fair_lock_goes_to_who_asked_first_not_to_who_is_fastest() -> None:
+def test_a_fair_lock_goes_to_the_thread_that_asked_first() -> None:
     lock = FairLock()
     order: list[str] = []
     held = threading.Event()

@@ -149,7 +149,7 @@ DEFINITIONS = {
 TESTED_ELSEWHERE = {
     "test_framework": [name for name, m in sc.METHODS.items() if m.family == "Framework cells"],
     "test_convolution": ["normgrad_proper"],
-    "test_rules": [name for name, m in sc.METHODS.items() if m.rule],
+    "test_backward_rules": [name for name, m in sc.METHODS.items() if m.rule],
     "test_multi_pass": [name for name, m in sc.METHODS.items() if isinstance(m.kind, sc.MultiPass)],
 }
 

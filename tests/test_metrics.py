@@ -261,7 +261,7 @@ def test_each_classs_grad_cam_lies_mostly_in_its_own_half_of_a_composed_photo(
         assert share > 0.75, (part["label"], share)
 
 
-def test_normgrad_at_the_last_layer_says_the_same_for_every_class_until_the_meta_step(
+def test_normgrad_at_the_last_layer_is_the_same_for_every_class_until_the_meta_step(
     embedded: sc.Classifier,
 ) -> None:
     image = sc.open_image(SAMPLES / "chelsea.png")

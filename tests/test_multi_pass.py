@@ -41,7 +41,7 @@ integrated_gradients = partial(compute, "integrated_gradients")
 smoothgrad = partial(compute, "smoothgrad")
 occlusion = partial(compute, "occlusion")
 rise = partial(compute, "rise")
-QUICK = {
+FEW_PASSES = {
     "integrated_gradients": partial(integrated_gradients, steps=26),
     "smoothgrad": partial(smoothgrad, samples=26),
     "occlusion": partial(occlusion, window=1 / 3),
@@ -53,7 +53,7 @@ every_method = pytest.mark.parametrize("name", MULTI_PASS)
 
 
 def test_every_many_pass_method_is_tested_here() -> None:
-    assert list(QUICK) == MULTI_PASS
+    assert list(FEW_PASSES) == MULTI_PASS
 
 
 class Linear(nn.Module):
@@ -150,7 +150,7 @@ def test_smoothgrad_is_the_mean_over_noisy_copies_one_by_one() -> None:
     close(smoothgrad(clf, x, TARGET, samples=7), (total / 7).abs().amax(dim=0))
 
 
-def test_smoothgrad_is_captums_noise_tunnel_where_nobody_else_draws_numbers() -> None:
+def test_smoothgrad_equals_captums_noise_tunnel_with_the_same_random_numbers() -> None:
     clf, x = classifier(seeded(dtype=torch.float32)), batch(dtype=torch.float32)
     tunnel = NoiseTunnel(Saliency(clf.module))
     with torch.random.fork_rng():
@@ -172,11 +172,11 @@ def test_occlusion_is_the_mean_fall_over_the_windows_that_cover_a_location() -> 
     total, count = torch.zeros(2, 25, 30, dtype=torch.float64)
     for top in range(0, 24, 2):  # windows of 4 by 4, the lowest cut off
         for left in range(0, 27, 2):
-            place = (slice(top, top + 4), slice(left, left + 4))
+            patch = (slice(top, top + 4), slice(left, left + 4))
             covered = x.clone()
-            covered[:, :, *place] = 0
-            total[place] += logit(clf, x) - logit(clf, covered)
-            count[place] += 1
+            covered[:, :, *patch] = 0
+            total[patch] += logit(clf, x) - logit(clf, covered)
+            count[patch] += 1
     assert len(np.unique(count)) > 1  # the corners are covered less often
     close(occlusion(clf, x, TARGET), total / count)
 
@@ -184,15 +184,15 @@ def test_occlusion_is_the_mean_fall_over_the_windows_that_cover_a_location() -> 
 def test_rise_is_the_sum_over_masks_one_by_one() -> None:
     clf = classifier()
     x = torch.randn(1, 3, 24, 31, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    count, cells, height, width = 11, 4, 6, 8  # cells of 6 by 8 places
+    count, cells, height, width = 11, 4, 6, 8  # cells of 6 × 8 pixels
     generator = torch.Generator().manual_seed(SEED)
     grids = torch.rand(count, 1, cells, cells, generator=generator) < 0.3
     tops = torch.randint(height, (count,), generator=generator)
     lefts = torch.randint(width, (count,), generator=generator)
 
-    def corners(place: int, cell: int) -> list[tuple[int, float]]:
-        """The two cells on whose way a place lies, with their weights; the grid is one cell too wide."""
-        at = min(max((place + 0.5) * cells / ((cells + 1) * cell) - 0.5, 0), cells - 1)
+    def corners(pixel: int, cell: int) -> list[tuple[int, float]]:
+        """The two cells between whose centres a pixel lies, with weights; the grid is one cell too wide."""
+        at = min(max((pixel + 0.5) * cells / ((cells + 1) * cell) - 0.5, 0), cells - 1)
         lower = min(int(at), cells - 2)
         return [(lower, lower + 1 - at), (lower + 1, at - lower)]
 
@@ -225,18 +225,18 @@ def test_a_map_is_float32_at_the_input_and_the_same_every_time(name: str) -> Non
     clf, x = classifier(), batch()
     with torch.random.fork_rng():
         torch.manual_seed(11)
-        first = QUICK[name](clf, x, TARGET)
+        first = FEW_PASSES[name](clf, x, TARGET)
         torch.manual_seed(12)
-        again = QUICK[name](clf, x, TARGET)
+        again = FEW_PASSES[name](clf, x, TARGET)
     assert (first.shape, first.dtype, first.requires_grad) == ((SIDE, SIDE), torch.float32, False)
     assert torch.equal(first, again)
     assert first.max() > first.min()
 
 
 @every_method
-def test_nobody_elses_random_numbers_change(name: str) -> None:
+def test_the_global_random_state_does_not_change(name: str) -> None:
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
-    QUICK[name](classifier(), batch(), TARGET)
+    FEW_PASSES[name](classifier(), batch(), TARGET)
     assert torch.equal(torch.get_rng_state(), torch_state)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
 
@@ -254,7 +254,7 @@ def test_network_and_photo_are_left_as_they_were(name: str, stop: bool) -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled) if stop else nullcontext():
-        QUICK[name](clf, x, TARGET, progress=step)
+        FEW_PASSES[name](clf, x, TARGET, progress=step)
     assert all(torch.equal(value, state[key]) for key, value in clf.module.state_dict().items())
     assert all(one.grad is None and one.requires_grad for one in clf.module.parameters())
     assert not any(module.training for module in clf.module.modules())
@@ -272,9 +272,9 @@ def hooks_of(network: nn.Module) -> list[int]:
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_a_frozen_network_and_the_callers_mode_make_no_difference(name: str, mode: type) -> None:
     frozen = seeded().requires_grad_(False)
-    expected = QUICK[name](classifier(), batch(), TARGET)
+    expected = FEW_PASSES[name](classifier(), batch(), TARGET)
     with mode():
-        found = QUICK[name](classifier(frozen), batch(), TARGET)
+        found = FEW_PASSES[name](classifier(frozen), batch(), TARGET)
     assert torch.equal(found, expected)
 
 
@@ -284,7 +284,7 @@ def test_progress_counts_the_passes_and_reaches_the_total(name: str) -> None:
     passes: list[int] = []
     clf.module.head.register_forward_hook(lambda _module, _inputs, scores: passes.append(len(scores)))
     steps: list[tuple[int, int]] = []
-    QUICK[name](clf, batch(), TARGET, progress=lambda *step: steps.append(step))
+    FEW_PASSES[name](clf, batch(), TARGET, progress=lambda *step: steps.append(step))
     assert [done for done, _ in steps] == np.cumsum(passes).tolist()
     assert {total for _, total in steps} == {sum(passes)}
     assert max(passes) <= 8
@@ -314,7 +314,7 @@ def test_stopping_ends_it_after_the_batch_under_way(name: str) -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        QUICK[name](clf, batch(), TARGET, progress=step)
+        FEW_PASSES[name](clf, batch(), TARGET, progress=step)
     assert len(batches) == 3
 
 
@@ -361,7 +361,7 @@ def test_each_batch_runs_inside_the_lock_and_reports_outside(name: str) -> None:
     clf = classifier(network)
     guard.seen.clear()  # looking the network over is not part of it
     reported: list[bool] = []
-    QUICK[name](
+    FEW_PASSES[name](
         clf,
         batch(),
         TARGET,
@@ -380,7 +380,7 @@ def test_each_batch_runs_inside_the_lock_and_reports_outside(name: str) -> None:
 def test_many_pass_methods_and_explanations_in_many_threads_do_not_mix(name: str) -> None:
     clf, x = classifier(), batch()
     plain = sc.explain(clf, x, TARGET, methods=["normgrad"])
-    alone = QUICK[name](clf, x, TARGET)
+    alone = FEW_PASSES[name](clf, x, TARGET)
     start = threading.Barrier(4)
 
     def explain_often() -> list[sc.Explanation]:
@@ -389,12 +389,12 @@ def test_many_pass_methods_and_explanations_in_many_threads_do_not_mix(name: str
 
     def many_passes() -> Tensor:
         start.wait()
-        return QUICK[name](clf, x, TARGET)
+        return FEW_PASSES[name](clf, x, TARGET)
 
     with ThreadPoolExecutor(4) as pool:
-        quick = [pool.submit(explain_often) for _ in range(2)]
+        single = [pool.submit(explain_often) for _ in range(2)]
         slow = [pool.submit(many_passes) for _ in range(2)]
-    for explanation in (one for future in quick for one in future.result()):
+    for explanation in (one for future in single for one in future.result()):
         np.testing.assert_array_equal(explanation.map("normgrad", "act"), plain.map("normgrad", "act"))
     assert all(torch.equal(future.result(), alone) for future in slow)
 
@@ -405,7 +405,7 @@ def test_scores_that_are_not_finite_are_refused(name: str) -> None:
     clf = classifier(network)
     network.head.weight.data[0, 0] = float("nan")
     with pytest.raises(sc.NonFiniteError, match="class scores contain NaN or infinity"):
-        QUICK[name](clf, batch(), TARGET)
+        FEW_PASSES[name](clf, batch(), TARGET)
 
 
 def test_gradients_that_are_not_finite_are_refused() -> None:
@@ -416,19 +416,19 @@ def test_gradients_that_are_not_finite_are_refused() -> None:
 
 
 @every_method
-def test_one_image_and_an_existing_class_are_asked_for(name: str) -> None:
+def test_one_image_and_an_existing_class_are_required(name: str) -> None:
     with pytest.raises(ValueError, match=r"x has shape \(2, 3, 24, 24\); expected one prepared image"):
-        QUICK[name](classifier(), batch(2), TARGET)
+        FEW_PASSES[name](classifier(), batch(2), TARGET)
     with pytest.raises(sc.TargetError, match="expected an index from 0 to 4"):
-        QUICK[name](classifier(), batch(), 5)
+        FEW_PASSES[name](classifier(), batch(), 5)
 
 
 @every_method
 def test_a_default_device_of_the_caller_makes_no_difference(name: str) -> None:
-    expected = QUICK[name](classifier(), batch())
+    expected = FEW_PASSES[name](classifier(), batch())
     clf, x = classifier(), batch()
     with torch.device("meta"):
-        found = QUICK[name](clf, x)
+        found = FEW_PASSES[name](clf, x)
     assert torch.equal(found, expected)
 
 
@@ -439,8 +439,8 @@ def test_a_network_in_half_precision_is_summed_up_in_float32(name: str) -> None:
     for parameter in precise.parameters():
         parameter.data = parameter.data.bfloat16().float()
     x = batch(dtype=torch.float32).bfloat16().float()
-    found = QUICK[name](classifier(copy.deepcopy(precise).bfloat16()), x)
-    expected = QUICK[name](classifier(precise), x)
+    found = FEW_PASSES[name](classifier(copy.deepcopy(precise).bfloat16()), x)
+    expected = FEW_PASSES[name](classifier(precise), x)
     assert found.dtype == torch.float32
     if name == "rise":  # a sum of probabilities, each to three digits
         close(found, expected, 0.01)

@@ -230,7 +230,7 @@ def test_a_class_that_the_model_does_not_have_counts_as_none(app: AppTest) -> No
 
 
 class Gate:
-    """Stands in the engine's place for methods of many passes: they end when the test says so."""
+    """Replaces the engine for many-pass methods: they end when the test says so."""
 
     def __init__(self) -> None:
         self.queue = TaskQueue(workers=4)
@@ -272,7 +272,9 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate.queue.close(SECONDS)
 
 
-def test_a_method_of_many_passes_is_listed_and_goes_on_through_everything(app: AppTest, gate: Gate) -> None:
+def test_a_many_pass_method_is_listed_and_continues_through_page_and_photo_changes(
+    app: AppTest, gate: Gate
+) -> None:
     visit(app, "compare", left="occlusion")
     assert gate.reported.wait(SECONDS)
     app.run()
@@ -292,7 +294,7 @@ def test_a_method_of_many_passes_is_listed_and_goes_on_through_everything(app: A
     assert not app.exception
 
 
-def test_a_cancelled_method_gives_its_panel_back_with_the_reason(app: AppTest, gate: Gate) -> None:
+def test_a_cancelled_method_leaves_its_panel_with_the_reason(app: AppTest, gate: Gate) -> None:
     visit(app, "compare", right="rise")
     button(app, "cancel-").click()
     settle(app)
@@ -322,7 +324,7 @@ def test_a_failed_method_says_so_and_can_be_tried_again_or_dismissed(app: AppTes
     assert session_of(app).methods == ("normgrad", "grad_cam")
 
 
-def test_a_method_that_the_model_does_not_have_gives_way_with_the_reason(
+def test_a_method_that_the_model_does_not_have_is_replaced_with_the_reason(
     app: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     info = shared_engine().model_info(Choice().model)
@@ -337,7 +339,7 @@ def test_a_method_that_the_model_does_not_have_gives_way_with_the_reason(
     assert session_of(app).methods == ("normgrad", "grad_cam")
 
 
-def test_a_method_of_many_passes_gives_way_to_a_meta_step(app: AppTest) -> None:
+def test_a_many_pass_method_is_replaced_under_a_meta_step(app: AppTest) -> None:
     visit(app, "compare", left="rise", meta="0.0025")
     assert not app.exception
     assert viewer_panel.AFTER_STEP in notes_of(app)

@@ -40,8 +40,8 @@ def test_the_centre_crop_equals_torchvisions_evaluation_transform(
 
 @pytest.mark.parametrize("fit", list(sc.FITS))
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_box_is_where_the_network_looked(shape: tuple[int, int], fit: str) -> None:
-    """A photo whose colours are its own coordinates: each input pixel tells where it came from."""
+def test_the_input_region_is_what_the_network_sees(shape: tuple[int, int], fit: str) -> None:
+    """A photo whose colours are its own coordinates: each input pixel shows where it came from."""
     width, height = shape
     x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     image = Image.fromarray(np.stack([x, y, np.full_like(x, 255)], axis=2).astype(np.uint8))

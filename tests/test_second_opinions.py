@@ -126,7 +126,7 @@ def test_eigen_grad_cam_agrees_up_to_its_arbitrary_sign(network: nn.Module, laye
     x = batch(2)
     theirs = grad_cam_package(peer.EigenGradCAM)(network, network.get_submodule(layer), x)
     for one, other in zip(ours("eigen_grad_cam", network, layer, x), theirs, strict=True):
-        # The sign that the package's decomposition happened to give is told by the larger overlap.
+        # The larger overlap shows which sign the package's decomposition happened to give.
         sign = 1 if (one * other.relu()).sum() >= (one * (-other).relu()).sum() else -1
         assert_agree(one[None], (sign * other).relu()[None])
 

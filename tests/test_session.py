@@ -100,7 +100,7 @@ def test_a_negative_zero_in_an_address_is_zero() -> None:
     assert choice.variant is None
 
 
-def test_classes_are_limited_by_the_labels_of_the_model_and_by_nothing_else() -> None:
+def test_classes_are_limited_by_the_number_of_labels_alone() -> None:
     choice = address.read({"class": "21840", "b": "7"})
     assert choice.within(21_841) is not None
     assert choice.within(21_841) == choice
@@ -154,7 +154,7 @@ def test_another_model_is_shown_once_it_has_arrived_with_its_own_layers_and_the_
     assert not selection.arrive()
 
 
-def test_a_model_that_does_not_come_leaves_everything_as_it_was() -> None:
+def test_a_model_that_fails_to_load_leaves_everything_as_it_was() -> None:
     choice = Choice(target=3, view=viewed(layer="blocks.3"))
     selection = Selection(choice)
     selection.choose_model("vgg16")
@@ -182,7 +182,7 @@ def test_the_browser_takes_over_a_step_from_the_sidebar_but_not_its_own() -> Non
     assert (session.viewer.revision, session.choice.step) == (revision + 1, 0.04)
 
 
-def test_another_photo_begins_with_its_own_classes_and_keeps_the_step() -> None:
+def test_another_photo_starts_with_its_own_classes_and_keeps_the_step() -> None:
     session = Session(Choice(target=3, other=285, step=0.006))
     session.choose_photo("coffee")
     choice = session.choice
@@ -199,7 +199,7 @@ def test_a_page_with_its_own_methods_leaves_those_of_the_others() -> None:
     assert session.methods == ("rise", "grad_cam")
 
 
-def test_a_method_that_has_to_go_gives_way_to_the_one_before_it_or_to_the_default() -> None:
+def test_a_method_that_is_dropped_is_replaced_by_the_previous_one_or_the_default() -> None:
     session = Session(Choice(view=viewed(left="rise", right="rise")))
     session.viewer.settled = ("gradient", "rise")
     revision = session.viewer.revision
@@ -277,7 +277,7 @@ def test_uploads_beyond_the_limits_drop_the_oldest_and_say_which() -> None:
     assert [file.name for file in uploads] == ["huge.png"]
 
 
-def test_a_photo_that_is_gone_gives_way_to_a_sample_with_a_sentence() -> None:
+def test_a_photo_that_is_gone_is_replaced_by_a_sample_with_a_sentence() -> None:
     session = Session(Choice(photo=photos.upload_key("0" * 64), target=3))
     assert session.photo_file() is None
     assert (session.choice.photo, session.choice.target) == (photos.default_sample(), None)

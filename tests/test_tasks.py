@@ -42,7 +42,7 @@ def giving(result: str) -> Callable[[ProgressCallback], str]:
     return lambda progress: result
 
 
-def test_a_task_goes_from_queued_over_running_to_done_with_its_result(queue: TaskQueue) -> None:
+def test_a_task_goes_from_queued_to_running_to_done_with_its_result(queue: TaskQueue) -> None:
     first, work = Work(), Work()
     queue.submit("first", first)
     task = queue.submit("key", work, title="Occlusion of a cat", total=200, unit="photos")
@@ -173,7 +173,7 @@ def test_a_task_cancelled_while_queued_never_runs_and_can_be_submitted_again(que
     assert (waiting.state, waiting.error, waiting.result) == (CANCELLED, None, None)
 
 
-def test_a_task_cancelled_as_its_turn_comes_is_not_begun() -> None:
+def test_a_task_cancelled_when_its_turn_comes_is_not_started() -> None:
     task: Task[str] = Task("key")
     with task._lock:  # between the two halves of cancel()
         task._state = CANCELLED
@@ -182,7 +182,7 @@ def test_a_task_cancelled_as_its_turn_comes_is_not_begun() -> None:
 
 
 @pytest.mark.parametrize("late", [giving("too late"), failing(OSError("too late"))])
-def test_what_comes_after_the_cancelling_is_dropped(
+def test_a_result_after_cancellation_is_dropped(
     queue: TaskQueue, late: Callable[[ProgressCallback], str], caplog: pytest.LogCaptureFixture
 ) -> None:
     begun, go = threading.Event(), threading.Event()
@@ -324,7 +324,7 @@ def test_more_than_may_wait_are_refused_with_a_sentence() -> None:
     with pytest.raises(BusyError):
         refused.value()
     assert queue.submit(1, giving("never")) is tasks[1]  # those under way are still shared
-    tasks[1].cancel()  # its place is free again
+    tasks[1].cancel()  # one more can wait again
     taken = queue.submit("one more", giving("taken"))
     for work in works:
         work.let(200)

@@ -28,7 +28,7 @@ def step(clf: sc.Classifier, x: torch.Tensor, target: int, meta: sc.MetaStep) ->
 
 
 @pytest.mark.parametrize("ascend", [False, True])
-def test_the_step_is_one_of_torchs_own_sgd(ascend: bool) -> None:
+def test_the_step_equals_one_of_torchs_sgd(ascend: bool) -> None:
     network = copy.deepcopy(seeded()).eval()
     clf = classifier(network)
     x, rate = batch(), 0.05

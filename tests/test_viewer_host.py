@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 from streamlit.components.v2.bidi_component.serialization import (
@@ -14,8 +17,10 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.runtime.state.common import WidgetMetadata
 from streamlit.runtime.state.session_state import WStates
 
-from pages.shared import component_state, viewer_host
+from pages.shared import component_state, theme, viewer_host
+from saliency_core.viewer.bundle import WEB
 
+ROOT = Path(__file__).parents[1]
 LAYERS = ("layer1", "layer2")
 HOSTILE = ["no JSON", "{", "[" * 100_000, json.dumps({"view": None})[:-1], '{"a":' * 40 + "1" + "}" * 40]
 
@@ -60,3 +65,20 @@ def test_a_request_to_open_a_method_is_read_without_trust() -> None:
     assert request({"method": "normgrad", "layer": "layer9"}) == viewer_host.OpenRequest("normgrad", None)
     for raw in (None, "normgrad", [], {}, {"method": "<b>"}, {"method": ["normgrad"], "layer": {}}):
         assert request(raw) is None
+
+
+def test_every_colour_of_the_style_sheets_is_defined() -> None:
+    sheets = [ROOT / "assets" / "app.css", *(ROOT / "pages" / "shared").rglob("*.css")]
+    styles = [theme.palette(), *(sheet.read_text(encoding="utf-8") for sheet in sheets)]
+    used = {name for style in styles for name in re.findall(r"var\((--ng-[a-z-]+)", style)}
+    defined = {name for style in styles for name in re.findall(r"(--ng-[a-z-]+):", style)}
+    assert used <= defined
+    assert "--ng-accent: light-dark(#3b5bdb, #8da2fb);" in theme.palette()
+
+
+def test_on_a_page_without_a_theme_the_viewer_has_the_colours_of_the_light_one() -> None:
+    light = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))["theme"]["light"]
+    fallbacks = re.findall(r"var\(--st-([a-z-]+), (#[0-9a-f]{6})\)", (WEB / "theme.css").read_text())
+    named = {re.sub(r"-([a-z])", lambda match: match[1].upper(), name): color for name, color in fallbacks}
+    assert named == {name: light[name] for name in named}
+    assert len(named) == 5

@@ -124,7 +124,7 @@ def test_a_failed_download_says_why_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("name", "message"), [("silent.pth", "is unreachable"), ("stalled.pth", "stopped answering before")]
 )
-def test_a_server_that_says_nothing_more_is_given_up(
+def test_a_server_that_stops_answering_is_given_up(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     monkeypatch.setattr(weights, "TIMEOUT_SECONDS", 0.2)
@@ -162,9 +162,7 @@ def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
     assert str(raised.value) == f"127.0.0.1:{port} is unreachable. Offline: save net.pth in {tmp_path}."
 
 
-def test_a_mirror_takes_the_place_of_the_address(
-    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mirror_replaces_the_address(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Download("https://nowhere.invalid/models/net.pth", DIGEST[:8])
     monkeypatch.setenv("SALIENCY_MIRROR", server)
     assert source.path(tmp_path).read_bytes() == CONTENT

@@ -16,7 +16,7 @@ PENDING_TEXT = "…"
 ROW_HEIGHT = 27
 HEAD, FOOT = 30, 8
 CURVE_HEIGHT = 300
-REACH = 60  # pixels around a cell's middle within which it is the one hovered over
+REACH = 60  # pixels around a cell's centre within which it counts as hovered over
 
 
 def grid(
@@ -27,10 +27,10 @@ def grid(
     *,
     change: bool = False,
 ) -> go.Figure:
-    """Methods down, layers across: a correlation in every cell, a gap where there is none.
+    """Methods as rows, layers as columns: a correlation in every cell, a gap where there is none.
 
     `here` is the cell shown in the viewer, `remarks` what else the cells say when hovered over. Clicks on a
-    heat map reach nobody in Streamlit: invisible squares above it take them, with method and layer.
+    heat map are not reported by Streamlit: invisible squares above it take them, with method and layer.
     """
     methods = list(rows)
     cells = [(method, layer) for method in methods for layer in layers]

@@ -47,7 +47,7 @@ def _unavailable(scene: Scene) -> dict[str, str]:
 
 
 def _explanations(current: Session, pair: Pair) -> tuple[Pair, Explanations] | None:
-    """The pair with its explanations or, until they are there, the pair of before with its own."""
+    """The pair with its explanations or, until they are there, the previous pair with its own."""
     found = pair.ask(current)
     if found is not None:
         current.last_drawn["classes"] = (pair, found)
@@ -76,7 +76,7 @@ def _parts() -> Mapping[str, tuple[int, ...]]:
     }
 
 
-def _quick_pairs(scene: Scene, labels: Sequence[str]) -> dict[str, tuple[int, int]]:
+def _preset_pairs(scene: Scene, labels: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Title -> classes."""
     order = [int(index) for index in scene.explanation.probabilities.argsort()[::-1]]
     pairs = {"Most and least likely": (order[0], order[-1]), "First and second": (order[0], order[1])}
@@ -86,13 +86,13 @@ def _quick_pairs(scene: Scene, labels: Sequence[str]) -> dict[str, tuple[int, in
 
 def _pickers(current: Session, pair: Pair) -> None:
     labels = class_labels(pair.scene.model.name)
-    quick = _quick_pairs(pair.scene, labels)
+    presets = _preset_pairs(pair.scene, labels)
     chosen = (pair.first, pair.second)
 
-    def choose_quick() -> None:
+    def choose_preset() -> None:
         title = st.session_state.get("class-pairs")
-        if title in quick:
-            current.choose_classes(*quick[title])
+        if title in presets:
+            current.choose_classes(*presets[title])
 
     def choose(position: int) -> None:
         index = st.session_state.get(f"class-{'ab'[position]}")
@@ -109,9 +109,11 @@ def _pickers(current: Session, pair: Pair) -> None:
         return f"{labels[index]} · {percent(float(probabilities[index]))}"
 
     with st.container(key="class-pickers"):
-        st.session_state["class-pairs"] = next((name for name, both in quick.items() if both == chosen), None)
+        st.session_state["class-pairs"] = next(
+            (name for name, both in presets.items() if both == chosen), None
+        )
         st.pills(
-            "Pairs", tuple(quick), key="class-pairs", on_change=choose_quick, label_visibility="collapsed"
+            "Pairs", tuple(presets), key="class-pairs", on_change=choose_preset, label_visibility="collapsed"
         )
         for position, column in enumerate(st.columns(2, gap="small")):
             key = f"class-{'ab'[position]}"

@@ -34,7 +34,7 @@ class Pair:
     def requests(
         self, variant: sc.MetaStep | None = None, method: str | None = None
     ) -> tuple[ExplainRequest, ExplainRequest]:
-        """The questions for both: all methods of the shared pass, or another method alone."""
+        """The requests for both: all methods of the shared pass, or another method alone."""
         methods = None if method is None else (method,)
         request = replace(self.scene.request, variant=variant, methods=methods)
         return replace(request, target=self.first), replace(request, target=self.second)
@@ -50,7 +50,7 @@ class Pair:
         return None if first is None or second is None else (first, second)
 
     def explained(self, variant: sc.MetaStep | None, method: str) -> Explanations:
-        """The explanations of both with this method. It computes: for tasks only."""
+        """The explanations of both with this method. Slow: call it in a task."""
         explain = partial(shared_engine().explain, image=self.scene.image)
         first, second = (explain(request) for request in self.requests(variant))
         if method in first.methods:
@@ -59,7 +59,7 @@ class Pair:
         return first.joined(extra[0]), second.joined(extra[1])
 
     def line(self, variant: sc.MetaStep | None, method: str) -> Line:
-        """ρ of the method at every layer, or why there is none. It computes: for tasks only."""
+        """ρ of the method at every layer, or why there is none. Slow: call it in a task."""
         return correlations_of(self.explained(variant, method), method)
 
     def known_line(self, variant: sc.MetaStep | None, method: str) -> Line | None:

@@ -44,7 +44,7 @@ def _key(current: Session, pair: Pair) -> Hashable:
 
 
 def remarks(current: Session, pair: Pair) -> tuple[Remarks, Remarks]:
-    """What the cells of the heat maps say of the uploaded photos: correlations, and their change."""
+    """Hover texts of the heat maps about the uploaded photos: correlations, and their change."""
     over: SetMeans | None = results().peek(_key(current, pair)) if len(current.uploads) > 1 else None
     if over is None:
         return {}, {}
@@ -120,7 +120,7 @@ def _table(means: Means, count: int, layers: tuple[str, ...]) -> None:
 
 
 def _computation(current: Session, pair: Pair) -> Callable[[ProgressCallback], SetMeans]:
-    """The computation for a task, which must not look at the session any more."""
+    """The computation for a task, which must not read the session."""
     files, request, variant = tuple(current.uploads), pair.scene.request, current.choice.variant
     classes = None if _own_classes(current) else (pair.first, pair.second)
 

@@ -19,12 +19,12 @@ _DECLINED = "declined sweep"
 
 @dataclass(frozen=True)
 class Sweep:
-    """The points of rising size that were computed, and ρ of the method at each of them."""
+    """The points computed so far, in order of size, and ρ of the method at each of them."""
 
     points: tuple[SweepPoint, ...] = ()
     lines: tuple[Line, ...] = ()
     complete: bool = True
-    """Whether no more points are to come."""
+    """Whether all points are computed."""
 
     @property
     def sizes(self) -> tuple[float, ...]:
@@ -88,7 +88,7 @@ class Question:
 
 
 def asked(current: Session, pair: Pair, method: str) -> Sweep:
-    """As much of the sweep as is there, and the rest under way unless it was cancelled."""
+    """The points computed so far; the rest is computed in the background unless it was cancelled."""
     choice = current.choice
     if choice.step is None:
         return Sweep()
@@ -114,5 +114,5 @@ def was_declined(current: Session, pair: Pair, method: str) -> bool:
 
 
 def ask_again() -> None:
-    """Compute the rest of the sweep after all."""
+    """Compute the rest of the sweep that was cancelled."""
     st.session_state.pop(_DECLINED, None)

@@ -56,7 +56,7 @@ class Choice:
         return sc.MetaStep(size, ascend=self.direction == UNLEARN) if size else None
 
     def within(self, classes: int) -> Self:
-        """The same choice without classes that a model of so many classes does not have."""
+        """The same choice without the classes that a model with this number of classes does not have."""
         target, other = (
             index if index is None or index < classes else None for index in (self.target, self.other)
         )
@@ -67,14 +67,14 @@ class Text(Protocol):
     """How the values of a field are written in an address."""
 
     def parse(self, text: str) -> Any:
-        """The value that a text means; None if it means none."""
+        """The value of a text; None if it cannot be used."""
 
     def format(self, value: Any) -> str:
         """The text of a valid value."""
 
 
 class ModelName:
-    """A model on offer."""
+    """The name of a model in the catalogue."""
 
     def parse(self, text: str) -> str | None:
         return text if text in model_names() else None
@@ -94,7 +94,7 @@ class PhotoKey:
 
 
 class ClassIndex:
-    """A class of the model; whether the model has so many is known only when it is loaded."""
+    """The index of a class; whether the model has so many classes is known only once it is loaded."""
 
     def parse(self, text: str) -> int | None:
         return int(text) if _INDEX.fullmatch(text) else None
@@ -117,7 +117,7 @@ class FrameField:
     alias: str = ""
 
 
-# With the photo always there, an empty query can only be an address that nobody has written yet.
+# With the photo always there, an empty query can only be an address that has not been written yet.
 FRAME = (
     FrameField("photo", "photo", PhotoKey(), always=True),
     FrameField("model", "model", ModelName()),

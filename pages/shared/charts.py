@@ -11,7 +11,7 @@ CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False, "s
 
 
 def layout(**own: Any) -> dict[str, Any]:
-    """What all charts have in common, and what one has of its own."""
+    """What all charts have in common, with what is specific to one."""
     return {
         "showlegend": False,
         "dragmode": False,

@@ -1,4 +1,4 @@
-"""A guard for what browsers send as a component's state: what is no JSON, or nested too deeply, is ignored.
+"""A guard for what browsers send as a component's state: invalid JSON and deep nesting are ignored.
 
 Streamlit 1.67 parses this text when a widget's value is first read, before any code of the app sees it, and a
 text that cannot be parsed raises in the run or in the server. There is no public hook for that; all readers
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 @functools.cache
 def guard() -> None:
     """Install the guard, once for the process."""
-    module: Any = session_state  # not a part of its public interface
+    module: Any = session_state  # not part of its public interface
     read = module.unpack_widget_state_value
 
     def guarded(widget_state: WidgetState) -> Any:
@@ -38,7 +38,7 @@ def guard() -> None:
 
 
 def trouble(text: str) -> str | None:
-    """Why a text is no usable state, or None if it is."""
+    """Why a text cannot be used as a state, or None if it can."""
     try:
         level = [json.loads(text)] if text else []
     except (ValueError, RecursionError) as error:

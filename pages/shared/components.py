@@ -12,7 +12,7 @@ _SOURCES = Path(__file__).with_name("components_web")
 
 @cache
 def _component(name: str, html: str) -> Callable[..., Any]:
-    """A component, its files read once."""
+    """A component; its files are read once."""
     css, js = ((_SOURCES / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     return st.components.v2.component(f"normgrad_{name}", html=html, css=css, js=js)
 

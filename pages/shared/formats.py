@@ -1,4 +1,4 @@
-"""How numbers are written for people: one rule for each kind of number."""
+"""How numbers are written in the app: one rule for each kind of number."""
 
 import math
 
@@ -13,7 +13,7 @@ NO_VALUE = "no value"
 def percent(share: float) -> str:
     """A share or a probability: two significant digits below 10%, whole percents above.
 
-    The viewer writes them by the same rule (viewer/web/core/format.js).
+    The browser has the same rule: `percent` in `saliency_core/viewer/web/core/format.js`.
     """
     number = 100 * share
     if number == 0:
@@ -65,7 +65,7 @@ def time_left(seconds: float | None) -> str:
 
 
 def after_step(variant: sc.MetaStep | None) -> str:
-    """What a caption says of the meta step; nothing if there is none."""
+    """The caption's words on the meta step; empty if there is none."""
     if variant is None:
         return ""
     return f"after {'unlearning' if variant.ascend else 'a meta step'} (ε = {epsilon(variant.lr)})"

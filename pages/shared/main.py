@@ -14,9 +14,9 @@ pages = {
     st.Page(each.path, title=each.tab or each.title, icon=each.icon, url_path=each.slug): each
     for each in PAGES
 }
-# Streamlit knows its default page only by the empty path: with one apart, every page keeps its own address.
-home = st.Page(HOME.path, title=HOME.title, url_path="home", default=True, visibility="hidden")
-page = st.navigation([home, *pages], position="top")
+# Streamlit serves its default page at the empty path only. With a hidden one, every page keeps its address.
+first = st.Page(HOME.path, title=HOME.title, url_path="home", default=True, visibility="hidden")
+page = st.navigation([first, *pages], position="top")
 entry = pages.get(page, HOME)
 
 st.set_page_config(page_title=theme.page_title(entry.title))

@@ -1,4 +1,4 @@
-"""Groups of the registry's methods that pages treat alike."""
+"""Groups of methods that pages treat alike."""
 
 import saliency_core as sc
 from saliency_core.viewer.methods import is_plain_cell
@@ -16,10 +16,10 @@ NAMED = tuple(
     and method.domain is sc.Domain.LAYERS
     and not is_plain_cell(method)
 )
-"""Come with the shared pass at every layer and have a name of their own."""
+"""Come with the shared pass at every layer and have their own name."""
 
 MODIFIED = tuple(name for name, method in sc.METHODS.items() if isinstance(method.kind, sc.ExtraBackward))
 """Take one more backward pass, with another backward rule."""
 
 CELLS = tuple(name for name, method in sc.METHODS.items() if is_plain_cell(method))
-"""The cells of the framework without a name of their own."""
+"""The cells of the framework without their own name."""

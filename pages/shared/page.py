@@ -14,9 +14,9 @@ Body = Callable[[Session, Scene], None]
 
 @st.fragment
 def show(body: Body) -> None:
-    """Draw the part of a page that depends on the scene. What is done in it reruns this part alone.
+    """Draw the part of a page that depends on the scene. Its widgets rerun this part alone.
 
-    While there is no scene, the skeleton stays; where there cannot be one, a sentence says why.
+    While there is no scene, the skeleton stays; if it failed, a sentence says why.
     """
     current = session()
     if current.full_run:
@@ -25,7 +25,7 @@ def show(body: Body) -> None:
         st.rerun(scope="app")
     else:
         current.tasks.begin(page=True)
-    # Always there, so that a sentence that comes and goes leaves what is below it where it is.
+    # Always there, so that a sentence that appears or disappears does not shift what is below it.
     above = st.container()
     if current.failure is not None:
         with above:

@@ -17,17 +17,17 @@ from saliency_core.viewer.payload import DisplayPhoto
 
 SAMPLES_FOLDER = ASSETS / "samples"
 SAMPLE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
-SAMPLE_ORDER = ("chelsea", "coffee", "camera", "rocket", "astronaut")  # the others follow by alphabet
+SAMPLE_ORDER = ("chelsea", "coffee", "camera", "rocket", "astronaut")  # the others follow alphabetically
 SAMPLE_TITLES = {"chelsea": "Cat"}
 STORE_BYTES = 400 << 20
 THUMB_SIDE = 112  # pixels: twice what the strip shows, for sharp screens
 UPLOAD_PREFIX = "upload-"
-DIGEST_IN_ADDRESS = 32  # hexadecimal digits, 128 bits: nobody guesses another person's photo
+DIGEST_IN_ADDRESS = 32  # hexadecimal digits, 128 bits: another person's photo cannot be guessed
 
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A photo as its owner sent it: the bytes, their SHA-256 digest, and a thumbnail as a data URI."""
+    """A photo as it was uploaded: the bytes, their SHA-256 digest, and a thumbnail as a data URI."""
 
     name: str
     digest: str
@@ -50,7 +50,7 @@ class Photo:
 
     @property
     def cost(self) -> int:
-        """The memory that it holds, in bytes, about."""
+        """The memory that it holds, in bytes, approximately."""
         pixels = 3 * self.image.width * self.image.height
         return len(self.file.data) + pixels + len(self.shown.jpeg) + len(self.file.thumb)
 
@@ -66,7 +66,7 @@ def digest_of(data: bytes) -> str:
 
 
 def decode(name: str, data: bytes) -> Photo:
-    """The photo in the bytes of a file called `name`. Raises sc.ImageError when there is none to be shown."""
+    """Decode the bytes of a file called `name`. Raises sc.ImageError if it is not a usable photo."""
     image = sc.open_image(data)
     jpeg, (width, height) = sc.render.display_jpeg(image)
     file = PhotoFile(name, digest_of(data), data, _thumb(image))
@@ -86,7 +86,7 @@ def photo_store() -> SharedCache[str, Photo]:
 
 
 def find_upload(key: str) -> Photo | None:
-    """The decoded photo that an address calls `key`, if it is still here."""
+    """The decoded photo whose key in the address is `key`, if it is still in the store."""
     return photo_store().find(lambda digest: upload_key(digest) == key)
 
 
@@ -110,7 +110,7 @@ def sample(name: str) -> Photo:
 
 
 def sample_title(name: str) -> str:
-    """What the strip calls a sample."""
+    """The title of a sample in the strip."""
     return SAMPLE_TITLES.get(name) or name.replace("_", " ").replace("-", " ").capitalize()
 
 

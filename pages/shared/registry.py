@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGES_FOLDER = ROOT / "pages"
 ASSETS = ROOT / "assets"
+THEME_FILE = ROOT / ".streamlit" / "config.toml"
 PRODUCT = "NormGrad Studio"
 
 

@@ -1,4 +1,4 @@
-"""From what a session has chosen to the scene that its page draws, all in background tasks."""
+"""Turns a session's choice into the scene that its page draws, in background tasks."""
 
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,7 @@ MAX_DECODING = 4
 
 
 def request_of(choice: Choice, digest: str, *, steps: bool = True) -> ExplainRequest:
-    """The question that a choice asks about the photo of this digest; `steps`: also its meta step."""
+    """The request for a choice, on the photo with this digest; `steps`: also its meta step."""
     return ExplainRequest(
         photo=digest,
         model=choice.model,
@@ -26,7 +26,7 @@ def request_of(choice: Choice, digest: str, *, steps: bool = True) -> ExplainReq
 
 
 def take_uploads(session: Session) -> None:
-    """Take the files into the strip that have been decoded by now, and say what is wrong with the others."""
+    """Add the files decoded by now to the strip, and say what is wrong with the others."""
     waiting: list[PhotoFile] = []
     for file in session.arriving:
         photo = _decoded(session, file) if len(waiting) < MAX_DECODING else None
@@ -40,7 +40,7 @@ def take_uploads(session: Session) -> None:
 
 
 def update(session: Session, *, steps: bool) -> None:
-    """Show what is chosen if it is there; else the old scene stays, or `session.failure` says why not."""
+    """Show the choice once it is explained; until then the old scene stays, or `session.failure` is set."""
     session.failure = None
     engine, tasks, model = shared_engine(), session.tasks, session.choice.model
     loading = ("model", model)

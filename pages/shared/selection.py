@@ -1,4 +1,4 @@
-"""What a session has chosen, and what takes its place once its model is loaded."""
+"""What a session has chosen, and what replaces it once another model is loaded."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,9 +11,9 @@ MODEL_FIELDS: Mapping[str, None] = {"layer": None, "weights": None}
 
 
 class Selection:
-    """The choice that the page shows and, while another model is loading, the one that is to follow.
+    """The choice that the page shows and, while another model is loading, the next one.
 
-    `coming` has another model than `shown`. Whatever else is chosen meanwhile holds for both, but each keeps
+    `coming` has another model than `shown`. Any other change meanwhile applies to both, but each keeps
     its own layer and weights.
     """
 
@@ -23,11 +23,11 @@ class Selection:
 
     @property
     def latest(self) -> Choice:
-        """What the session will show in the end."""
+        """What the session will show once the model is loaded."""
         return self.coming or self.shown
 
     def change(self, **changes: Any) -> None:
-        """Choose something else than the model."""
+        """Change anything but the model."""
         self.shown = replace(self.shown, **changes)
         if self.coming is not None:
             self.coming = replace(self.coming, **changes)
@@ -40,7 +40,7 @@ class Selection:
             self.coming = replace(self.coming, view={**self.coming.view, **common})
 
     def choose_model(self, model: str) -> None:
-        """Change to this model once it is loaded; its layers are others, so layer and weights start again."""
+        """Change to this model once it is loaded; it has other layers, so layer and weights are reset."""
         if model == self.shown.model:
             self.coming = None
         elif self.coming is None or model != self.coming.model:
@@ -55,14 +55,14 @@ class Selection:
             self.shown, self.coming = replace(choice, model=self.shown.model, view=view), choice
 
     def arrive(self) -> bool:
-        """The model that was coming is loaded: show it. Whether there was one."""
+        """The next model is loaded: show it. Returns whether there was one."""
         if self.coming is None:
             return False
         self.shown, self.coming = self.coming, None
         return True
 
     def give_up(self) -> None:
-        """The model that was coming will not come: stay with the one on the screen."""
+        """The next model could not be loaded: keep the one on the screen."""
         self.coming = None
 
     def restrict(self, classes: int) -> None:

@@ -27,7 +27,7 @@ from pages.shared.registry import ASSETS, HOME, PAGES, PAGES_FOLDER, PRODUCT, RO
 log = logging.getLogger(__name__)
 
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
-_CLOSED = frozenset({"/_stcore/metrics"})  # open to everyone by default, and nobody's business
+_CLOSED = frozenset({"/_stcore/metrics"})  # open to everyone by default; it shows how the app is used
 
 
 FREED_BYTES = 31 << 20
@@ -47,7 +47,7 @@ def keep_freed_blocks() -> None:
 
 
 def preload() -> None:
-    """Import and read all that a run needs, in one thread: two first visitors must not race for it."""
+    """Import and read all that a run needs, in one thread: the first two visitors must not race for it."""
     for file in sorted(PAGES_FOLDER.rglob("*.py")):
         scripts = ("page.py", "main.py") if file.parent != PAGES_FOLDER else (file.name,)
         if file.name not in scripts:
@@ -70,15 +70,15 @@ def warm_up() -> None:
         photo = photos.default_photo()
         shared_engine().explain(request_of(Choice(), photo.file.digest), photo.image)
     except Exception:
-        # The page meets the same error and says so; the server must come up all the same.
+        # The page will show the same error; the server must start all the same.
         log.exception("The warm-up failed; the first page will try again.")
-    # What lives now stays: later collections need not walk through torch's half a million objects.
+    # Objects that exist now stay: later collections need not visit torch's half a million objects.
     gc.collect()
     gc.freeze()
 
 
 def on_script_error(error: Exception) -> bool:
-    """What no page has caught, as in a widget's callback: logged, and shown without a traceback."""
+    """Handle what no page has caught, as in a widget's callback: log it, and show it without a traceback."""
     from saliency_core.engine.failures import user_message
 
     theme.failure(user_message(error, "A run of the script"))
@@ -94,7 +94,7 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
 
 
 def _shell() -> str:
-    """Streamlit's page with this product's title and icon, so that neither flashes up as Streamlit's own."""
+    """Streamlit's page with this product's title and icon, so that Streamlit's own never flash up."""
     shell = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     shell = shell.replace("<title>Streamlit</title>", f"<title>{html.escape(PRODUCT)}</title>")
     shell = shell.replace('href="./favicon.png"', 'href="./assets/icon.svg" type="image/svg+xml"')
@@ -139,7 +139,7 @@ def content_security_policy(shell: str) -> str:
 
 
 class SecurityHeaders:
-    """ASGI middleware: headers for every answer, and no answer at all at closed addresses."""
+    """ASGI middleware: headers for every answer, and no answer at blocked addresses."""
 
     def __init__(self, app: ASGIApp, policy: str) -> None:
         self.app = app

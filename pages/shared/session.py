@@ -1,4 +1,4 @@
-"""What one session looks at: its selection, its uploads, its tasks, and what its viewer shows.
+"""The state of one session: its selection, its uploads, its tasks, and what its viewer shows.
 
 The selection is the single source of truth. Widgets are set from it before they are drawn and write to it in
 their callbacks; the address is read when a session begins (or the browser goes back) and written after every
@@ -109,7 +109,7 @@ class Session:
         """Whether the run under way is one of the whole script, not of the page's part alone."""
         self._frame_drawn: tuple[tuple[object, ...], int | None] | None = None
         self.last_drawn: dict[str, Any] = {}
-        """What pages have drawn last, to stay until the next is there."""
+        """What pages have drawn last, kept until the next is there."""
         self._memory: dict[str, tuple[object, Any]] = {}
         self._opened: Mapping[str, str] = {}
 
@@ -144,7 +144,7 @@ class Session:
     # -- what is explained -----------------------------------------------------------------------------------
 
     def choose_photo(self, key: str) -> None:
-        """Look at another photo, and there at its most likely class."""
+        """Show another photo, explained for its most likely class."""
         if key != self.choice.photo:
             self._change(photo=key, target=None, other=None)
         self.notices.clear()
@@ -174,7 +174,7 @@ class Session:
         self.selection.choose_model(model)
 
     def arrive(self) -> None:
-        """The model that was coming is loaded: show it."""
+        """The next model is loaded: show it."""
         if self.selection.arrive():
             self.remarks.clear()
 
@@ -236,7 +236,7 @@ class Session:
             self.remarks.clear()
 
     def settle(self, available: Collection[str]) -> None:
-        """Note the methods that have their maps: what a side goes back to when another one does not come."""
+        """Note the methods that have their maps: a panel goes back to them if another method fails."""
         if self.viewer.pair is None:
             left, right = (
                 name if name in available else old
@@ -301,14 +301,14 @@ class Session:
     # -- photos ----------------------------------------------------------------------------------------------
 
     def add_upload(self, file: PhotoFile) -> None:
-        """Take a photo into the strip and look at it."""
+        """Add a photo to the strip and show it."""
         gone = self.uploads.add(file)
         self._change(photo=file.key, target=None, other=None)
         if gone:
             self.notices.append(f"To make room, the oldest photos were removed: {', '.join(gone)}.")
 
     def remove_upload(self, key: str) -> None:
-        """Take a photo out of the strip and forget it; its neighbour takes its place on the page."""
+        """Remove a photo from the strip and forget it; the page shows its neighbour instead."""
         found = self.uploads.remove(key)
         if found is None:
             return
@@ -319,7 +319,7 @@ class Session:
             self.choose_photo(neighbour.key if neighbour else photos.default_sample())
 
     def photo_file(self) -> PhotoFile | None:
-        """The upload that is chosen; None for a sample. One that is gone gives way to a sample."""
+        """The upload that is chosen; None for a sample. One that is gone is replaced by a sample."""
         key = self.choice.photo
         if key in photos.sample_files():
             return None
@@ -352,7 +352,7 @@ def follow_history(current: Session) -> None:
     """Open the address to which the browser's back or forward button has gone.
 
     An empty query is one that no run has written: Streamlit puts it into the history when the page changes.
-    At any other time the address may lag behind what a person has just chosen, and the session is right.
+    At any other time the address may lag behind the latest choice, and the session is right.
     """
     context = get_script_run_ctx(suppress_warning=True)
     if getattr(context, "is_history_navigation", False) and "photo" in st.query_params:

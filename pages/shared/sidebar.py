@@ -1,5 +1,6 @@
 """The sidebar, the same on every page: photo, model, class, fit and meta step."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,7 +31,7 @@ _FIT_TITLES = {
 
 @dataclass(frozen=True)
 class ClassSlot:
-    """Room for the classes, which are known only when the photo has been explained.
+    """A container for the classes, which are known only once the photo has been explained.
 
     The skeleton stands in for them until they are known for the first time, or turn out not to be.
     """
@@ -40,7 +41,7 @@ class ClassSlot:
     skeleton: DeltaGenerator
 
     def fill(self) -> None:
-        """Show the classes of the session's scene, or say when they come."""
+        """Show the classes of the session's scene, or say when they will appear."""
         failed = self.session.failure is not None
         scene = self.session.explained if failed else self.session.scene
         if scene is None and not failed:
@@ -85,8 +86,8 @@ def _photo(session: Session) -> None:
     components.gallery(
         strip, session.choice.photo, on_choose=session.choose_photo, on_remove=session.remove_upload
     )
-    # Files of any name: what is in them decides, and every refusal gets a sentence of its own.
-    # A new key empties the uploader: the strip lists what was taken, and nothing is held twice.
+    # Files of any name: what is in them decides, and every refusal gets its own sentence.
+    # A new key empties the uploader: the strip lists the uploads, and nothing is held twice.
     key = f"upload-{session.uploads.round}"
     st.file_uploader(
         "Add photos",
@@ -101,7 +102,7 @@ def _photo(session: Session) -> None:
 
 
 def _take_files(session: Session, key: str) -> None:
-    """Note the files of the uploader; they come into the strip once they are decoded."""
+    """Note the files of the uploader; they appear in the strip once they are decoded."""
     session.notices.clear()
     sent = [(file.name, file.getvalue()) for file in st.session_state.get(key) or []]
     session.arriving += [PhotoFile(name, photos.digest_of(data), data, thumb="") for name, data in sent]
@@ -140,7 +141,7 @@ def _model(session: Session) -> None:
 
 
 def _follow_model(session: Session, listings: dict[str, ModelListing]) -> None:
-    """Load the model that is coming, while the page goes on showing the other one."""
+    """Load the next model, while the page goes on showing the current one."""
     coming = session.selection.coming
     if coming is None:
         return
@@ -166,7 +167,7 @@ def _choose_class(session: Session) -> None:
 
 
 def _classes(session: Session, scene: Scene) -> None:
-    """The most likely classes as quick picks, and all of them in a searchable list."""
+    """The most likely classes as buttons, and all of them in a searchable list."""
     labels = class_labels(scene.model.name)
     target = scene.explanation.target if session.choice.target is None else session.choice.target
     components.class_list(_picks(scene.explanation, labels), target, on_choose=session.choose_class)
@@ -201,6 +202,23 @@ def _picks(explanation: sc.Explanation, labels: tuple[str, ...]) -> list[dict[st
     ]
 
 
+def _segments(
+    label: str, titles: Mapping[str, str], key: str, on_change: Callable[[Session], None], session: Session
+) -> None:
+    """A choice between a few names as buttons in one row; one of them is always chosen."""
+    st.segmented_control(
+        label,
+        tuple(titles),
+        format_func=titles.__getitem__,
+        required=True,
+        key=key,
+        label_visibility="collapsed",
+        on_change=on_change,
+        args=(session,),
+        width="stretch",
+    )
+
+
 # -- fit -----------------------------------------------------------------------------------------------------
 
 
@@ -211,17 +229,7 @@ def _choose_fit(session: Session) -> None:
 def _fit(session: Session) -> None:
     theme.section("Fit to the network's square")
     st.session_state["fit"] = session.choice.fit
-    st.segmented_control(
-        "Fit",
-        tuple(sc.FITS),
-        format_func=_FIT_TITLES.__getitem__,
-        required=True,
-        key="fit",
-        label_visibility="collapsed",
-        on_change=_choose_fit,
-        args=(session,),
-        width="stretch",
-    )
+    _segments("Fit", _FIT_TITLES, "fit", _choose_fit, session)
     theme.hint(sc.FITS[session.choice.fit].summary)
 
 
@@ -248,7 +256,7 @@ def _choose_step(session: Session) -> None:
 
 
 def _meta(session: Session) -> None:
-    """One step of learning before the explanation: on or off, its size and its direction."""
+    """The gradient step before the explanation: on or off, its size and its direction."""
     theme.section("Meta step")
     step_switch(session, "meta")
     choice = session.choice
@@ -265,15 +273,5 @@ def _meta(session: Session) -> None:
         on_change=_choose_step,
         args=(session,),
     )
-    st.segmented_control(
-        "Direction",
-        tuple(DIRECTIONS),
-        format_func=DIRECTIONS.__getitem__,
-        required=True,
-        key="meta-direction",
-        label_visibility="collapsed",
-        on_change=_choose_step,
-        args=(session,),
-        width="stretch",
-    )
+    _segments("Direction", DIRECTIONS, "meta-direction", _choose_step, session)
     theme.hint("The step is taken on a copy: every explanation starts from the same network.")

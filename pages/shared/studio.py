@@ -27,7 +27,7 @@ def run(path: str, draw_page: Callable[[], None], skeleton: DeltaGenerator) -> N
         write_address(current)
         draw_page()
     except Exception as error:
-        # Whatever it was: the visitor gets a sentence and the frame, the server's log the traceback.
+        # For any error: the visitor gets a sentence and the frame, the server's log the traceback.
         current.viewer.leave()
         skeleton.empty()
         theme.failure(user_message(error, f"A run of the page {path!r}"))

@@ -37,7 +37,7 @@ _numbers = itertools.count(1)
 class Entry:
     """One task as a session sees it.
 
-    `long`: it is worth a place in the tray at once, and goes on when another photo or page is looked at.
+    `long`: the tray lists it at once, and goes on when another photo or page is looked at.
     `inline`: the page itself shows why it failed, so the tray does not; `remark` is what the tray adds to the
     reason. `on_drop` is called when it is cancelled or its failure dismissed. `wanted`: the last run asked
     for it, in the part that a run of the page alone repeats (`page`) or outside.
@@ -68,7 +68,7 @@ class Entry:
 
     @property
     def ended(self) -> bool:
-        """Whether there is a result to collect, or another session cancelled it."""
+        """Whether there is a result to collect, or another session has cancelled it."""
         return self.task.ended and not self.failed
 
     @property
@@ -82,13 +82,13 @@ class Entry:
         self.task.hold()
 
     def again(self) -> None:
-        """Start once more."""
+        """Start it again."""
         self.task, self.began = self.start(), time.monotonic()
         self.task.hold()
 
 
 class Tasks:
-    """The tasks that a session waits for or was not yet told the end of, in the order of asking.
+    """The tasks that a session waits for, or whose end it has not seen yet, in the order of asking.
 
     A task whose result was handed out is forgotten: results stay with the engine, or in the store of results
     that all sessions share. A task that failed stays until it is tried again, dismissed, or no longer asked
@@ -119,7 +119,7 @@ class Tasks:
                 entry.wanted = False
 
     def enter_page(self) -> None:
-        """The part of a run begins that a run of the page alone repeats."""
+        """The page's part of a run begins: the part that a run of the page alone repeats."""
         self._page = True
 
     def result(
@@ -195,7 +195,7 @@ class Tasks:
         return entry is not None and entry.running
 
     def retry(self, key: Hashable) -> None:
-        """Start a task that failed once more."""
+        """Start a failed task again."""
         entry = self._entries.get(key)
         if entry is not None and entry.failed:
             entry.again()
@@ -210,9 +210,9 @@ class Tasks:
             entry.on_drop()
 
     def end(self) -> None:
-        """A run has asked for all that it wants: give up the rest, but for what is long and under way.
+        """A run has asked for all its results: give up the other tasks, except long ones under way.
 
-        A task that no session wants any more is cancelled.
+        A task that no session asks for any more is cancelled.
         """
         for entry in self:
             if not entry.wanted and not (entry.long and entry.running):
@@ -278,7 +278,7 @@ def _reason(entry: Entry) -> str:
 
 
 def progress_text(task: Task[Any]) -> str:
-    """How far a task is, in words."""
+    """The progress of a task, in words."""
     if task.state is TaskState.QUEUED:
         return "waiting for its turn"
     if task.unit == "bytes":

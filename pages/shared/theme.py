@@ -1,6 +1,7 @@
-"""Pieces of HTML with the product's look. Every text that comes from outside is escaped here."""
+"""HTML fragments in the product's style. Every text from outside is escaped here."""
 
 import html
+import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
@@ -8,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.navigation.page import Page
 
-from pages.shared.registry import ASSETS, PRODUCT, PageEntry
+from pages.shared.registry import ASSETS, PRODUCT, THEME_FILE, PageEntry
 
 EXPLAINING = "Explaining the photo"
 _DRAWN = "page drawn"
@@ -21,9 +22,29 @@ def _read(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
+# The style sheet's name for a colour -> its name in Streamlit's theme.
+_THEME_COLORS = {
+    "--ng-accent": "primaryColor",
+    "--ng-text": "textColor",
+    "--ng-border": "borderColor",
+    "--ng-surface": "secondaryBackgroundColor",
+}
+
+
+@cache
+def palette() -> str:
+    """The colours of the theme in `.streamlit/config.toml` as CSS variables, for light and dark."""
+    theme = tomllib.loads(THEME_FILE.read_text(encoding="utf-8"))["theme"]
+    lines = (
+        f"{name}: light-dark({theme['light'][option]}, {theme['dark'][option]});"
+        for name, option in _THEME_COLORS.items()
+    )
+    return f'[data-testid="stApp"] {{ {" ".join(lines)} }}'
+
+
 def apply() -> None:
     """Put the style sheet and the product's mark on the page."""
-    st.html(f"<style>{_read('app.css')}</style>")
+    st.html(f"<style>{palette()}\n{_read('app.css')}</style>")
     st.logo(_read("icon.svg"), size="large")
 
 
@@ -62,7 +83,7 @@ def note(sentences: Sequence[str], *, error: bool = False) -> None:
 
 
 def progress(title: str, fraction: float, words: str) -> None:
-    """How far a computation is: what it is, a bar, and the same in words."""
+    """The progress of a computation: its title, a bar, and the same in words."""
     percent = f"{100 * fraction:.0f}"
     st.html(
         f'<div class="ng-progress" data-testid="progress"><p><b>{html.escape(title)}</b>'
@@ -85,7 +106,7 @@ def tiles(entries: Iterable[tuple[str, str]]) -> None:
 def table(
     title: str, head: Sequence[str], rows: Sequence[Sequence[str]], remarks: Sequence[str] = ()
 ) -> None:
-    """A table to unfold: what a chart shows, in numbers that can be read aloud and copied."""
+    """A collapsible table: what a chart shows, in numbers that can be read aloud and copied."""
 
     def row(name: str, *cells: str) -> str:
         values = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
@@ -102,13 +123,13 @@ def table(
 
 
 def failure(sentence: str, retry: Callable[[], None] | None = None) -> None:
-    """The panel in place of what cannot be shown: why, and what to do."""
+    """The panel shown instead of a scene that failed: why, and what to do."""
     note([sentence, WAY_OUT], error=True)
     st.button("Try again", key="try-again", on_click=retry)
 
 
 def skeleton(path: str) -> DeltaGenerator:
-    """Room for the skeleton, filled until the page has been drawn once; later the old picture stays."""
+    """A container for the skeleton, filled until the page is first drawn; later the old content stays."""
     room = st.empty()
     if st.session_state.get(_DRAWN) != path:
         room.html(_page_skeleton("ng-page"))
@@ -116,7 +137,7 @@ def skeleton(path: str) -> DeltaGenerator:
 
 
 def note_drawn(path: str) -> None:
-    """The page has been drawn: it needs no skeleton any more."""
+    """Note that the page has been drawn: it no longer needs a skeleton."""
     st.session_state[_DRAWN] = path
 
 

@@ -36,7 +36,7 @@ class Uploads:
         return next((file for file in self._files if file.key == key), None)
 
     def add(self, file: PhotoFile) -> list[str]:
-        """Take a file in as the newest; returns the names of those that had to go."""
+        """Add a file as the newest; returns the names of those that had to be removed."""
         self._files = [each for each in self._files if each.digest != file.digest] + [file]
         gone: list[str] = []
         while len(self._files) > 1 and (len(self._files) > MAX_UPLOADS or self.size > MAX_UPLOAD_BYTES):
@@ -44,7 +44,7 @@ class Uploads:
         return gone
 
     def remove(self, key: str) -> tuple[PhotoFile, PhotoFile | None] | None:
-        """Take a file out; returns it with its neighbour, or None if there is no such file."""
+        """Remove a file; returns it with its neighbour, or None if there is no such file."""
         index = next((index for index, each in enumerate(self._files) if each.key == key), None)
         if index is None:
             return None

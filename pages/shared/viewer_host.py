@@ -23,7 +23,7 @@ from saliency_core.viewer.bundle import bundle
 from saliency_core.viewer.payload import ClassComparison, Content, DisplayPhoto, Model
 
 MAX_CONTENTS = 8
-"""So many contents are kept ready, so that a rerun builds nothing."""
+"""The number of contents kept, so that a rerun builds nothing."""
 
 
 class Figure(Protocol):
@@ -46,7 +46,7 @@ class Correlations:
 
 @dataclass(frozen=True)
 class OpenRequest:
-    """A person asks to see a method (at a layer, if that exists) on the page Compare."""
+    """A request to show a method (at a layer, if that exists) on the page Compare."""
 
     method: str
     layer: str | None
@@ -92,7 +92,7 @@ def viewer(
         pending: method -> what is happening, for methods without maps: shown instead of the map. It may
             change as often as it likes, the maps do not travel again.
         unavailable: method -> why it does not exist for this network, one sentence.
-        state: what every caption says of the network at its end, "" for nothing.
+        state: a remark on the network at the end of every caption, or "".
         comparison: the second class; needed in the mode "classes".
         correlations: gives the figures of the mode "classes", called when the maps are on their way; like
             `pending`, they travel apart from the maps.

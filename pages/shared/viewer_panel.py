@@ -1,4 +1,4 @@
-"""The viewer on a page: what it shows comes from the session, what a person does with it goes back there."""
+"""The viewer on a page: its input comes from the session, and what the user changes goes back there."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
@@ -17,7 +17,7 @@ from saliency_core.viewer import schema
 from saliency_core.viewer.payload import DEFAULT_DEPTH, ClassComparison
 
 AFTER_STEP = "This method isn’t available after a meta step. Turn the step off to see it."
-NOT_COMPUTED = "This map could not be computed. The list of tasks says why."
+NOT_COMPUTED = "This map could not be computed. The list of tasks shows why."
 NO_REASONS: Mapping[str, str] = {}
 
 
@@ -76,7 +76,7 @@ def _note(
 
 
 def _open(current: Session, report: Report) -> None:
-    """Go to the first page with the method that a person has picked in the viewer, beside Grad-CAM."""
+    """Open the first page with the method picked in the viewer, beside Grad-CAM."""
     if report.open is None:
         return
     current.show_methods(report.open.method, schema.DEFAULT_METHODS[1], report.open.layer)
@@ -104,7 +104,7 @@ def unavailable(scene: Scene) -> dict[str, str]:
 
 
 def replace_unavailable(current: Session, reasons: Mapping[str, str]) -> None:
-    """Put other methods in the place of those that are not available, and say why."""
+    """Replace methods that are not available with others, and say why."""
     while name := next((name for name in current.methods if name in reasons), None):
         current.replace_method(name, f"{sc.METHODS[name].title} is not shown. {reasons[name]}")
 

@@ -19,7 +19,7 @@ SPREADING_ROUNDS = 30
 
 @dataclass(frozen=True)
 class Look:
-    """How a method is drawn: colour, mark and stroke each tell it apart."""
+    """How a method is drawn: colour, mark and stroke each identify it."""
 
     label: str
     color: str
@@ -95,7 +95,7 @@ def published(game: PointingGame, title: str, methods: Sequence[str]) -> go.Figu
 def _correlations(
     figure: go.Figure, figures: Sequence[LayerFigures], methods: Sequence[str], row: int
 ) -> tuple[float, float]:
-    """Lines of rank correlations, with their gaps; gives the range of the axis."""
+    """Add lines of rank correlations, with gaps; returns the range of the axis."""
     layers = [each.layer for each in figures]
     shown: list[float] = []
     for method in methods:
@@ -148,7 +148,7 @@ def _line(
 
 
 def _gaps(figure: go.Figure, found: Sequence[Figure], *, row: int, at: float) -> None:
-    """A word where there is no value."""
+    """Write a word where there is no value."""
     for index, each in enumerate(found):
         if each.value is None:
             figure.add_annotation(
@@ -160,7 +160,7 @@ def _gaps(figure: go.Figure, found: Sequence[Figure], *, row: int, at: float) ->
 def _labels(figure: go.Figure, lines: Mapping[str, Sequence[float | None]], pixel: float) -> None:
     """Name every line at its end, in its colour; labels that would touch move apart.
 
-    `pixel` is the height of one in the unit of the axis.
+    `pixel` is the height of a pixel in the axis's unit.
     """
     ends: list[tuple[float, str, int]] = []
     for method, values in lines.items():
@@ -174,10 +174,10 @@ def _labels(figure: go.Figure, lines: Mapping[str, Sequence[float | None]], pixe
             overlap = max(LABEL_GAP * pixel - (heights[i] - heights[i - 1]), 0.0)
             heights[i - 1] -= overlap / 2
             heights[i] += overlap / 2
-    for height, (value, method, place) in zip(heights, ends, strict=True):
+    for height, (value, method, end) in zip(heights, ends, strict=True):
         look = LOOKS[method]
         figure.add_annotation(
-            x=place, y=value, yshift=(height - value) / pixel, xshift=12, text=f"{look.mark} {look.label}",
+            x=end, y=value, yshift=(height - value) / pixel, xshift=12, text=f"{look.mark} {look.label}",
             xanchor="left", showarrow=False, font={"color": look.color, "size": 13},
         )  # fmt: skip
 
@@ -203,9 +203,9 @@ def _finished(
         showline=False,
     )  # fmt: skip
     if here is not None:
-        place = list(layers).index(here)
+        column = list(layers).index(here)
         figure.add_shape(
-            type="rect", xref="x", yref="paper", x0=place - 0.5, x1=place + 0.5, y0=0, y1=1,
+            type="rect", xref="x", yref="paper", x0=column - 0.5, x1=column + 0.5, y0=0, y1=1,
             fillcolor=BAND, line={"width": 0}, layer="below",
         )  # fmt: skip
     return figure.update_layout(layout(height=height, margin={"l": LEFT, "r": right, "t": TOP, "b": BOTTOM}))

@@ -48,7 +48,7 @@ the gradient where it is, and mix the layers: a product of several maps keeps wh
 
 
 def averaging(figures: Sequence[LayerFigures], label: str) -> str:
-    """What happens from the last layer to the one that keeps least, in this photo's numbers."""
+    """From the last layer to the one that keeps least, in this photo's numbers."""
     last = figures[-1]
     kept, agreement = last.energy.value, _in_words(last.correlations["grad_cam"])
     if kept is None:
@@ -78,7 +78,7 @@ def averaging(figures: Sequence[LayerFigures], label: str) -> str:
 
 
 def others(figures: Sequence[LayerFigures]) -> str:
-    """What the gradient alone and NormGrad make of the last layer."""
+    """How the gradient alone and NormGrad behave at the last layer."""
     last = figures[-1]
     gradient, normgrad = last.correlations["gradient"], last.correlations["normgrad"]
     of_gradient, of_normgrad = (f"At **{last.layer}**, {_in_words(each)}." for each in (gradient, normgrad))
@@ -118,7 +118,7 @@ def _in_words(figure: Figure) -> str:
 
 
 def tiles(figures: LayerFigures) -> list[tuple[str, str]]:
-    """What the layer in the viewer has: value and meaning."""
+    """Values of the layer in the viewer, each with its meaning."""
     energy, agreement = figures.energy.value, figures.correlations["grad_cam"].value
     return [
         ("no gradient" if energy is None else percent(energy), f"of the energy kept at {figures.layer}"),

@@ -17,9 +17,9 @@ contrastive            excitation of the class minus excitation with the last li
 
 A clipped ReLU (ReLU6, ``Hardtanh(0, b)``) also stops the signal where it is clipped, except in deconvnet.
 
-Everything else that the signal passes through must be on the rule's allow-list, where the ordinary backward
-pass is what the rule asks for. For deconvnet and guided backpropagation that is every linear function of the
-feature maps (convolutions, pooling, BatchNorm with fixed statistics, sums, differences, scaling by a
+Everything else that the signal passes through must be on the rule's allow-list: functions whose ordinary
+backward pass agrees with the rule. For deconvnet and guided backpropagation that is every linear function
+of the feature maps (convolutions, pooling, BatchNorm with fixed statistics, sums, differences, scaling by a
 constant, interpolation) and the maximum over locations. For excitation it is whatever only moves, copies or
 selects values. :func:`obstacle` runs the network once and names the first function that is neither.
 
@@ -82,7 +82,7 @@ class BackwardRule:
     """Whether the class is contrasted with the others at the input of the last linear layer."""
 
     def active(self, state: RuleState) -> ReplacedFunctions:
-        """The context in which a forward pass obeys the rule."""
+        """The context in which a forward pass follows the rule."""
         return ReplacedFunctions(self.bound(state))
 
     def bound(self, state: RuleState) -> dict[str, Function]:
@@ -371,7 +371,7 @@ WORDS: Mapping[str, str] = {
     "sub": "a difference of tensors",
     "threshold": "Threshold",
 }
-"""How a function is called in the field, by its name without underscores; others keep their name."""
+"""The usual name of a function, by its name without underscores; others keep their name."""
 
 OUT_OF_REACH = frozenset({"Relu", "Hardtanh"})
 RECOMPUTED = "activation checkpointing, which runs layers again without the rule; switch it off"
@@ -379,7 +379,7 @@ RECOMPUTED = "activation checkpointing, which runs layers again without the rule
 
 @dataclass(frozen=True)
 class _DryPass:
-    """What one pass of a noise image under a rule shows about a network."""
+    """What one pass on noise under a rule shows about a network."""
 
     obstacle: str | None
     contrast_obstacle: str | None
@@ -449,7 +449,7 @@ def _dry_pass(classifier: Classifier, rule: BackwardRule) -> _DryPass:
     elif any(type(node).__name__ == "AccumulateGrad" for node in _graph(scores, state.last_linear)):
         contrast = "The class scores of this network do not all come from its last linear layer."
     return _DryPass(
-        # The one nearest to the image, as a reader meets it first.
+        # The one nearest to the image, which comes first in the network.
         f"This network uses {_words(unknown[-1], mode.names)}." if unknown else None,
         contrast,
         frozenset(name for name, count in calls.items() if count == state.linear_calls),
@@ -469,7 +469,7 @@ def _graph(scores: Tensor, end: Node | None = None) -> Iterator[Node]:
 
 
 def _accepts(rule: BackwardRule, node: Node, mode: NodeNames) -> bool:
-    """Whether the rule knows this node, and autograd all that it depends on."""
+    """Whether the rule covers this node, and autograd everything that it depends on."""
     kind, function = type(node).__name__, mode.names.get(node)
     if kind == "AccumulateGrad":
         return True
@@ -490,11 +490,11 @@ def _kind(node: Node) -> str:
 
 
 def _words(node: Node, functions: Mapping[Node, str]) -> str:
-    """What created the node, in the field's words."""
+    """What created the node, by its usual name."""
     if node in functions:
         name = functions[node].strip("_")
         return WORDS.get(name, WORDS.get(name.removeprefix("i"), f"{name}()"))
     name = _kind(node).removesuffix("Backward")
     if name in OUT_OF_REACH:
         return "a ReLU in compiled code, where no other backward rule can take effect"
-    return f"{name}, an autograd function of its own or compiled code"
+    return f"{name}, a custom autograd function or compiled code"

@@ -86,11 +86,11 @@ def capture(
         batch: (N, C, H, W), prepared inputs.
         target: a class index or label for all images, one per image, or None for each one's most likely.
         layers: names; the classifier's default stages if None; ``"input"`` is the network's input.
-        rule: another backward rule, whose signal takes the gradient's place.
+        rule: another backward rule, whose signal replaces the gradient.
         plain_logits: with a rule, the logits (N, classes) of the same batch without it, if known; the logits
             under the rule must equal them.
         convolutions: also note what went into the layers that are convolutions.
-        network: a variant of ``classifier.module`` that takes its place
+        network: a variant of ``classifier.module`` to run instead
             (see :mod:`saliency_core.backprop.variants`).
 
     Raises:
@@ -122,7 +122,7 @@ def capture_classes(
 
 
 class _Forward:
-    """A forward pass that recorded its layers, and the ways back from it."""
+    """A forward pass that recorded its layers, and its backward passes."""
 
     def __init__(
         self,

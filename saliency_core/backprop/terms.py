@@ -122,7 +122,7 @@ def times_power(values: Tensor, exponents: Tensor | None) -> Tensor:
 
 
 def negative(exponents: Tensor | None) -> Tensor | None:
-    """The exponents that take the scaling back."""
+    """The exponents that undo the scaling."""
     return None if exponents is None else -exponents
 
 

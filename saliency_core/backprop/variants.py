@@ -1,4 +1,4 @@
-r"""Variants of a network, explained in its place: here, the network after one gradient step on the image.
+r"""Variants of a network, explained instead of it: here, the network after one gradient step on the image.
 
 Meta-saliency takes one step of SGD on the cross-entropy of the class, all parameters, with fixed BatchNorm
 statistics:
@@ -101,7 +101,7 @@ class MetaStep:
 
 @contextlib.contextmanager
 def own_parameters(classifier: Classifier) -> Iterator[nn.Module]:
-    """A copy of the network with its own parameters, lent for the block; it has the classifier's values.
+    """A copy of the network with its own parameters, inside the block; it has the classifier's values.
 
     Its parameters do not require gradients. They share the classifier's memory: assign ``parameter.data``
     instead of changing values in place. Copies are kept for the next call, since making one takes time.

@@ -83,16 +83,16 @@ class SharedCache(Generic[Key, Value]):
                 if isinstance(error, Exception) and not isinstance(error, Cancelled):
                     raise error
             value = compute()
-            kept_key = key if keep_as is None else keep_as(value)
+            stored_key = key if keep_as is None else keep_as(value)
             with self._lock:
-                if kept_key in self._values:
-                    value = self._values[kept_key]
+                if stored_key in self._values:
+                    value = self._values[stored_key]
                 else:
-                    self._keep(kept_key, value)
+                    self._keep(stored_key, value)
                 del self._pending[key]
             mine.set_result(value)
         except BaseException as error:
-            # All of it is inside the try: a KeyboardInterrupt at any point must leave nobody waiting.
+            # All of it is inside the try: a KeyboardInterrupt at any point must leave no thread waiting.
             with self._lock:
                 if self._pending.get(key) is mine:
                     del self._pending[key]

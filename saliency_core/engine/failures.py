@@ -1,4 +1,4 @@
-"""What a visitor reads when something failed: the text of a ``SaliencyError``, or an id of the log entry."""
+"""What a user reads when something failed: the text of a ``SaliencyError``, or an id of the log entry."""
 
 from __future__ import annotations
 

@@ -73,8 +73,8 @@ class Engine:
         self._infos: SharedCache[str, ModelInfo] = SharedCache(sys.maxsize)
         # One pass at a time: two at once on the same cores or device are slower than one after the other.
         self._passes = FairLock()
-        # Apart, so that a page never waits for a thread behind a download or a sweep. Nobody looks for a task
-        # that has ended: results are in the caches, errors in the task that its session holds.
+        # Apart, so that a page never waits for a thread behind a download or a sweep. Ended tasks are not
+        # kept: results are in the caches, errors in the task that its session holds.
         self._explaining = TaskQueue(4, 64, max_ended=0)
         self._loading = TaskQueue(2, max_ended=0)
         self._background = TaskQueue(2, max_ended=0)
@@ -121,7 +121,7 @@ class Engine:
     ) -> Explanation:
         """The answer to a request, from the cache or computed now.
 
-        A model's name in the request's place stands for the request with the other arguments; ``digest`` is
+        A model's name instead of a request stands for the request with the other arguments; ``digest`` is
         the photo's where the caller knows it. Raises as :func:`saliency_core.explain` and
         :func:`saliency_core.load_classifier`.
         """
@@ -139,7 +139,7 @@ class Engine:
         elif (target, fit, digest, methods, meta, options) != (None, "crop", None, None, None, None):
             raise ArgumentError(
                 "a request has its own class, fit, methods, variant and options; change them there, or pass "
-                "a model's name in its place"
+                "a model's name instead"
             )
         return self._answer(request, image, no_progress)
 
@@ -179,7 +179,7 @@ class Engine:
 
     def _answer(self, request: ExplainRequest, image: Image.Image, progress: ProgressCallback) -> Explanation:
         classifier = self.classifier(request.model)
-        weights = _weights_state(classifier)  # those before the passes: an answer must not outlive them
+        weights = _weights_state(classifier)  # the version before the passes: an answer must not outlive it
         likely_class_wanted = request.target is None
         request = self._with_likely_class(request, weights)
 
@@ -239,7 +239,7 @@ class Engine:
 
 
 def _wait_for_model(loading: Task[ModelInfo]) -> ModelInfo:
-    """What a task of :meth:`Engine.load` gives; it was cancelled for itself only, not for those who wait."""
+    """The result of a task of :meth:`Engine.load`; cancelling it concerns its own caller, not others."""
     try:
         return loading.value()
     except Cancelled:

@@ -11,12 +11,12 @@ class FairLock:
 
     A plain lock may be taken again by the thread that has just released it while others wait: a task that
     takes it batch after batch would keep everyone else out until it ends. Not reentrant. An exception while
-    waiting, such as ``KeyboardInterrupt``, leaves the lock to the others.
+    waiting, such as ``KeyboardInterrupt``, leaves the lock to the other threads.
     """
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        # A turn is a lock of its own, which the thread before releases when it hands over.
+        # A turn is a lock that the previous holder releases when it hands over.
         self._holder: threading.Lock | None = None
         self._turns: deque[threading.Lock] = deque()
 

@@ -1,4 +1,4 @@
-"""What a host may ask of an engine, wherever it computes: in this process or on other machines."""
+"""What a host can ask of an engine, wherever it computes: in this process or on other machines."""
 
 from __future__ import annotations
 

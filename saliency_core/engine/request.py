@@ -1,4 +1,4 @@
-"""The question that every engine answers, as a value that can be compared, hashed and sent."""
+"""The request that every engine answers, as a value that can be compared, hashed and sent."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class ModelInfo:
     unavailable: Mapping[str, str]
     """Method -> why it is not defined for this network, as a sentence."""
     notice: str | None = None
-    """What is unusual about the network, as a sentence; None for nothing."""
+    """What is unusual about the network, as a sentence, or None."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "unavailable", MappingProxyType(dict(self.unavailable)))

@@ -196,7 +196,7 @@ class Task(Generic[Result]):
         return self._result  # type: ignore[return-value]
 
     def _begin(self) -> bool:
-        """Whether it is still wanted, now that its turn has come."""
+        """Whether it is still wanted when its turn comes."""
         with self._lock:
             if self._state is not TaskState.QUEUED:
                 return False
@@ -388,7 +388,7 @@ class TaskQueue:
         return True
 
     def _work(self) -> None:
-        """What a thread does: one task after the other until none is ready."""
+        """The loop of a thread: one task after another until none is ready."""
         while (entry := self._next()) is not None:
             try:
                 _compute(entry.task, entry.run)

@@ -61,7 +61,7 @@ def explain(
 ) -> Explanation:
     """Explain one photo: one forward and one backward pass, every single-pass method at every layer.
 
-    Methods with a backward rule of their own take one more pass each, for all layers together. Many-pass
+    Methods with their own backward rule take one more pass each, for all layers together. Many-pass
     methods run the network on many changed copies; their map is at the layer ``"input"``.
 
     Args:
@@ -69,7 +69,7 @@ def explain(
         target: class index or label; the most likely class if None.
         layers: layers or their names, ``"input"`` too; the classifier's default stages if None.
         methods: names; every method of the shared pass if None.
-        fit: how a PIL image is laid into the input: ``"crop"``, ``"stretch"`` or ``"pad"``.
+        fit: how a PIL image is fitted to the input: ``"crop"``, ``"stretch"`` or ``"pad"``.
         meta: one gradient step before the explanation; the probabilities stay those before it.
         options: values for options of many-pass methods, ``{"rise": {"masks": 500}}``.
         progress: called with (passes done, passes in all) by many-pass methods; what it raises stops them.
@@ -160,7 +160,7 @@ def explain_classes(
 ) -> tuple[Explanation, ...]:
     """Explain one photo for several classes: one forward pass, and one backward pass per class.
 
-    With a meta step, which changes the network for each class, every class takes passes of its own.
+    With a meta step, which changes the network for each class, every class takes its own passes.
 
     Args:
         classes: indices or labels; the most and the least likely class if None.

@@ -1,4 +1,4 @@
-"""The maps of several methods at the layers of a pass, and their way from the device."""
+"""The maps of several methods at the layers of a pass, and their transfer from the device."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def to_host(tensors: list[Tensor]) -> list[list[NDArray[np.float32]]]:
     flat = torch.cat([tensor.float().flatten(1) for tensor in tensors], dim=1).cpu().numpy()
     sizes = [tensor[0].numel() for tensor in tensors]
     ends = np.cumsum(sizes)
-    # Of a batch each image gets memory of its own, which goes with its explanation.
+    # In a batch each image gets its own memory, which is freed with its explanation.
     rows = [read_only(row if len(flat) == 1 else row.copy()) for row in flat]
     return [
         [

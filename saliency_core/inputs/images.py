@@ -1,7 +1,7 @@
 """From a photo's file to RGB pixels: one function, one error.
 
-Files come from strangers, so everything that can be wrong with one is found here and told in one sentence;
-what lies behind this module only ever sees an 8-bit RGB image of a sane size.
+Files are untrusted: everything that can be wrong with one is found here and reported in one sentence;
+the rest of the package only ever sees an 8-bit RGB image of a sane size.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_RATIO: Final = 50
 
 _ACCEPTED: Final = ", ".join(FORMATS[:-1]) + " or " + FORMATS[-1]
 
-# The first bytes of the accepted formats tell a damaged photo from a file that never was one.
+# The first bytes of the accepted formats: they distinguish a damaged photo from a file of another kind.
 _SIGNATURES: Final = (
     ("JPEG", b"\xff\xd8\xff"),
     ("PNG", b"\x89PNG"),
@@ -62,7 +62,7 @@ def open_image(
     The result carries no metadata and no open file. How other pixels become RGB:
 
     - EXIF orientation is applied; an EXIF block that cannot be read counts as upright.
-    - Transparent pixels are laid on white.
+    - Transparent pixels are blended with white.
     - 16 bits per channel: grey is divided by 257 and rounded (65535 to 255); colour keeps the high byte.
     - 32-bit integers and floats: floats within 0..1 are multiplied by 255, values within 0..255 are rounded,
       any other range is stretched from its own minimum..maximum to 0..255. NaN counts as the minimum,
@@ -109,7 +109,7 @@ def open_image(
             "The image needs more memory than there is; make it smaller and try again."
         ) from error
     except Exception as error:
-        # Pillow's decoders raise whatever their parsing trips over (OSError, SyntaxError, ValueError,
+        # Pillow's decoders raise whatever error their parsing runs into (OSError, SyntaxError, ValueError,
         # TypeError, IndexError, KeyError, struct.error, NotImplementedError, OverflowError, ...): to the
         # person with the file they all mean the same.
         raise ImageError(_unreadable(data, error)) from error
@@ -163,8 +163,8 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
-    # ImageOps.exif_transpose would do the turning too, but it also writes the EXIF block anew and so fails on
-    # a photo whose block is damaged, although its pixels are fine. (A TIFF is turned while it is loaded.)
+    # ImageOps.exif_transpose would rotate it too, but it also rewrites the EXIF block and so fails on
+    # a photo whose block is damaged, although its pixels are fine. (A TIFF is rotated while it is loaded.)
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG)
     except Exception:

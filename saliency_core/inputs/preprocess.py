@@ -105,7 +105,7 @@ Placed = tuple[Image.Image, tuple[int, int], InputRegion]
 
 @dataclass(frozen=True)
 class Fit:
-    """A way to lay a photo of any shape into the square input."""
+    """A way to fit a photo of any shape to the square input."""
 
     name: str
     title: str

@@ -19,7 +19,7 @@ are not built unless Lanczos' method does not converge."""
 MAX_FOURTH_POWERS = 6
 """Enough for eigenvalues that differ by half a percent."""
 LANCZOS_CHECKS = (4, 6, 8, 11, 15, 20, 26, 34, 44, 56)
-"""Steps after which the leading vector is checked; where the method converges, few are needed."""
+"""Steps after which the leading vector is checked; few are needed where the method converges."""
 LANCZOS_TOLERANCE = 1e-6
 """Largest residual of an accepted eigenvector, relative to its eigenvalue."""
 SAFE_SCALE = 1e12
@@ -150,7 +150,7 @@ def leading_eigenpair(rows: Tensor) -> tuple[Tensor, Tensor] | None:
             residual = vectors[:, -1] @ images[: step + 1] - values[-1] * ritz
             if torch.linalg.vector_norm(residual) <= LANCZOS_TOLERANCE * values[-1]:
                 return ritz, values[-1]
-        for _ in range(2):  # twice, as the first time leaves some rounding behind
+        for _ in range(2):  # twice, as rounding errors remain after the first time
             image = image - (known @ image) @ known
         vector = _unit(image)
     return _eigenpair_of_gram(rows @ rows.T)  # no clear leading direction

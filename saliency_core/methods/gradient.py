@@ -1,4 +1,4 @@
-r"""Maps that are read off the gradient :math:`g`, or off the signal of another backward rule, alone."""
+r"""Maps computed from the gradient :math:`g`, or off the signal of another backward rule, alone."""
 
 from __future__ import annotations
 

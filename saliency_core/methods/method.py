@@ -47,7 +47,7 @@ class Option:
     low: float
     high: float
     summary: str
-    """One sentence: what it is, with its unit, and what more of it does."""
+    """One sentence: what it is, with its unit, and what a larger value does."""
     integer: bool = False
 
     @property
@@ -192,7 +192,7 @@ class Method:
 
     @property
     def rule(self) -> BackwardRule | None:
-        """The backward rule that takes the gradient's place, if there is one."""
+        """The backward rule that replaces the gradient, if there is one."""
         return self.kind.rule if isinstance(self.kind, ExtraBackward) else None
 
     @property

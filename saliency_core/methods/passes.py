@@ -1,4 +1,4 @@
-"""Many passes through a network: taking turns with others, counted, and checked for finite numbers.
+"""Many passes through a network: counted, checked for finite numbers, and taking turns with other threads.
 
 The network is called as a plain function: no hook is attached, no mode changed and no gradient left on it, so
 one thread may do this while others explain with the same network.

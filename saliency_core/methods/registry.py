@@ -331,8 +331,8 @@ _NAMED = (
         name="integrated_gradients",
         title="Integrated gradients",
         family=MULTI_PASS,
-        summary="The gradient averaged along the way from the mean colour to the photo, times the difference "
-        "between the two.",
+        summary="The gradient averaged along the path from the mean colour to the photo, times the "
+        "difference between the two.",
         formula=r"\sum_c (x - x^0)_{c,u} \int_0^1 g_{c,u}\big(x^0 + t\,(x - x^0)\big)\, dt",
         reference="Sundararajan, Taly, Yan: Axiomatic attribution, ICML 2017",
         url="https://arxiv.org/abs/1703.01365",
@@ -347,7 +347,7 @@ _NAMED = (
                     low=1,
                     high=1000,
                     integer=True,
-                    summary="Points on the way from the mean colour to the photo; more sample the integral "
+                    summary="Points on the path from the mean colour to the photo; more sample the integral "
                     "more exactly.",
                 ),
             ),
@@ -396,11 +396,11 @@ _NAMED = (
         name="occlusion",
         title="Occlusion",
         family=MULTI_PASS,
-        summary="How much the score falls when a patch over this location gets the mean colour.",
+        summary="How much the score falls when a patch over this location is set to the mean colour.",
         formula=r"\text{mean over patches } P \ni u \text{ of } y(x) - y(x_{\backslash P})",
         reference="Zeiler, Fergus: Visualizing and understanding convolutional networks, ECCV 2014",
         url="https://arxiv.org/abs/1311.2901",
-        empty="Covering a patch changes nothing, wherever it is.",
+        empty="Covering a patch does not change the score, wherever it is.",
         kind=MultiPass(
             occlusion.occlusion,
             (
@@ -423,11 +423,11 @@ _NAMED = (
         name="rise",
         title="RISE",
         family=MULTI_PASS,
-        summary="The average probability of the class under random masks that show this location.",
+        summary="The average probability of the class under random masks that leave this location visible.",
         formula=r"\frac{1}{n\,\mathbb{E}[M]} \sum_i P_c(x \odot M_i)\, M_{i,u}",
         reference="Petsiuk, Das, Saenko: RISE, BMVC 2018",
         url="https://arxiv.org/abs/1806.07421",
-        empty="The masks change nothing, wherever they are.",
+        empty="No mask changes the probability of the class.",
         kind=MultiPass(
             rise.rise,
             (
@@ -467,7 +467,7 @@ _NAMED = (
 
 
 def _plain_cell(extract: Extract, aggregate: Aggregate) -> Method:
-    """A cell of the framework that has no name of its own in the literature."""
+    """A cell of the framework that has no name in the literature."""
     return Method(
         name=f"{extract.name}_{aggregate.name}",
         title=f"{extract.title}, {aggregate.title}",

@@ -49,6 +49,6 @@ def ranks(values: FloatMap) -> NDArray[np.float64]:
 def pearson(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Pearson's correlation of two arrays that are not constant, in [-1, 1]."""
     a, b = first - first.mean(), second - second.mean()
-    # Not a @ b: NumPy's BLAS has threads of its own, which wait in a loop and take the cores from PyTorch's.
+    # Not a @ b: NumPy's BLAS has its own threads, which wait in a loop and take the cores from PyTorch's.
     products = float((a * b).sum()), float((a * a).sum()), float((b * b).sum())
     return float(np.clip(products[0] / math.sqrt(products[1] * products[2]), -1, 1))

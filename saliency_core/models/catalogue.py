@@ -14,8 +14,8 @@ from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
 from saliency_core.models.weights import (
     Download,
+    DownloadProgress,
     Embedded,
-    Progress,
     WeightSource,
     load_state,
     read_checkpoint,
@@ -34,7 +34,7 @@ class ModelSpec:
     name: str
     title: str
     summary: str
-    """One sentence for someone who chooses."""
+    """One sentence for the list of models."""
     build: Callable[[], nn.Module]
     source: WeightSource
     labels: Callable[[], list[str]]
@@ -45,7 +45,7 @@ class ModelSpec:
     presets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Published layer weights: title -> layer -> weight."""
     by_position: bool = False
-    """Whether the checkpoint names the same tensors otherwise, in the same order."""
+    """Whether the checkpoint has the same tensors in the same order under other names."""
 
     @property
     def embedded(self) -> bool:
@@ -66,7 +66,7 @@ def load_classifier(
     device: str | torch.device = "auto",
     *,
     weights_dir: str | os.PathLike[str] | None = None,
-    progress: Progress | None = None,
+    progress: DownloadProgress | None = None,
     random: int | None = None,
 ) -> Classifier:
     """A registered model, ready to be explained.
@@ -91,7 +91,7 @@ def build_classifier(
     device: str | torch.device = "auto",
     *,
     weights_dir: str | os.PathLike[str] | None = None,
-    progress: Progress | None = None,
+    progress: DownloadProgress | None = None,
     random: int | None = None,
 ) -> Classifier:
     """As :func:`load_classifier`, for a spec that need not be registered."""
@@ -110,7 +110,10 @@ def build_classifier(
 
 
 def _network(
-    spec: ModelSpec, weights_dir: str | os.PathLike[str] | None, progress: Progress | None, random: int | None
+    spec: ModelSpec,
+    weights_dir: str | os.PathLike[str] | None,
+    progress: DownloadProgress | None,
+    random: int | None,
 ) -> nn.Module:
     """The network with its weights, on the CPU whatever the caller's default device."""
     if random is None:

@@ -46,7 +46,7 @@ class Classifier:
         notice: None, or a sentence for the user when fewer than two layers have maps; also issued as a
             ``UserWarning``.
         example: seeded noise of shape (1, C, size, size), an input for dry passes.
-        cache: facts about the network that others derive and keep with it, by names of theirs.
+        cache: facts about the network that other modules derive and store with it, by key.
 
     Raises:
         ArgumentTypeError: ``module`` is not a module, or a label not a string.

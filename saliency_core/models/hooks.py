@@ -1,4 +1,4 @@
-"""The only place with hooks: one forward hook per layer, silent unless a recording is active.
+"""The only module with hooks: one forward hook per layer, silent unless a recording is active.
 
 Hooks are attached once. They report to the recording that is active in the current context
 (:mod:`contextvars`), so threads that share one network never see each other's tensors, and nothing
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 Visit = Callable[[str, tuple[object, ...], object], Tensor | None]
-"""Called with a layer's name, its positional inputs and its output; a tensor that it returns takes the
-output's place."""
+"""Called with a layer's name, its positional inputs and its output; a tensor that it returns replaces
+the output."""
 
 _ACTIVE: ContextVar[tuple[LayerHooks, Visit] | None] = ContextVar("active recording", default=None)
 

@@ -77,13 +77,13 @@ def no_layout(observations: Sequence[Observation]) -> str:
         side = observations[0].height
         return (
             f"its output has shape {shape}, which need not be maps {known}: the network takes no inputs but "
-            f"{side} × {side}, so that they cannot be told from other tensors"
+            f"{side} × {side}, so that they cannot be distinguished from other tensors"
         )
     return f"its output has shape {shape}; a map needs {known}"
 
 
 def follows_image(observations: Sequence[Observation], height: int, width: int) -> bool:
-    """Whether these two axes hold the places of an image, and no other axis but the first changes.
+    """Whether these two axes hold the locations of an image, and no other axis but the first changes.
 
     Between a square input and one that is larger by different factors, the axes of a map grow by about these
     factors; the two axes of an attention matrix grow by the same, larger factor, and those of windows
@@ -97,7 +97,7 @@ def follows_image(observations: Sequence[Observation], height: int, width: int) 
     rest = [axis for axis in range(1, len(first.shape)) if axis not in (height, width)]
     rows, columns = first.shape[height], first.shape[width]
     if not others:
-        # Where the channels have the same number too, the axes cannot be told apart.
+        # Where the channels have the same number too, the axes cannot be distinguished.
         return (
             rows == columns <= first.height
             and abs(first.height / round(first.height / rows) - rows) < 1

@@ -39,7 +39,7 @@ def copy_module_tree(
 
     Args:
         module: any module; it is not changed.
-        parameters: takes the place of some parameters: old -> new.
+        parameters: replacements for some parameters: old -> new.
     """
     return _Copier(parameters or {}).module(module)
 
@@ -141,7 +141,7 @@ class _Copier:
         known = dict(self._known)  # an attempt that fails leaves half of its objects behind
         try:
             result = copy.deepcopy(value, known)
-        except Exception:  # what an object raises when it cannot be copied is its own choice
+        except Exception:  # an object that cannot be copied may raise anything
             result = value
         else:
             self._known = known

@@ -232,7 +232,7 @@ def _observed(
             return
         given, version = versions.pop(modules[name], (None, 0))
         square.outputs[name] = _Output(
-            # The sizes tell maps from attention where there are two of them.
+            # Where there are two sizes, they distinguish maps from attention.
             square.observe(output, name not in seen_wide and _rows_sum_to_one(output)),
             type(output).__name__,
             output,
@@ -365,7 +365,7 @@ def _altering(network: nn.Module, hooks: LayerHooks, square: _Square, candidates
         middle = len(names) // 2
         return names if len(names) == 1 else found(names[:middle]) + found(names[middle:])
 
-    if not same(()):  # scores that change by themselves say nothing
+    if not same(()):  # where scores change by themselves, a difference shows nothing
         return []
     each = found(candidates)
     return each if same([name for name in candidates if name not in each]) else candidates
@@ -401,7 +401,7 @@ def _nothing_to_explain(square: _Square, refused: Mapping[str, str]) -> str:
 
 
 def _example(square: _Square, refused: Mapping[str, str]) -> tuple[str, str] | None:
-    """The refused layer that says most: the largest output with four axes, else the largest."""
+    """The most informative refused layer: the largest output with four axes, else the largest."""
 
     def size(name: str) -> tuple[bool, int]:
         shape = square.outputs[name].shape
@@ -412,7 +412,7 @@ def _example(square: _Square, refused: Mapping[str, str]) -> tuple[str, str] | N
 
 
 def _cannot_run(network: nn.Module, example: Tensor, error: Exception) -> str:
-    """Why the network did not take its example, and which input it does take if that is easy to find."""
+    """Why the network rejected its example, and which input it accepts if that is easy to find."""
     channels, side = example.shape[1:3]
     wanted = _input_channels(network) or channels
     given = f"the network cannot process an input of shape (N, {channels}, {side}, {side})"

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from saliency_core.errors import WeightsError
 
-Progress = Callable[[int, int | None], None]
+DownloadProgress = Callable[[int, int | None], None]
 """Called with the bytes received so far, and the bytes expected if known."""
 
 SCHEMES = ("http", "https")
@@ -42,7 +42,7 @@ class WeightSource(Protocol):
     def is_local(self, folder: Path) -> bool:
         """Whether the file is here already."""
 
-    def path(self, folder: Path, progress: Progress | None = None) -> Path:
+    def path(self, folder: Path, progress: DownloadProgress | None = None) -> Path:
         """The checkpoint; raises ``WeightsError``."""
 
 
@@ -63,7 +63,7 @@ class Embedded:
         """Always: it is part of the installation."""
         return True
 
-    def path(self, folder: Path, progress: Progress | None = None) -> Path:
+    def path(self, folder: Path, progress: DownloadProgress | None = None) -> Path:
         """The file in the package."""
         return Path(self.locate())
 
@@ -89,7 +89,7 @@ class Download:
         """Whether a file of that name lies in one of the folders; it is checked when it is read."""
         return self._local(folder) is not None
 
-    def path(self, folder: Path, progress: Progress | None = None) -> Path:
+    def path(self, folder: Path, progress: DownloadProgress | None = None) -> Path:
         """The checked file, fetched when it is not here. Raises ``WeightsError``."""
         local = self._local(folder)
         if local is not None:
@@ -111,7 +111,7 @@ class Download:
         files = (each / self.file_name for each in folders)
         return next((file for file in files if os.path.isfile(file)), None)  # noqa: PTH113
 
-    def _fetch(self, folder: Path, progress: Progress | None) -> Path:
+    def _fetch(self, folder: Path, progress: DownloadProgress | None) -> Path:
         """Stream to a temporary file in the same folder, check it, then rename it: never half a file."""
         address = self._address()
         host = _host(address)
@@ -143,7 +143,7 @@ class Download:
             http.client.HTTPException,
             TimeoutError,
             ConnectionError,
-            UnicodeError,  # a host name that cannot be one
+            UnicodeError,  # not a valid host name
         ) as error:
             raise WeightsError(f"{host} is unreachable. {self._offline(folder)}") from error
         except OSError as error:
@@ -171,7 +171,7 @@ class Download:
             )
         return parts
 
-    def _stream(self, address: SplitResult, part: Path, progress: Progress | None) -> str:
+    def _stream(self, address: SplitResult, part: Path, progress: DownloadProgress | None) -> str:
         """Fetch into a file; its SHA-256."""
         digest, received = hashlib.sha256(), 0
         most = 2 * self.download_bytes if self.download_bytes else MAX_DOWNLOAD_BYTES
@@ -218,7 +218,7 @@ class _WebRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _received(reply: http.client.HTTPResponse, host: str) -> bytes:
-    """What has arrived, not a full chunk, so that a slow download can be followed and cancelled."""
+    """What has arrived, not a full chunk, so that a slow download shows progress and can be cancelled."""
     try:
         return reply.read1(CHUNK_BYTES)
     except (OSError, http.client.HTTPException) as error:

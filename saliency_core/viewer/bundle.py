@@ -50,7 +50,7 @@ def join(folder: Path, entry: str) -> dict[str, str]:
 
     Raises:
         FileNotFoundError: a module that does not exist.
-        ValueError: a circular import, an import or export that is written otherwise, or an import of a name
+        ValueError: a circular import, an import or export of another form, or an import of a name
             that its module does not export.
     """
     joined = _Joined(folder)

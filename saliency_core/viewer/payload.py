@@ -55,7 +55,7 @@ class Model(Protocol):
 
     @property
     def title(self) -> str:
-        """Its name as people read it."""
+        """Its user-facing name."""
 
     @property
     def presets(self) -> Mapping[str, Mapping[str, float]]:
@@ -78,9 +78,9 @@ class ClassComparison:
     Args:
         other: the explanation of the second class.
         method: the method whose maps the sweep has.
-        sweep: meta steps of rising size, none for the network as it is.
-        ascend: whether the steps go away from the class.
-        complete: whether no more sizes are to come.
+        sweep: meta steps in order of size; none for the unmodified network.
+        ascend: whether the steps lower the class score.
+        complete: whether all sizes are computed.
     """
 
     other: Explanation
@@ -135,7 +135,7 @@ def payload(
         layers: the names of the explanation's layers.
         revision: raised whenever the browser must take over `view`; else it keeps its own.
         unavailable: method -> why it does not exist for this network, one sentence.
-        state: what every caption says of the network at its end, "" for nothing.
+        state: a remark on the network at the end of every caption, or "".
         key: the host's name for this viewer.
 
     Raises:
@@ -356,7 +356,7 @@ def _defaults(explanation: Explanation) -> dict[str, object]:
 
 
 def _digest(values: NDArray[np.float32], meta: Mapping[str, object]) -> str:
-    """What the browser compares before it decodes maps again."""
+    """Keys that the browser compares before it decodes maps again."""
     digest = hashlib.sha256(values.tobytes())
     digest.update(repr(sorted(meta.items())).encode())
     return digest.hexdigest()[:32]

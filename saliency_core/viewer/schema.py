@@ -1,7 +1,7 @@
-"""The view: everything a person can choose about how explanations are shown, as one table of fields.
+"""The view: everything a user can choose about how explanations are shown, as one table of fields.
 
 Address, browser and defaults are generic over :data:`VIEW`: a new control whose state belongs in the address
-is one more row here, and the control itself. A view is a mapping from a field's name to its value; None
+needs one more row here, and the control. A view is a mapping from a field's name to its value; None
 leaves the value to the browser, which takes the explanation's default.
 """
 
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 class Kind(Protocol):
     """A type of values: how they are written in an address, and what the browser gets and reports.
 
-    No method raises on values from outside: what cannot be used is None.
+    No method raises on values from outside: what cannot be used becomes None.
     """
 
     def parse(self, text: str) -> Value:

@@ -16,7 +16,7 @@ test("numbers are written with three digits, powers of ten beyond, and a true mi
 });
 
 test("shares, weights, correlations and sizes are written for reading", () => {
-  assert.deepEqual([0, 0.0004, 0.0994, 0.0996, 1].map(percent), ["0%", "0.04%", "9.9%", "10%", "100%"]);
+  assert.deepEqual([0, 0.00003, 0.0004, 0.0994, 0.0996, 1].map(percent), ["0%", "<0.01%", "0.04%", "9.9%", "10%", "100%"]);
   assert.deepEqual([1, 0.5, 0.12345].map(weightText), ["1.00", "0.50", "0.1235"]);
   assert.deepEqual([-0.001, 0.5, -0.25].map(rho), ["0.00", "0.50", "−0.25"]);
   assert.equal(stepText(0.00254), "0.0025");

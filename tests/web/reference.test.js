@@ -75,7 +75,7 @@ test("the modes are those that Python knows", { skip }, () => {
   assert.deepEqual(Object.keys(MODES), cases.modes);
 });
 
-test("every field of Python's schema is understood: a default and a value of its own", { skip }, () => {
+test("every field of Python's schema is understood: its default and another value", { skip }, () => {
   const { described, defaults, given, layers, methods } = cases.view;
   const names = (/** @type {string[]} */ list) => list.map((name) => ({ name }));
   const meta = { schema: described, layers: names(layers), methods: names(methods), defaults: { layer: layers[0] } };

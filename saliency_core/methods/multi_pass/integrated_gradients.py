@@ -14,7 +14,7 @@ def count_passes(options: OptionValues, size: tuple[int, int]) -> int:
 
 
 def integrated_gradients(network: Passes, options: OptionValues) -> Tensor:
-    r"""What each location adds to the class logit on the way from the mean colour to the photo, (H, W).
+    r"""What each location adds to the class logit on the path from the mean colour to the photo, (H, W).
 
     .. math:: m_u = \sum_c x_{c,u} \int_0^1 \frac{\partial y}{\partial x_{c,u}}(\alpha x) \, d\alpha
 
@@ -24,7 +24,7 @@ def integrated_gradients(network: Passes, options: OptionValues) -> Tensor:
 
     Source: Sundararajan, Taly, Yan: Axiomatic attribution for deep networks, ICML 2017.
     """
-    from captum.attr import IntegratedGradients  # half a second, which only those who ask for it pay
+    from captum.attr import IntegratedGradients  # half a second, paid only by those who use it
 
     with torch.enable_grad():
         method = IntegratedGradients(network.logits)

@@ -19,18 +19,18 @@ def count_passes(options: OptionValues, size: tuple[int, int]) -> int:
 
 
 def occlusion(network: Passes, options: OptionValues) -> Tensor:
-    r"""How far the class logit falls when a window over the location gets the mean colour, (H, W).
+    r"""How far the class logit falls when a window over the location is set to the mean colour, (H, W).
 
     .. math:: m_u = \frac{1}{|\{w \ni u\}|} \sum_{w \ni u} \big( y(x) - y(x \text{ without } w) \big)
 
     The window slides by half its side: by default 32 pixels by 16 for an input of 224 × 224, so one pass for
     the photo and 13 × 13 for the windows; the last ones are cut off at the border where they do not fit.
     Captum gives all channels the same attribution, since a window covers them together; the map is
-    their **mean**. Negative where the class gains by the covering. Unit: logit.
+    their **mean**. Negative where covering raises the class score. Unit: logit.
 
     Source: Zeiler, Fergus: Visualizing and understanding convolutional networks, ECCV 2014.
     """
-    from captum.attr import Occlusion  # half a second, which only those who ask for it pay
+    from captum.attr import Occlusion  # half a second, paid only by those who use it
 
     def forward(batch: Tensor) -> Tensor:
         with network.turn(len(batch)):

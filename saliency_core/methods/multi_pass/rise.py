@@ -21,11 +21,11 @@ def rise(network: Passes, options: OptionValues) -> Tensor:
 
     .. math:: m_u = \frac{1}{N \, \mathrm{E}[M]} \sum_{i=1}^{N} p(x \odot M_i) \, M_{i,u}
 
-    p is the softmax **probability** of the class, as in the paper, so a map shows nothing where the class has
-    no chance under any mask. A mask is a grid of ``cells`` × ``cells`` that keeps each cell with probability
-    ``keep`` = E[M], resized bilinearly to one cell more than the input and cropped at a random offset. Grids
-    and offsets come from a seeded generator of its own. The paper takes 4000 to 8000 masks; fewer leave more
-    of the masks' own pattern in the map.
+    p is the softmax **probability** of the class, as in the paper, so a map is zero where the class has
+    no probability under any mask. A mask is a grid of ``cells`` × ``cells`` that keeps each cell with
+    probability ``keep`` = E[M], resized bilinearly to one cell more than the input and cropped at a random
+    offset. Grids and offsets come from a dedicated seeded generator. The paper takes 4000 to 8000 masks;
+    fewer leave more of the masks' own pattern in the map.
 
     Source: Petsiuk, Das, Saenko: RISE, randomized input sampling for explanation of black-box models,
     BMVC 2018.

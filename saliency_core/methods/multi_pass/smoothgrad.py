@@ -21,13 +21,13 @@ def smoothgrad(network: Passes, options: OptionValues) -> Tensor:
 
     Captum's attribution has the shape of the input, (3, H, W); the map is the **largest absolute value over
     the channels** of the mean, as for the plain gradient, which is the case without noise. The noise is drawn
-    from a seeded generator of its own, one sample after the other, so that a map never depends on the batch
+    from its own seeded generator, one sample after the other, so that a map never depends on the batch
     size or on what else draws random numbers in the process; Captum's ``NoiseTunnel`` draws from the global
     generator, which other threads share.
 
     Source: Smilkov et al.: SmoothGrad, removing noise by adding noise, 2017.
     """
-    from captum.attr import Saliency  # half a second, which only those who ask for it pay
+    from captum.attr import Saliency  # half a second, paid only by those who use it
 
     samples, x = int(options["samples"]), network.x
     method = Saliency(network.logits)

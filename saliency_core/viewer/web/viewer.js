@@ -1,4 +1,4 @@
-/** The viewer: joins a mode, the toolbar and a host. It knows neither of them closer than by their interfaces. */
+/** The viewer: connects a mode, the toolbar and a host. It uses only their interfaces. */
 
 import { element, setText } from "./controls/dom.js";
 import { Toolbar } from "./controls/toolbar.js";

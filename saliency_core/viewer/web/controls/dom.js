@@ -34,7 +34,7 @@ export function icon(path) {
 }
 
 /**
- * A quiet square button with an icon.
+ * A plain square button with an icon.
  *
  * @param {string} label
  * @param {string} path

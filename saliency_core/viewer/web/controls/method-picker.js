@@ -1,4 +1,4 @@
-/** The picker of a method, and the sheet that says all about it. */
+/** The picker of a method, and the popover that describes it. */
 
 import { element, iconButton, select, setText } from "./dom.js";
 import { shared, whenChanged } from "../core/redraw.js";
@@ -15,7 +15,7 @@ const WIDTH = 400;
  *
  * @param {Methods} methods
  */
-export function methodOptions(methods) {
+function methodOptions(methods) {
   return [...methods.values()].map(({ name, title, family, cost, domain, unavailable }) => {
     const remark = unavailable ? (domain ?? "not for this network") : cost;
     return { name, family, title: remark ? `${title} — ${remark}` : title, reason: unavailable };
@@ -27,7 +27,7 @@ export function methodOptions(methods) {
  *
  * @param {Methods} methods
  */
-export function obstacles(methods) {
+function obstacles(methods) {
   /** @type {Map<string, string[]>} */
   const reasons = new Map();
   for (const { title, unavailable } of methods.values()) {
@@ -106,7 +106,7 @@ export class MethodHead {
 }
 
 /** The button beside a method's title, and the sheet it opens. `current()` gives {method, methods}. */
-export class About {
+class About {
   /**
    * @param {string} side
    * @param {() => {method: Method, methods: Methods}} current

@@ -1,4 +1,4 @@
-/** Controls of the pictures: opacity, colours, scale, zoom, and the plain photo. */
+/** The toolbar: opacity, colours, scale, zoom, and the plain photo. */
 
 import { element, icon, iconButton, rangeInput, select, setRange } from "./dom.js";
 import { Segmented } from "./segmented.js";
@@ -51,7 +51,7 @@ export class Toolbar {
         "aria-pressed": "false",
         "aria-label": "Photo only",
         "data-testid": "peek",
-        title: "Hide the maps; hold to look for a moment",
+        title: "Hide the maps; press and hold to hide them for a moment",
       },
       icon(EYE),
       element("span", { text: "Photo only" }),
@@ -69,7 +69,7 @@ export class Toolbar {
       { class: "button-group", role: "group", "aria-label": "Zoom" },
       iconButton("Zoom out", MINUS, () => actions.zoom(1 / BUTTON_FACTOR), { "data-testid": "zoom-out" }),
       iconButton("Zoom in", PLUS, () => actions.zoom(BUTTON_FACTOR), { "data-testid": "zoom-in" }),
-      iconButton("Fill with what the network saw", FRAME, actions.toBox, { "data-testid": "zoom-box" }),
+      iconButton("Zoom to what the network sees", FRAME, actions.toBox, { "data-testid": "zoom-box" }),
       iconButton("Reset zoom", BACK, actions.reset, { "data-testid": "zoom-reset" }),
     );
     this.element = element(
@@ -116,7 +116,7 @@ export class Toolbar {
   }
 
   /**
-   * A short press switches; a long one shows the photo only as long as it lasts.
+   * A short press toggles the maps; a long one hides them only while it lasts.
    *
    * @param {Record<string, (value?: any) => void>} actions
    */

@@ -16,7 +16,7 @@ export const HOW_OPTIONS = [
 ];
 
 /**
- * A share as a bare number of per cent, one decimal at most.
+ * A share as a percentage without its sign, with one decimal at most.
  *
  * @param {number} share
  */

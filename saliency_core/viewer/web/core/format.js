@@ -25,8 +25,8 @@ export function number(value) {
 }
 
 /**
- * A share or a probability: two significant digits below 10%, whole percents above. Tiny shares never read as
- * nothing. The app's pages write them by the same rule.
+ * A share of 1 as a percentage: two significant digits below 10%, whole percents above; tiny shares are never
+ * written as 0. The app's pages have the same rule.
  *
  * @param {number} share
  */
@@ -56,7 +56,7 @@ export function layerSize(layer) {
 }
 
 /**
- * A correlation with two decimals and a true minus; never a negative nothing.
+ * A correlation with two decimals and a true minus; never a negative zero.
  *
  * @param {number} value
  */

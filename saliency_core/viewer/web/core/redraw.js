@@ -32,7 +32,7 @@ export function whenChanged(compute) {
  * @param {Record<string, unknown>} one
  * @param {Record<string, unknown>} other
  */
-export function sameValues(one, other) {
+function sameValues(one, other) {
   const keys = Object.keys(one);
   return keys.length === Object.keys(other).length && keys.every((key) => key in other && Object.is(one[key], other[key]));
 }

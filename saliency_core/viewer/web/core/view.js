@@ -1,4 +1,4 @@
-/** The view: everything a person has chosen. Its fields come from Python's schema; nothing here knows one of them. */
+/** The view: everything the user has chosen. Its fields come from Python's schema; this module is generic over them. */
 
 import { shared } from "./redraw.js";
 
@@ -73,7 +73,7 @@ function named(entries, name) {
 }
 
 /**
- * A complete, valid view: what `given` leaves out, or asks for in vain, gets the default. Values equal to those of
+ * A complete, valid view: fields that `given` leaves out, or whose values cannot be used, get the default. Values equal to those of
  * the view `before` keep their identity.
  *
  * @param {Partial<View>} given

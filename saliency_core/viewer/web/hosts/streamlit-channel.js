@@ -1,4 +1,4 @@
-/** What Streamlit's two components share: updates that come apart from the maps, which need not come again. */
+/** What Streamlit's two components share: updates sent separately from the maps, which need not be sent again. */
 
 /**
  * @typedef {import("../modes/mode.js").Updates} Updates
@@ -12,7 +12,7 @@ shared.normgradUpdates ??= {};
 const store = shared.normgradUpdates;
 
 /**
- * Hands updates to the viewer with this key, now or as soon as it is there.
+ * Passes updates to the viewer with this key, now or once it exists.
  *
  * @param {string} key
  * @param {Updates} updates

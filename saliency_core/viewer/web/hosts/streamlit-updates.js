@@ -1,4 +1,4 @@
-/** An invisible Streamlit component: hands what changes often to the viewer with the same key. */
+/** An invisible Streamlit component: passes what changes often to the viewer with the same key. */
 
 import { publish } from "./streamlit-channel.js";
 

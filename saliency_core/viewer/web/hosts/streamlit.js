@@ -1,4 +1,4 @@
-/** Streamlit's component: everything that knows Streamlit or Arrow. The default export is called on every rerun. */
+/** Streamlit's component: everything that depends on Streamlit or Arrow. The default export is called on every rerun. */
 
 import { Viewer } from "../viewer.js";
 import { latest, subscribe } from "./streamlit-channel.js";

@@ -49,8 +49,8 @@
  * @property {Payload} payload
  * @property {(change: Partial<View> | ((view: View) => Partial<View>)) => void} set change the view: drawn in the next
  *   frame, reported by settle()
- * @property {(atOnce?: boolean) => void} settle a change is final (a release, a click): report it, soon or at once
- * @property {(method: string, layer: string) => void} open ask the page around for this method on Compare
+ * @property {(atOnce?: boolean) => void} settle a change is final (a release, a click): report it, soon or immediately
+ * @property {(method: string, layer: string) => void} open ask the surrounding page for this method on Compare
  * @property {() => void} schedule draw again in the next frame
  * @property {(method: string) => Note | null} absence why a method has no maps here; null if it has
  * @property {(text: () => string) => void} speak say something to screen readers once nothing moves any more

@@ -15,10 +15,10 @@ import { ThumbnailPainter } from "../panels/thumbnails.js";
 /** @import { Frame, Mode, ModeHost } from "./mode.js" */
 
 /**
- * In what Compare and Mix differ.
+ * The differences between Compare and Mix.
  *
  * @typedef {object} Variant
- * @property {number} stageHeight highest stage as a share of the window, so that the controls below stay in sight
+ * @property {number} stageHeight highest stage as a share of the window, so that the controls below stay in view
  * @property {HTMLElement} element the controls below the panels
  * @property {(frame: Frame) => void} refresh brings the controls up to the frame
  * @property {(view: View) => Record<string, unknown>} inputs what a panel's map depends on, beside content and method
@@ -42,7 +42,7 @@ export class TwoPanels {
     this.panels = SIDES.map((side, i) => new Panel(side, this.heads[i]));
     this.linked = new LinkedPanels(viewer, this.panels, {
       height: variant.stageHeight,
-      hint: "Point at a map to read both values.",
+      hint: "Hover over a map to read both values.",
     });
     const painter = new ThumbnailPainter();
     this.measure = this.panels.map((panel, side) => whenChanged((inputs) => measure(panel, variant, side, inputs)));
@@ -148,7 +148,7 @@ function paintPanel(panel, { low, high, table }) {
  * @param {string} choice
  * @param {boolean} diverging
  */
-export function scalesOf(extents, choice, diverging) {
+function scalesOf(extents, choice, diverging) {
   const present = /** @type {Scale[]} */ (extents.filter((extent) => extent !== null));
   return extents.map((extent) => extent && scaleOf(choice === "shared" ? present : [extent], diverging));
 }

@@ -18,7 +18,7 @@ export class LinkedPanels {
    * @param {ModeHost} viewer
    * @param {Panel[]} panels
    * @param {{height: number, hint: string}} options `height` is the highest stage as a share of the window, so that the
-   *   controls below stay in sight; `hint` invites to point
+   *   controls below stay in sight; `hint` says that one can hover
    */
   constructor(viewer, panels, { height, hint }) {
     this.viewer = viewer;
@@ -56,7 +56,7 @@ export class LinkedPanels {
     };
   }
 
-  /** Lays the photo on the stages, if it, its input region or the room for them is new. */
+  /** Places the photo on the stages if the photo, its input region or the available size is new. */
   setStage() {
     const { meta, photoUrl } = this.viewer.payload;
     const room = this.panels[0].stage.clientWidth / (this.height * window.innerHeight);
@@ -65,7 +65,7 @@ export class LinkedPanels {
   }
 
   /**
-   * Writes what lies under the cursor.
+   * Writes the values under the cursor.
    *
    * @param {string[]} names what the values read are called
    */

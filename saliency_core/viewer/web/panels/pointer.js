@@ -1,4 +1,4 @@
-/** Pointer, wheel and keyboard on a stage: cursor, pan and zoom. Knows nothing of maps. */
+/** Pointer, wheel and keyboard on a stage: cursor, pan and zoom. Independent of maps. */
 
 const DOUBLE_CLICK_ZOOM = 2.5;
 const BUTTON_ZOOM = 1.5;

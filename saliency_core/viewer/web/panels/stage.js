@@ -1,4 +1,4 @@
-/** Geometry of a stage (the window on the photo) and the zoom that all stages share. */
+/** Geometry of a stage (the viewport onto the photo) and the zoom that all stages share. */
 
 /** @typedef {[number, number, number, number]} Rectangle left, top, right, bottom */
 /** @typedef {[number, number]} Point */

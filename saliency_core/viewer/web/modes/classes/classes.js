@@ -65,7 +65,7 @@ export class Classes {
       const choice = name === "difference" ? this.difference.element : null;
       return new Panel(name, { element: element("header", {}, this.names[i], choice), sheet: null });
     });
-    this.linked = new LinkedPanels(viewer, this.panels, { height: STAGE_HEIGHT, hint: "Point at a map to read all values." });
+    this.linked = new LinkedPanels(viewer, this.panels, { height: STAGE_HEIGHT, hint: "Hover over a map to read all values." });
     this.rho = element("b", { "data-testid": "rho" });
     this.meaning = element("span", { "data-testid": "rho-words" });
     this.verdict = element("p", { class: "verdict" }, this.rho, this.meaning);

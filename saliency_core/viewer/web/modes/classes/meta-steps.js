@@ -14,7 +14,7 @@
  * @property {{epsilon: number, maps: MapRecord[]}[]} steps
  */
 
-/** Below this share of the way to the next size a position counts as the size itself. */
+/** A position closer to a size than this share of the gap to the next counts as the size itself. */
 const NEAR = 1e-6;
 
 /**

@@ -103,7 +103,7 @@ export class Framework {
     this.resize();
   }
 
-  /** Makes the cells as large as the window has room for all of them at once. */
+  /** Makes the cells as large as possible with all of them in the window. */
   resize() {
     const { root, payload } = this.viewer;
     const [left, top, right, bottom] = payload.meta.box;
@@ -219,7 +219,7 @@ function drawWeights(bars, { layers, weights }) {
 
 /** @typedef {ReturnType<typeof buildDetail>} Detail */
 
-/** What is said of the cell pointed at. */
+/** The description of the cell pointed at. */
 function buildDetail() {
   const parts = {
     title: element("h3", {}),
@@ -245,10 +245,10 @@ function describe(detail, cell, reason) {
     detail.formula.replaceChildren();
     setText(
       detail.text,
-      "Insert an identity layer with weights behind the layer shown. The gradient of its weights is a sum over locations. " +
-        "Extract takes the share of one location, aggregate makes that share one number. Known methods are cells: they carry their names.",
+      "Insert an identity layer with weights after the layer shown. The gradient of its weights is a sum over locations. " +
+        "Extract takes the share of one location; aggregate reduces that share to one number. Cells that are known methods carry their names.",
     );
-    setText(detail.hint, "Point at a cell to read all of them at one location; click it to open it beside Grad-CAM.");
+    setText(detail.hint, "Hover over a cell to read all cells at one location; click it to open it beside Grad-CAM.");
   } else {
     setText(detail.title, cell.method.title);
     setText(detail.cell, cell.own ? cell.method.cell : "");

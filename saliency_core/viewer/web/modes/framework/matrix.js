@@ -13,14 +13,14 @@ import { CROSSHAIR } from "../../panels/panel.js";
 /** @import { Frame, ModeHost } from "../mode.js" */
 
 /** Side of a cell's canvas in pixels. */
-export const CELL = 160;
+const CELL = 160;
 
 const STEP = 1 / 28;
 /** @type {Record<string, number[]>} */
 const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 /**
- * A cell of the table; `described` is how screen readers call it, `own` whether its method has a name of its own.
+ * A cell of the table; `described` is its name for screen readers, `own` whether its method has its own name.
  *
  * @typedef {object} Cell
  * @property {number} row
@@ -71,7 +71,7 @@ export class Matrix {
     this.shown = { content: /** @type {Content | null} */ (null), layer: 0, mixture: /** @type {Mixture | null} */ (null) };
     const image = new ImageData(CELL, CELL);
     this.build = whenChanged((/** @type {{table: any}} */ { table }) => this.#build(table));
-    // Per layer, so that going back to one costs nothing. A mix is one of endlessly many: only the newest is kept.
+    // Per layer, so that going back to one costs nothing. There are endlessly many mixes: only the newest is kept.
     this.layerDrawings = whenChanged(() => /** @type {Map<number, Drawing[]>} */ (new Map()));
     this.mix = whenChanged(mixCells);
     this.mixDrawings = whenChanged(quantiseMixture);
