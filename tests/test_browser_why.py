@@ -108,6 +108,7 @@ def test_the_article_follows_the_depth_and_leaves_the_other_pages_methods_alone(
     page.get_by_role("link", name="Why Grad-CAM fails").click()
     tiles = page.get_by_test_id("tiles")
     expect(page.get_by_test_id("caption-right")).to_contain_text("Linear approximation")  # this page's viewer
+    expect(page.get_by_test_id("depth")).to_be_visible()  # hidden until the page replaces its skeleton
     expect(tiles).to_contain_text("blocks.5")
     page.get_by_test_id("depth").focus()
     page.keyboard.press("End")
