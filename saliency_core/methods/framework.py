@@ -139,6 +139,8 @@ def cell_map(terms: Terms, extract: str, aggregate: str) -> Tensor:
     leave the range of the numbers, x and g are scaled by powers of two first, and the map back.
     """
     cell = CELLS[extract, aggregate]
+    if terms.scaled is terms:
+        return cell(terms)
     if not EXTRACTS[extract].uses_activation:
         return times_power(cell(terms.with_scaled_g), negative(terms.g_exponents))
     values = times_power(cell(terms.scaled), negative(terms.g_exponents))
