@@ -15,6 +15,7 @@ from saliency_core.explain.explanation import read_only
 from saliency_core.methods.gradient import surviving_energy
 from saliency_core.methods.method import Domain
 from saliency_core.methods.registry import METHODS
+from saliency_core.models.devices import without_autocast
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,23 @@ class MapStack:
 def map_stacks(captured: Capture, names: list[str], *, with_energy: bool = False) -> list[MapStack]:
     """The maps of these methods at every layer of a pass, where they are defined."""
     stacks: list[MapStack] = []
-    with torch.inference_mode():
+    methods = [METHODS[name] for name in names]
+    device = next(iter(captured.layers.values())).activation.device
+    # Autocast is switched off once here instead of in every method: there are hundreds of small maps.
+    with torch.inference_mode(), without_autocast(device):
         for layer, pair in captured.layers.items():
             # A copy: the terms that its methods share go with it, and the next layer's take their memory.
             own = replace(pair)
             defined = [
-                name for name in names if own.convolution or METHODS[name].domain is not Domain.CONVOLUTIONS
+                method
+                for method in methods
+                if own.convolution is not None or method.domain is not Domain.CONVOLUTIONS
             ]
-            maps = [METHODS[name](own) for name in defined]
+            maps = [method.compute(own) for method in defined]
             stacks.append(
                 MapStack(
                     layer,
-                    defined,
+                    [method.name for method in defined],
                     torch.stack(maps, dim=1) if maps else own.gradient[:, :0],
                     surviving_energy(own) if with_energy else None,
                 )

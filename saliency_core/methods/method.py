@@ -223,12 +223,21 @@ class Method:
         Raises:
             ArgumentError: a many-pass method, which needs the network itself.
         """
+        device = layer.activation.device.type
+        if not torch.is_autocast_enabled(device):
+            return self.compute(layer)
+        with torch.autocast(device, enabled=False):
+            return self.compute(layer)
+
+    @property
+    def compute(self) -> Callable[[LayerCapture], Tensor]:
+        """The function of one layer alone, which leaves autocast to its caller.
+
+        Raises:
+            ArgumentError: a many-pass method, which needs the network itself.
+        """
         if isinstance(self.kind, MultiPass):
             raise ArgumentError(
                 f"{self.title} is not a function of one layer; use explain(methods=[{self.name!r}])"
             )
-        device = layer.activation.device.type
-        if not torch.is_autocast_enabled(device):
-            return self.kind.compute(layer)
-        with torch.autocast(device, enabled=False):
-            return self.kind.compute(layer)
+        return self.kind.compute
