@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -53,11 +54,12 @@ class Kind(Protocol):
         """What the browser must know to check a value by itself; ``kind`` names the checker."""
 
 
-class _Text:
+class _Text(ABC):
     """What the kinds with text values have in common: one text everywhere."""
 
+    @abstractmethod
     def parse(self, text: str) -> Value:
-        raise NotImplementedError
+        """The value that a text of the address means."""
 
     def format(self, value: Any) -> str:
         return str(value)
