@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tools.serving import CHROMIUM_FLAGS, find_chromium, running_app
 
 PATIENCE_MS = 60_000
+UNEXPECTED_ERROR = "failed, error"
+"""What the log says of an error that is not meant for users; see `saliency_core.engine.failures`."""
 
 
 @pytest.fixture(scope="session")
@@ -36,10 +38,27 @@ def start_app(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture(scope="session")
-def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def app_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the server of `app_url` prints."""
+    return tmp_path_factory.mktemp("app") / "server.log"
+
+
+@pytest.fixture(scope="session")
+def shared_app(app_log: Path) -> Iterator[str]:
     """The address of one server for all tests of this process that do not need a fresh one."""
-    with running_app(tmp_path_factory.mktemp("app") / "server.log") as url:
+    with running_app(app_log) as url:
         yield url
+
+
+@pytest.fixture
+def app_url(shared_app: str, app_log: Path) -> Iterator[str]:
+    """The address of the shared server; an unexpected error in its log during the test is shown and fails it."""
+    start = app_log.stat().st_size
+    yield shared_app
+    with app_log.open("rb") as log:
+        log.seek(start)
+        printed = log.read().decode(errors="replace")
+    assert UNEXPECTED_ERROR not in printed, f"the server met an unexpected error:\n{printed[-20_000:]}"
 
 
 @pytest.fixture(scope="session")
