@@ -39,6 +39,7 @@ from saliency_core.metrics.class_sensitivity import (
     compare_classes,
     mean_sensitivity,
 )
+from saliency_core.metrics.localisation import energy_inside
 from saliency_core.metrics.ranks import rank_correlation
 from saliency_core.models.catalogue import DEFAULT_MODEL, MODELS, ModelSpec, load_classifier
 from saliency_core.models.classifier import Classifier
@@ -85,6 +86,7 @@ __all__ = [
     "class_sensitivity_table",
     "combine",
     "compare_classes",
+    "energy_inside",
     "explain",
     "explain_classes",
     "explain_many",

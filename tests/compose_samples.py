@@ -1,7 +1,7 @@
 """Makes the sample photos that are composed of others: `python tests/compose_samples.py`.
 
 Photos with several objects are composed from single ones, so that the location of each object is
-known exactly: `parts.json` lists them. Each crop shows its object whole or nearly so, inside the
+known exactly: `objects.json` lists them. Each crop shows its object whole or nearly so, inside the
 middle 7/8 of the composition (what the default centre crop keeps), and is chosen so that the embedded network
 finds every object in the composition.
 """
@@ -69,7 +69,7 @@ def write() -> None:
     for name, parts in parts_list().items():
         lines = ",\n".join("    " + json.dumps(part) for part in parts)
         entries.append(f"  {json.dumps(name)}: [\n{lines}\n  ]")
-    (SAMPLES / "parts.json").write_text("{\n" + ",\n".join(entries) + "\n}\n", encoding="utf-8")
+    (SAMPLES / "objects.json").write_text("{\n" + ",\n".join(entries) + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def shared_app(app_log: Path) -> Iterator[str]:
 
 @pytest.fixture
 def app_url(shared_app: str, app_log: Path) -> Iterator[str]:
-    """The address of the shared server; an unexpected error in its log during the test is shown and fails it."""
+    """The address of the shared server; an unexpected error in its log fails the test, which shows it."""
     start = app_log.stat().st_size
     yield shared_app
     with app_log.open("rb") as log:

@@ -253,7 +253,7 @@ def test_each_classs_grad_cam_lies_mostly_in_its_own_half_of_a_composed_photo(
     """At least three quarters of the mass at the last layer, for the cat above and the coffee below."""
     name = "cat-above-coffee.jpg"
     image = sc.open_image(SAMPLES / name)
-    for part in json.loads((SAMPLES / "parts.json").read_text())[name]:
+    for part in json.loads((SAMPLES / "objects.json").read_text())[name]:
         explanation = sc.explain(embedded, image, part["index"], methods=["grad_cam"], fit="stretch")
         mass = resize(explanation.map("grad_cam", "bn2"), (image.height, image.width))
         left, top, right, bottom = (round(edge) for edge in part["box"])

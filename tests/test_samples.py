@@ -42,7 +42,7 @@ def test_the_parts_tile_their_square_photo_and_keep_their_shape(name):
 
 
 def test_the_list_of_parts_is_the_one_that_was_composed():
-    assert json.loads((SAMPLES / "parts.json").read_text(encoding="utf-8")) == parts_list()
+    assert json.loads((SAMPLES / "objects.json").read_text(encoding="utf-8")) == parts_list()
 
 
 @pytest.fixture(scope="module")

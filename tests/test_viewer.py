@@ -162,6 +162,20 @@ def test_the_input_region_is_given_in_the_pixels_of_the_jpeg(
     assert send(photo, explanation).meta["box"] == pytest.approx([10, 0, 30, 20])
 
 
+def test_the_boxes_of_objects_are_fractions_of_the_input_region_and_clipped_to_it(
+    photo: payload.DisplayPhoto, explanation: sc.Explanation
+) -> None:
+    assert explanation.box == pytest.approx((20, 0, 60, 40))
+    objects = tuple(
+        payload.PhotoObject(index, f"class {index}", box)
+        for index, box in enumerate([(30, 10, 50, 40), (0, 20, 40, 60), (61, 0, 80, 40)])
+    )
+    sent = send(replace(photo, objects=objects), explanation)
+    assert [each["index"] for each in sent.meta["objects"]] == [0, 1]
+    boxes = [each["box"] for each in sent.meta["objects"]]
+    np.testing.assert_allclose(boxes, [[0.25, 0.25, 0.75, 1], [0, 0.5, 0.5, 1]])
+
+
 def test_a_rerun_sends_the_same_bytes(photo: payload.DisplayPhoto, explanation: sc.Explanation) -> None:
     first, second = send(photo, explanation), send(replace(photo), explanation)
     assert json.dumps(dict(first.meta)) == json.dumps(dict(second.meta))

@@ -33,6 +33,7 @@ def test_the_browser_functions_do_what_their_tests_and_saliency_core_say(tmp_pat
         "painted": painted(),
         "modes": MODES,
         "view": view(),
+        "inside": inside(),
         "percents": [[share, formats.percent(share)] for share in SHARES],
     }
     reference.write_text(json.dumps(cases))
@@ -100,6 +101,22 @@ def mixed() -> list[dict[str, object]]:
         }
         for maps, weights, how in cases
         if any(weight and not is_constant(plane) for plane, weight in zip(maps, weights, strict=True))
+    ]
+
+
+def inside() -> list[dict[str, object]]:
+    """Maps and boxes with the share of the map's energy inside them."""
+    random = np.random.default_rng(3)
+    boxes = ([(0.1, 0.2, 0.63, 0.9)], [(0, 0, 0.5, 0.5), (0.25, 0.25, 1, 0.75)], [(0, 0, 1, 1)])
+    planes = [random.normal(size=(SIZE, SIZE)).astype(np.float32), -np.ones((SIZE, SIZE), np.float32)]
+    return [
+        {
+            "values": plane.ravel().tolist(),
+            "size": SIZE,
+            "boxes": case,
+            "share": sc.energy_inside(plane, case, (SIZE, SIZE)),
+        }
+        for plane, case in itertools.product(planes, boxes)
     ]
 
 

@@ -1,8 +1,6 @@
 """The page on class sensitivity: two classes, their maps, how alike they are, what a step changes."""
 
-import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from itertools import combinations
 
 import streamlit as st
@@ -12,7 +10,7 @@ from pages.classes import charts, photo_set, sweep, texts
 from pages.classes.pair import Explanations, Line, Pair
 from pages.classes.sweep import Sweep
 from pages.shared import charts as shared_charts
-from pages.shared import method_lists, page, photos, sidebar, theme, viewer_panel
+from pages.shared import method_lists, page, sidebar, theme, viewer_panel
 from pages.shared.address import UNLEARN
 from pages.shared.engine import class_labels
 from pages.shared.figure import Figure
@@ -67,20 +65,11 @@ def _pair(current: Session, scene: Scene) -> Pair:
     return Pair(scene, first, second)
 
 
-@cache
-def _parts() -> Mapping[str, tuple[int, ...]]:
-    """Sample -> the classes of the objects it is composed of."""
-    composed = json.loads((photos.SAMPLES_FOLDER / "parts.json").read_text(encoding="utf-8"))
-    return {
-        file.rpartition(".")[0]: tuple(part["index"] for part in parts) for file, parts in composed.items()
-    }
-
-
 def _preset_pairs(scene: Scene, labels: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Title -> classes."""
     order = [int(index) for index in scene.explanation.probabilities.argsort()[::-1]]
     pairs = {"Most and least likely": (order[0], order[-1]), "First and second": (order[0], order[1])}
-    objects = [index for index in _parts().get(scene.key, ()) if index < len(labels)]
+    objects = [each.index for each in scene.photo.objects if each.index < len(labels)]
     return pairs | {f"{labels[a]} and {labels[b]}": (a, b) for a, b in combinations(objects, 2)}
 
 

@@ -3,7 +3,9 @@
 import base64
 import hashlib
 import io
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from PIL import Image, ImageOps
 import saliency_core as sc
 from pages.shared.registry import ASSETS
 from saliency_core.engine.cache import SharedCache
-from saliency_core.viewer.payload import DisplayPhoto
+from saliency_core.viewer.payload import DisplayPhoto, PhotoObject
 
 SAMPLES_FOLDER = ASSETS / "samples"
 SAMPLE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
@@ -104,9 +106,22 @@ def default_sample() -> str:
 
 
 @cache
+def sample_objects() -> Mapping[str, tuple[PhotoObject, ...]]:
+    """Sample -> the objects on it whose location is known."""
+    listed = json.loads((SAMPLES_FOLDER / "objects.json").read_text(encoding="utf-8"))
+    return {
+        file.rpartition(".")[0]: tuple(
+            PhotoObject(each["index"], each["label"], tuple(each["box"])) for each in objects
+        )
+        for file, objects in listed.items()
+    }
+
+
+@cache
 def sample(name: str) -> Photo:
     """The sample called `name`; samples stay decoded, there are few and they are small."""
-    return decode(sample_title(name), sample_files()[name].read_bytes())
+    photo = decode(sample_title(name), sample_files()[name].read_bytes())
+    return replace(photo, shown=replace(photo.shown, objects=sample_objects().get(name, ())))
 
 
 def sample_title(name: str) -> str:

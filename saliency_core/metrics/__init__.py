@@ -1,1 +1,1 @@
-"""Metrics of saliency maps: rank correlation and class sensitivity."""
+"""Metrics of saliency maps: rank correlation, class sensitivity, localisation."""

@@ -31,11 +31,24 @@ NO_REASONS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
+class PhotoObject:
+    """An object on a photo: its class and the box around it.
+
+    `index` is the ImageNet class, `box` is (left, top, right, bottom) in the pixels of the photo itself.
+    """
+
+    index: int
+    label: str
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
 class DisplayPhoto:
     """The photo as the browser shows it.
 
     `digest` identifies the photo's content, `width` and `height` are the JPEG's, `original_size` is the
-    (width, height) of the photo itself, in whose pixels input region and cursor are given.
+    (width, height) of the photo itself, in whose pixels input region and cursor are given. `objects` are the
+    objects whose location is known.
     """
 
     digest: str
@@ -44,6 +57,7 @@ class DisplayPhoto:
     height: int
     original_size: tuple[int, int]
     name: str
+    objects: tuple[PhotoObject, ...] = ()
 
 
 class Model(Protocol):
@@ -195,7 +209,9 @@ def content(
             "original": list(photo.original_size),
         },
         "box": _box_on(photo, explanation.box),
+        "objects": _objects_inside(photo, explanation.box),
         "model": model.title,
+        "target": explanation.target,
         "label": explanation.label,
         "probability": float(explanation.probabilities[explanation.target]),
         "layers": [
@@ -332,6 +348,21 @@ def _box_on(photo: DisplayPhoto, box: tuple[float, float, float, float]) -> list
     across, down = photo.width / photo.original_size[0], photo.height / photo.original_size[1]
     left, top, right, bottom = box
     return [float(left * across), float(top * down), float(right * across), float(bottom * down)]
+
+
+def _objects_inside(
+    photo: DisplayPhoto, region: tuple[float, float, float, float]
+) -> list[dict[str, object]]:
+    """The objects with their boxes as fractions of the input region, clipped to it; none that lie outside."""
+    left, top, right, bottom = region
+    found: list[dict[str, object]] = []
+    for each in photo.objects:
+        across = [min(max((x - left) / (right - left), 0.0), 1.0) for x in each.box[::2]]
+        down = [min(max((y - top) / (bottom - top), 0.0), 1.0) for y in each.box[1::2]]
+        if across[0] < across[1] and down[0] < down[1]:
+            box = [across[0], down[0], across[1], down[1]]
+            found.append({"index": each.index, "label": each.label, "box": box})
+    return found
 
 
 def _presets(model: Model, layers: list[str]) -> dict[str, dict[str, float]]:

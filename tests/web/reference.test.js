@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { packTable, paint, scaleOf } from "../../saliency_core/viewer/web/core/colors.js";
 import { percent } from "../../saliency_core/viewer/web/core/format.js";
-import { normalise, resize, resizedAt } from "../../saliency_core/viewer/web/core/maths.js";
+import { energyInside, normalise, resize, resizedAt } from "../../saliency_core/viewer/web/core/maths.js";
 import { mixInto } from "../../saliency_core/viewer/web/core/mixing.js";
 import { Content } from "../../saliency_core/viewer/web/core/payload.js";
 import { completeView } from "../../saliency_core/viewer/web/core/view.js";
@@ -13,7 +13,7 @@ import { MODES } from "../../saliency_core/viewer/web/modes/registry.js";
 
 const path = process.env.VIEWER_REFERENCE;
 const skip = path ? false : "run by pytest tests/test_web.py, which exports the cases";
-const cases = path ? JSON.parse(readFileSync(path, "utf8")) : { resized: [], mixed: [], painted: [], percents: [] };
+const cases = path ? JSON.parse(readFileSync(path, "utf8")) : { resized: [], mixed: [], painted: [], inside: [], percents: [] };
 
 /**
  * @param {Float32Array} found
@@ -29,6 +29,15 @@ function assertClose(found, expected, tolerance) {
 test("shares are written as on the app's pages", { skip }, () => {
   assert.ok(cases.percents.length > 0);
   for (const [share, text] of cases.percents) assert.equal(percent(share), text);
+});
+
+test("the energy inside boxes is that of saliency_core", { skip }, () => {
+  assert.ok(cases.inside.length > 0);
+  for (const { values, size, boxes, share } of cases.inside) {
+    const found = energyInside(Float32Array.from(values), size, boxes);
+    if (share === null) assert.equal(found, null);
+    else assert.ok(Math.abs(/** @type {number} */ (found) - share) < 1e-6);
+  }
 });
 
 test("maps are resized and normalised as by saliency_core", { skip }, () => {

@@ -103,6 +103,30 @@ export function normalise(values) {
 }
 
 /**
+ * The share of a map's positive part that lies inside boxes, null for a map without one. A pixel is inside if its centre is.
+ *
+ * As saliency_core.energy_inside.
+ *
+ * @param {Float32Array} values size × size
+ * @param {number} size
+ * @param {[number, number, number, number][]} boxes as fractions of the map
+ */
+export function energyInside(values, size, boxes) {
+  const bounds = boxes.map((box) => box.map((edge) => edge * size - 0.5));
+  let inside = 0;
+  let total = 0;
+  for (let y = 0, at = 0; y < size; y++) {
+    for (let x = 0; x < size; x++, at++) {
+      const value = values[at];
+      if (!(value > 0)) continue;
+      total += value;
+      if (bounds.some(([left, top, right, bottom]) => x >= left && x < right && y >= top && y < bottom)) inside += value;
+    }
+  }
+  return total > 0 ? inside / total : null;
+}
+
+/**
  * Natural logarithm of values in [0, 1], with a finite stand-in for log 0.
  *
  * @param {Float32Array} values

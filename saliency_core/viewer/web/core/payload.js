@@ -77,6 +77,14 @@ export class Content {
     this.photo = meta.photo;
     /** @type {[number, number, number, number]} */
     this.box = meta.box;
+    /**
+     * The objects on the photo whose location is known, their boxes as fractions of the input region.
+     *
+     * @type {{index: number, label: string, box: [number, number, number, number]}[]}
+     */
+    this.objects = meta.objects;
+    /** @type {number} */
+    this.target = meta.target;
     /** @type {string} */
     this.label = meta.label;
     /** @type {number} */
@@ -121,6 +129,11 @@ export class Content {
    */
   emptyLayers(method) {
     return this.layers.map((_, i) => (this.map(method, i)?.reason ?? null) !== null);
+  }
+
+  /** The boxes of the objects that are of the explained class. */
+  get targetBoxes() {
+    return this.objects.filter((object) => object.index === this.target).map((object) => object.box);
   }
 
   /** @param {string} name */

@@ -1,4 +1,4 @@
-/** Depth: the slider, and below it every layer × two maps, with a figure of the layer. */
+/** Depth: the slider, and below it every layer × two or more maps, with a figure of the layer. */
 
 import { DepthSlider } from "../controls/depth-slider.js";
 import { element, setText } from "../controls/dom.js";
@@ -12,7 +12,7 @@ export class Strip {
   /**
    * @param {import("../modes/mode.js").ModeHost} viewer
    * @param {{sides: readonly string[], label: string, figure: string, note: (Node | string)[]}} options `sides` names the
-   *   two rows of maps, `label` says what the slider moves, `figure` what the last row has, `note` explains that
+   *   rows of maps, `label` says what the slider moves, `figure` what the last row has, `note` explains that
    */
   constructor(viewer, { sides, label, figure, note }) {
     this.viewer = viewer;
@@ -129,10 +129,7 @@ export class Strip {
         { class: "strip" },
         element("span", { class: "row-label" }),
         ...this.cells.map((cell) => cell.name),
-        this.labels[0],
-        ...this.cells.map((cell) => cell.buttons[0]),
-        this.labels[1],
-        ...this.cells.map((cell) => cell.buttons[1]),
+        ...this.labels.flatMap((label, row) => [label, ...this.cells.map((cell) => cell.buttons[row])]),
         element("span", { class: "row-label", text: this.figure }),
         ...this.cells.map((cell) => cell.meter),
       ),
