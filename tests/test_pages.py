@@ -524,3 +524,24 @@ def test_the_mean_over_the_uploaded_photos_is_that_of_the_core(app: AppTest) -> 
     cells = row_of(app, "Mean and 95% interval over 2 photos", "NormGrad")
     layers = session_of(app).scene.layers
     assert cells[layers.index("blocks.5")].startswith(f"{rho(expected.mean)} [")
+
+
+def send_title(app: AppTest, key: str, title: str) -> AppTest:
+    """Send the title of an option that a widget had before, as a browser does that has not been updated."""
+    states = app._tree.get_widget_states()
+    widget = next(each for each in app.selectbox if each.key == key)
+    state = next((each for each in states.widgets if each.id == widget.id), None) or states.widgets.add()
+    state.id, state.string_value = widget.id, title
+    return app._run(states)
+
+
+@pytest.mark.parametrize("key", ["class", "model", "class-a", "class-b"])
+def test_the_title_of_an_option_that_has_changed_in_the_meantime_is_not_taken_for_a_choice(
+    app: AppTest, key: str
+) -> None:
+    visit(app, "classes", **COMPOSED)
+    before = session_of(app).choice
+    send_title(app, key, "tiger cat · 1.2%")
+    settle(app)
+    assert session_of(app).choice == before
+    assert "Something went wrong" not in texts_of(app)

@@ -12,6 +12,7 @@ from pages.classes.sweep import Sweep
 from pages.shared import charts as shared_charts
 from pages.shared import method_lists, page, sidebar, theme, viewer_panel
 from pages.shared.address import UNLEARN
+from pages.shared.chosen import chosen as chosen_in
 from pages.shared.engine import class_labels
 from pages.shared.figure import Figure
 from pages.shared.formats import epsilon, percent, rho
@@ -84,9 +85,9 @@ def _pickers(current: Session, pair: Pair) -> None:
             current.choose_classes(*presets[title])
 
     def choose(position: int) -> None:
-        index = st.session_state.get(f"class-{'ab'[position]}")
+        index = chosen_in(f"class-{'ab'[position]}", range(len(labels)))
         if index is None:
-            return  # the page was left before a late choice arrived
+            return
         if index == chosen[1 - position]:
             current.choose_classes(chosen[1], chosen[0])
         else:

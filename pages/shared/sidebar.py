@@ -1,6 +1,6 @@
 """The sidebar, the same on every page: photo, model, class, fit and meta step."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,7 +11,8 @@ from streamlit.delta_generator import DeltaGenerator
 import saliency_core as sc
 from pages.shared import components, formats, photos, theme
 from pages.shared.address import LEARN, UNLEARN
-from pages.shared.engine import class_labels, shared_engine
+from pages.shared.chosen import chosen
+from pages.shared.engine import class_labels, model_names, shared_engine
 from pages.shared.photos import PhotoFile
 from pages.shared.session import STEPS, Scene, Session
 from saliency_core.backprop.variants import LEARNING_RATE
@@ -119,7 +120,9 @@ def _listing_title(listing: ModelListing) -> str:
 
 
 def _choose_model(session: Session) -> None:
-    session.choose_model(st.session_state["model"])
+    model = chosen("model", model_names())
+    if model is not None:
+        session.choose_model(model)
 
 
 def _model(session: Session) -> None:
@@ -161,9 +164,10 @@ def _follow_model(session: Session, listings: dict[str, ModelListing]) -> None:
 # -- class ---------------------------------------------------------------------------------------------------
 
 
-def _choose_class(session: Session) -> None:
-    if st.session_state["class"] is not None:
-        session.choose_class(st.session_state["class"])
+def _choose_class(session: Session, classes: range) -> None:
+    index = chosen("class", classes)
+    if index is not None:
+        session.choose_class(index)
 
 
 def _classes(session: Session, scene: Scene) -> None:
@@ -182,7 +186,7 @@ def _classes(session: Session, scene: Scene) -> None:
         placeholder=f"Search all {len(labels):,} classes",
         label_visibility="collapsed",
         on_change=_choose_class,
-        args=(session,),
+        args=(session, range(len(labels))),
     )
 
 
@@ -223,7 +227,9 @@ def _segments(
 
 
 def _choose_fit(session: Session) -> None:
-    session.choose_fit(st.session_state["fit"])
+    fit = chosen("fit", _FIT_TITLES)
+    if fit is not None:
+        session.choose_fit(fit)
 
 
 def _fit(session: Session) -> None:
@@ -248,9 +254,9 @@ def step_switch(session: Session, key: str) -> None:
     st.toggle(STEP_SWITCH, key=key, on_change=switch)
 
 
-def _choose_step(session: Session) -> None:
+def _choose_step(session: Session, sizes: Collection[float]) -> None:
     # The switch may have taken both widgets away before a late click on one of them arrives.
-    size, direction = (st.session_state.get(key) for key in ("meta-size", "meta-direction"))
+    size, direction = chosen("meta-size", sizes), chosen("meta-direction", DIRECTIONS)
     if session.choice.step is not None and size is not None and direction is not None:
         session.choose_step(size, direction)
 
@@ -263,15 +269,16 @@ def _meta(session: Session) -> None:
     if choice.step is None:
         theme.hint(STEP_HINT)
         return
+    sizes = sorted({*STEPS, choice.step})
     st.session_state["meta-size"] = choice.step
     st.session_state["meta-direction"] = choice.direction
     st.select_slider(
         "Size ε of the step",
-        sorted({*STEPS, choice.step}),
+        sizes,
         format_func=formats.epsilon_title,
         key="meta-size",
         on_change=_choose_step,
-        args=(session,),
+        args=(session, sizes),
     )
-    _segments("Direction", DIRECTIONS, "meta-direction", _choose_step, session)
+    _segments("Direction", DIRECTIONS, "meta-direction", partial(_choose_step, sizes=sizes), session)
     theme.hint("The step is taken on a copy: every explanation starts from the same network.")

@@ -224,7 +224,8 @@ class Task(Generic[Result]):
         """Nothing more happens; a task that was cancelled keeps neither result nor error."""
         with self._lock:
             if self._state is not TaskState.CANCELLED:
-                self._state, self._result, self._error = state, result, error
+                self._result, self._error = result, error
+                self._state = state  # last: a task that is seen as done has its result
                 if exception is not None:
                     self._exception, self._traceback = exception, exception.__traceback__
             self._ended.set()
