@@ -7,7 +7,7 @@ import { resize } from "../core/maths.js";
 /** Side of a thumbnail's canvas in pixels. */
 export const THUMBNAIL = 128;
 
-const MAP_OPACITY = 0.78;
+const MAP_OPACITY = 0.9;
 
 /** Draws thumbnails: the input region of the photo, and the map over it on its own scale. */
 export class ThumbnailPainter {
