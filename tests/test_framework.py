@@ -1,5 +1,6 @@
 """The extract × aggregate table against full outer products and stored numbers."""
 
+import re
 from itertools import product
 from pathlib import Path
 
@@ -101,3 +102,10 @@ def test_a_cell_of_tensors_with_gradients_can_be_differentiated(extract: str, ag
     assert (slope > 0).any()
     expected = sc.framework(x.detach(), g.detach(), extract=extract, aggregate=aggregate)
     torch.testing.assert_close(found.detach(), expected)
+
+
+def test_every_row_and_column_says_in_a_sentence_what_it_does() -> None:
+    entries = (*EXTRACTS.values(), *AGGREGATES.values())
+    summaries = [entry.summary for entry in entries]
+    assert all(re.fullmatch(r"[A-Z][^.]{10,75}\.", summary) for summary in summaries)
+    assert len(set(summaries)) == len(entries)

@@ -53,6 +53,10 @@ class Extract:
     """LaTeX of the share of location ``u``."""
     size: str
     """How many numbers a share has, in words."""
+    layer: str
+    """The layer inserted, with its article."""
+    summary: str
+    """One sentence: what a share consists of."""
     uses_activation: bool = True
 
 
@@ -64,6 +68,8 @@ class Aggregate:
     title: str
     formula: str
     """LaTeX, of a share's entries :math:`s_i`."""
+    summary: str
+    """One sentence: what the number keeps of a share."""
     signed: bool
     """Whether the number can be negative."""
     bright: str
@@ -76,50 +82,80 @@ EXTRACTS: Registry[Extract] = Registry("extract")
 AGGREGATES: Registry[Aggregate] = Registry("aggregate")
 
 for _extract in (
-    Extract("bias", "Bias", r"g_u", "C numbers", uses_activation=False),
-    Extract("scaling", "Scaling", r"x_u \odot g_u", "C numbers"),
-    Extract("conv1x1", "Conv 1\u00a0×\u00a01", r"g_u x_u^{\top}", "C\u00a0×\u00a0C numbers"),
     Extract(
-        "conv3x3",
-        "Conv 3\u00a0×\u00a03",
-        r"g_u \, \mathrm{vec}(x_{N(u)})^{\top}",
-        "C\u00a0×\u00a09C numbers",
+        name="bias",
+        title="Bias",
+        formula=r"g_u",
+        size="C numbers",
+        layer="a bias layer",
+        summary="The gradient alone, whatever the activation.",
+        uses_activation=False,
     ),
     Extract(
-        "conv3x3_depthwise",
-        "Conv 3\u00a0×\u00a03 depthwise",
-        r"g_{c,u} \, x_{c,N(u)}",
-        "C\u00a0×\u00a09 numbers",
+        name="scaling",
+        title="Scaling",
+        formula=r"x_u \odot g_u",
+        size="C numbers",
+        layer="a scaling layer",
+        summary="Each channel’s activation times its own gradient.",
+    ),
+    Extract(
+        name="conv1x1",
+        title="Conv 1\u00a0×\u00a01",
+        formula=r"g_u x_u^{\top}",
+        size="C\u00a0×\u00a0C numbers",
+        layer="a 1\u00a0×\u00a01 convolution",
+        summary="Every channel’s activation times every channel’s gradient.",
+    ),
+    Extract(
+        name="conv3x3",
+        title="Conv 3\u00a0×\u00a03",
+        formula=r"g_u \, \mathrm{vec}(x_{N(u)})^{\top}",
+        size="C\u00a0×\u00a09C numbers",
+        layer="a 3\u00a0×\u00a03 convolution",
+        summary="Every gradient times every activation in the 3\u00a0×\u00a03 neighbourhood.",
+    ),
+    Extract(
+        name="conv3x3_depthwise",
+        title="Depthwise 3\u00a0×\u00a03",
+        formula=r"g_{c,u} \, x_{c,N(u)}",
+        size="C\u00a0×\u00a09 numbers",
+        layer="a depthwise 3\u00a0×\u00a03 convolution",
+        summary="Each channel’s gradient times its own activations in the 3\u00a0×\u00a03 neighbourhood.",
     ),
 ):
     EXTRACTS.add(_extract.name, _extract)
 for _aggregate in (
     Aggregate(
-        "sum",
-        "sum",
-        r"\sum_i s_i",
+        name="sum",
+        title="sum",
+        formula=r"\sum_i s_i",
+        summary="All entries added: opposite signs cancel.",
         signed=True,
         bright="larger weights, higher score",
         dark="larger weights, lower score",
     ),
     Aggregate(
-        "norm",
-        "norm",
-        r"\Big(\sum_i s_i^2\Big)^{1/2}",
+        name="norm",
+        title="norm",
+        formula=r"\left\lVert s \right\rVert",
+        summary="How large the entries are, whatever their signs.",
         signed=False,
         bright="strong influence on weights",
     ),
     Aggregate(
-        "filter_norm",
-        "filter norm",
-        r"\Big(\sum_i (s_i^+)^2\Big)^{1/2}",
+        name="filter_norm",
+        title="filter norm",
+        formula=r"\left\lVert s^{+} \right\rVert",
+        summary="How large the positive entries are.",
         signed=False,
         bright="strong score-raising influence",
     ),
     Aggregate(
-        "max",
-        "max",
-        r"\max_i s_i",
+        name="max",
+        title="max",
+        formula=r"\max_i \, s_i",
+        summary="The largest entry alone.",
         signed=True,
         bright="a weight raises score",
         dark="all weights lower score",

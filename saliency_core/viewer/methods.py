@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +13,19 @@ from saliency_core.methods import registry
 from saliency_core.methods.framework import AGGREGATES, EXTRACTS
 from saliency_core.methods.registry import METHODS, Method, SharedPass, cell_method
 
+_LETTER = re.compile(r"(<msub(?:sup)?>)(<mi>[^<]*</mi>|<mover>.*?</mover>)")
+"""The base of a subscript that is one letter, with or without an accent."""
+
 
 @functools.cache
 def mathml(latex: str) -> str:
-    """A formula of the registry as a MathML element, for browsers and screen readers alike."""
-    return str(convert(latex))
+    """A formula of the registry as a MathML element, for browsers and screen readers alike.
+
+    A letter that carries a subscript counts as one without a descender: else browsers put the subscript of g
+    lower than that of x. The word max is a name, without the space around an operator.
+    """
+    found = str(convert(latex)).replace("<mo>max</mo>", "<mi>max</mi>")
+    return _LETTER.sub(r'\1<mpadded depth="0">\2</mpadded>', found)
 
 
 @functools.cache
@@ -35,6 +44,7 @@ def table() -> Mapping[str, Any]:
                 "title": each.title,
                 "formula": mathml(each.formula),
                 "size": each.size,
+                "summary": each.summary,
             }
             for each in EXTRACTS.values()
         ],
@@ -43,6 +53,7 @@ def table() -> Mapping[str, Any]:
                 "name": each.name,
                 "title": _sentence_case(each.title),
                 "formula": mathml(each.formula),
+                "summary": each.summary,
             }
             for each in AGGREGATES.values()
         ],
@@ -59,6 +70,7 @@ def _method(method: Method) -> Mapping[str, Any]:
     return {
         "name": method.name,
         "title": method.title,
+        "shortTitle": method.short_title,
         "summary": method.summary,
         "family": method.family,
         "signed": method.signed,
