@@ -21,5 +21,10 @@ NAMED = tuple(
 MODIFIED = tuple(name for name, method in sc.METHODS.items() if isinstance(method.kind, sc.ExtraBackward))
 """Take one more backward pass, with another backward rule."""
 
+EXTRA_PASSES = tuple(
+    name for name, method in sc.METHODS.items() if not isinstance(method.kind, sc.SharedPass)
+)
+"""Do not come with the shared pass."""
+
 CELLS = tuple(name for name, method in sc.METHODS.items() if is_plain_cell(method))
 """The cells of the framework without their own name."""

@@ -70,6 +70,7 @@ def viewer(
     revision: int,
     key: str,
     on_view: Callable[[Mapping[str, schema.Value]], None] | None = None,
+    on_compute: Callable[[], None] | None = None,
     pending: Mapping[str, str] = MappingProxyType({}),
     unavailable: Mapping[str, str] = MappingProxyType({}),
     state: str = "",
@@ -89,6 +90,7 @@ def viewer(
         key: the component's identity; the same on every rerun.
         on_view: called with the fields reported, before the rerun in which they are new: a run that the next
             click cuts short must not lose them.
+        on_compute: called when the maps that are missing are asked for, also before the rerun.
         pending: method -> what is happening, for methods without maps: shown instead of the map. It may
             change as often as it likes, the maps do not travel again.
         unavailable: method -> why it does not exist for this network, one sentence.
@@ -125,7 +127,13 @@ def viewer(
         if found is not None and on_view is not None:
             on_view(found)
 
-    result = _component()(key=key, data=data, on_view_change=note, on_open_change=_no_callback)
+    result = _component()(
+        key=key,
+        data=data,
+        on_view_change=note,
+        on_open_change=_no_callback,
+        on_compute_change=on_compute or _no_callback,
+    )
     update: dict[str, Any] = {"key": key, "pending": dict(pending), "correlations": None}
     if correlations is not None:
         update["correlations"] = {"maps": sent.meta["keys"]["maps"], **_written(correlations())}

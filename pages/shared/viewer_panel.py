@@ -31,12 +31,14 @@ def draw(
     unavailable: Mapping[str, str] = NO_REASONS,
     epsilon: float = 0.0,
     on_epsilon: Callable[[float], None] | None = None,
+    on_compute: Callable[[], None] | None = None,
     comparison: ClassComparison | None = None,
     correlations: Callable[[], Correlations] | None = None,
 ) -> None:
     """Draw the viewer with these maps, and take over what the browser reports; see `viewer_host.viewer`.
 
     `epsilon` is the size of the meta step on the viewer's own slider; `on_epsilon` gets the one chosen there.
+    `on_compute` is called when the missing maps are asked for.
     """
     revision = current.viewer.revision
     report = viewer(
@@ -47,6 +49,7 @@ def draw(
         view={**current.view, "epsilon": epsilon},
         revision=revision,
         on_view=partial(_note, current, scene, revision, on_epsilon),
+        on_compute=on_compute,
         key=f"viewer-{current.viewer.page}",
         pending=pending,
         unavailable=unavailable,
@@ -119,18 +122,23 @@ def two_methods(current: Session, scene: Scene, mode: str) -> None:
 
 
 def with_methods(
-    current: Session, scene: Scene, names: Iterable[str]
+    current: Session,
+    scene: Scene,
+    names: Iterable[str],
+    *,
+    on_drop: Callable[[str], None] | None = None,
 ) -> tuple[sc.Explanation, dict[str, str]]:
     """The scene's explanation with these methods, as far as they are there, and what happens to the others.
 
-    Methods that were added before stay: going back to one shows it at once.
+    Methods that were added before stay: going back to one shows it at once. `on_drop` gets the name of one
+    whose task is cancelled, or whose failure is dismissed.
     """
     added: dict[str, sc.Explanation] = current.remember("added methods", scene.explanation, dict)
     pending: dict[str, str] = {}
     for name in dict.fromkeys(names):
         if name in scene.explanation.methods or name in added:
             continue
-        found = _ask(current, scene, name)
+        found = _ask(current, scene, name, on_drop)
         if found is not None:
             added[name] = found
         elif current.tasks.error(_request(scene, name)) is None:
@@ -144,11 +152,15 @@ def _request(scene: Scene, method: str) -> ExplainRequest:
     return replace(scene.request, methods=(method,))
 
 
-def _ask(current: Session, scene: Scene, name: str) -> sc.Explanation | None:
+def _ask(
+    current: Session, scene: Scene, name: str, on_drop: Callable[[str], None] | None
+) -> sc.Explanation | None:
     request = _request(scene, name)
     title = f"{sc.METHODS[name].title} · {scene.photo.name}, {scene.explanation.label}"
 
     def dropped() -> None:
+        if on_drop is not None:
+            on_drop(name)
         if current.scene is not None and current.scene.request == scene.request:
             current.replace_method(name, f"{sc.METHODS[name].title} was not computed.")
 

@@ -83,6 +83,7 @@ def _method(method: Method) -> Mapping[str, Any]:
         # A picker mentions only extra costs.
         "cost": None if isinstance(method.kind, SharedPass) else method.cost_text,
         "costText": method.cost_text,
+        "passes": method.passes or (0 if isinstance(method.kind, SharedPass) else 1),
         "needs": method.needs,
         "domain": method.domain_text or None,
         "cell": method.cell_text,

@@ -17,12 +17,13 @@ const SPEAK_MILLISECONDS = 600;
 const MAX_TIMINGS = 500;
 
 /**
- * What a host offers the viewer: it takes the view (with the revision it belongs to as `rev`) and requests to open a
- * method on Compare, and knows how high the page's own header is.
+ * What a host offers the viewer: it takes the view (with the revision it belongs to as `rev`), requests to open a
+ * method on Compare and to compute the maps that are missing, and knows how high the page's own header is.
  *
  * @typedef {object} Host
  * @property {(view: object) => void} report
  * @property {(request: {method: string, layer: string}) => void} open
+ * @property {() => void} compute
  * @property {() => number} headerHeight
  */
 
@@ -121,6 +122,10 @@ export class Viewer {
     clearTimeout(this.reportTimer);
     this.#report();
     this.host.open({ method, layer });
+  }
+
+  compute() {
+    this.host.compute();
   }
 
   /**

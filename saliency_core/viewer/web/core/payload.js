@@ -48,6 +48,7 @@ import { shared, whenChanged } from "./redraw.js";
  * @typedef {object} Method
  * @property {string} name
  * @property {string} title
+ * @property {string} shortTitle
  * @property {string} summary
  * @property {string} family
  * @property {boolean} signed
@@ -59,6 +60,7 @@ import { shared, whenChanged } from "./redraw.js";
  * @property {string} url
  * @property {string | null} cost
  * @property {string} costText
+ * @property {number} passes how many passes it takes beside the shared one
  * @property {string} needs
  * @property {string | null} domain
  * @property {string} cell

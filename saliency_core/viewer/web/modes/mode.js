@@ -52,6 +52,7 @@
  *   frame, reported by settle()
  * @property {(atOnce?: boolean) => void} settle a change is final (a release, a click): report it, soon or immediately
  * @property {(method: string, layer: string) => void} open ask the surrounding page for this method on Compare
+ * @property {() => void} compute ask the surrounding page for the maps of all methods that have none yet
  * @property {() => void} schedule draw again in the next frame
  * @property {(method: string) => Note | null} absence why a method has no maps here; null if it has
  * @property {(text: () => string) => void} speak say something to screen readers once nothing moves any more

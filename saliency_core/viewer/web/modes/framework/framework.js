@@ -12,10 +12,10 @@ import { weightsOf } from "../../core/mixing.js";
 import { whenChanged } from "../../core/redraw.js";
 import { AllMethods } from "./all-methods.js";
 import { Matrix } from "./matrix.js";
+import { Preview, REFERENCE } from "./preview.js";
 
-/** @import { Layer } from "../../core/payload.js" */
+/** @import { Layer, Method } from "../../core/payload.js" */
 /** @import { View } from "../../core/view.js" */
-/** @import { Cell } from "./matrix.js" */
 /** @import { Frame, Mode, ModeHost } from "../mode.js" */
 
 const TABS = [
@@ -26,18 +26,25 @@ const SOURCES = [
   { name: "layer", title: "One layer", hint: "All cells at the same layer" },
   { name: "mix", title: "Mixed", hint: "All layers mixed, with the weights of the page Mix layers" },
 ];
-/** The photo's size in a cell: twice a cell's on screen, for dense screens. */
-const PHOTO = 320;
-/** Room for the heading, toolbar and column heads above the cells, for a caption and the gaps between rows. */
-const ABOVE = 226;
+/** The cell previewed first. */
+const FIRST = "normgrad";
+/** Longer side of the photo behind the maps. */
+const PHOTO = 640;
+/** Room for the heading, toolbar and column heads above the cells, for a name and the gaps between rows. */
+const ABOVE = 252;
 const PER_ROW = 26;
-const ROW_HEAD = 136;
-const ASIDE = 280;
+const ROW_HEAD = 152;
+const ASIDE = 384;
 const GAP = 32;
+/** Room above and below the choice between one layer and the mix. */
+const AWAY = 16;
 const BETWEEN = 10;
 /** Below this a cell has no room for its name. */
-const SMALLEST = 106;
+const SMALLEST = 100;
 const LARGEST = 176;
+/** Highest preview as a share of the window; on a phone both previews stay in view above the cells. */
+const PREVIEW = 0.36;
+const PHONE_PREVIEW = 0.16;
 const WIDE = 900;
 const PHONE = 640;
 
@@ -46,8 +53,7 @@ export class Framework {
   /** @param {ModeHost} viewer */
   constructor(viewer) {
     this.viewer = viewer;
-    /** @type {Cell | null} */
-    this.cell = null;
+    this.chosen = FIRST;
     this.photo = new Image();
     const choose = (/** @type {Partial<View>} */ change) => {
       viewer.set(change);
@@ -59,17 +65,21 @@ export class Framework {
     this.how = new Segmented("How the layers are mixed", "how", HOW_OPTIONS, (how) => choose({ how }));
     this.depth = new DepthSlider("Depth: layer shown in all cells", viewer);
     this.layer = "";
+    const touch = matchMedia("(hover: none)").matches;
+    this.hint = touch ? "Tap a cell to preview it." : "Hover over a cell to preview it and read all cells; click it to open it on Compare.";
     this.matrix = new Matrix(viewer, {
-      point: () => this.#describePoint(),
-      select: (cell) => this.#select(cell),
+      point: () => this.#readPoint(),
+      select: (cell) => {
+        this.chosen = cell.method.name;
+        viewer.schedule();
+      },
       open: (cell) => viewer.open(cell.method.name, this.layer),
     });
-    this.allMethods = new AllMethods((method, layer) => viewer.open(method, layer));
-    this.spreadPhoto = whenChanged((/** @type {{url: string, box: number[]}} */ { url, box }) => this.#loadPhoto(url, box));
+    this.preview = new Preview(() => viewer.open(this.chosen, this.layer));
+    this.allMethods = new AllMethods(viewer);
+    this.spreadPhoto = whenChanged((/** @type {PhotoInputs} */ inputs) => this.#loadPhoto(inputs));
     this.drawWeights = whenChanged((/** @type {WeightInputs} */ inputs) => drawWeights(this.bars, inputs));
-    this.describe = whenChanged((/** @type {{cell: Cell | null, reason: string | null}} */ { cell, reason }) =>
-      describe(this.detail, cell, reason),
-    );
+    this.describe = whenChanged((/** @type {{method: Method}} */ { method }) => describe(this.detail, method));
 
     this.caption = element("p", { class: "caption", "data-testid": "framework-caption" });
     this.bars = element("div", { class: "weight-bars", role: "img" });
@@ -87,27 +97,27 @@ export class Framework {
     );
     this.controls = element("div", { class: "table-controls" }, this.source.element, this.ofLayer, this.ofMix, this.caption);
     this.detail = buildDetail();
+    this.top = element("div", { class: "table-top" }, this.controls, this.preview.element);
     this.table = element(
       "section",
       { class: "table", role: "tabpanel", "aria-label": TABS[0].title, "data-testid": "framework-table" },
       this.matrix.element,
-      this.controls,
-      this.detail.element,
+      this.top,
+      element("aside", { class: "table-aside" }, this.detail.element, buildGuide()),
     );
     this.element = element("div", { class: "framework" }, this.table, this.allMethods.element);
   }
 
   take() {
     const { meta, photoUrl } = this.viewer.payload;
-    this.spreadPhoto({ url: photoUrl, box: meta.box });
+    this.spreadPhoto({ url: photoUrl, box: meta.box, name: meta.photo.name });
     this.resize();
   }
 
   /** Makes the cells as large as possible with all of them in the window. */
   resize() {
     const { root, payload } = this.viewer;
-    const [left, top, right, bottom] = payload.meta.box;
-    const aspect = (right - left) / (bottom - top);
+    const aspect = aspectOf(payload.meta.box);
     const width = root.clientWidth;
     const columns = payload.meta.table.aggregates.length;
     const rows = payload.meta.table.extracts.length;
@@ -121,7 +131,12 @@ export class Framework {
     // What sticks to the top must stay clear of the page's own header.
     const header = this.viewer.headerHeight();
     style.setProperty("--top", `${header}px`);
-    style.setProperty("--heads-top", `${header + this.controls.offsetHeight}px`);
+    const preview = Math.round(window.innerHeight * (width > WIDE ? PREVIEW : PHONE_PREVIEW));
+    style.setProperty("--preview-height", `${preview}px`);
+    // On small screens the first line of controls scrolls away, depth and previews stay.
+    const away = this.source.element.offsetHeight + AWAY;
+    style.setProperty("--controls-top", `${header - away}px`);
+    style.setProperty("--heads-top", `${header - away + this.top.offsetHeight}px`);
   }
 
   /** @param {Frame} frame */
@@ -142,10 +157,22 @@ export class Framework {
     const count = weightsOf(layers, view.weights).filter((weight) => weight > 0).length;
     const shown = view.mixed ? `${view.how} of ${count} ${count === 1 ? "layer" : "layers"}` : `${layer.channels} channels`;
     setText(this.caption, [shown, `${label} ${percent(probability)}`, payload.meta.state].filter(Boolean).join(" · "));
-    if (view.tab === "table") this.matrix.draw(frame);
-    else this.allMethods.draw(frame);
-    this.#select(this.cell);
-    this.#describePoint();
+    if (view.tab === "layers") this.allMethods.draw(frame);
+    else this.#drawTable(frame, view.mixed ? shown : layer.name);
+  }
+
+  /**
+   * @param {Frame} frame
+   * @param {string} where
+   */
+  #drawTable(frame, where) {
+    const method = frame.payload.method(this.chosen);
+    const notes = [this.chosen, REFERENCE].map((name) => this.viewer.absence(name));
+    this.matrix.draw(frame);
+    this.matrix.mark(this.chosen);
+    this.preview.draw(frame, method, notes, where);
+    this.describe({ method });
+    this.#readPoint();
   }
 
   announcement() {
@@ -153,43 +180,50 @@ export class Framework {
   }
 
   /**
-   * The input region as one small picture, shared by all cells as a background.
+   * The input region as one picture, behind all cells and both previews.
    *
-   * @param {string} url
-   * @param {number[]} box
+   * @param {PhotoInputs} inputs
    */
-  #loadPhoto(url, box) {
+  #loadPhoto({ url, box, name }) {
     this.viewer.root.style.removeProperty("--cell-photo");
     this.photo = new Image();
     const { photo } = this;
     photo.addEventListener("load", () => {
-      if (photo === this.photo) this.viewer.root.style.setProperty("--cell-photo", `url(${cropped(photo, box)})`);
+      if (photo !== this.photo) return;
+      const region = cropped(photo, box);
+      this.viewer.root.style.setProperty("--cell-photo", `url(${region})`);
+      this.preview.setPhoto(region, aspectOf(box), name);
     });
     photo.src = url;
   }
 
-  /** @param {Cell | null} cell */
-  #select(cell) {
-    this.cell = cell;
-    this.describe({ cell, reason: cell?.reason ?? null });
-  }
-
-  #describePoint() {
+  /** Writes the values of both previews at the cursor. */
+  #readPoint() {
     const { cursor } = this.matrix;
-    const value = this.cell ? this.matrix.valueOf(this.cell) : null;
-    const where = cursor ? this.viewer.payload.content.positionText(cursor) : "";
-    setText(this.detail.value, value === null ? where : `${where}: ${number(value)}`);
+    const values = this.preview.point(cursor);
+    const { payload } = this.viewer;
+    const names = [this.chosen, REFERENCE].map((name) => payload.method(name).title);
+    const read = values.map((value, i) => `${names[i]} ${value === null ? "no value" : number(value)}`);
+    setText(this.detail.value, cursor ? [payload.content.positionText(cursor), ...read].join(" · ") : this.hint);
   }
 }
 
+/** @typedef {{url: string, box: number[], name: string}} PhotoInputs */
+
+/** @param {number[]} box */
+function aspectOf([left, top, right, bottom]) {
+  return (right - left) / (bottom - top);
+}
+
 /**
- * A part of a photo as a small JPEG's data URL.
+ * A part of a photo as a JPEG's data URL.
  *
  * @param {HTMLImageElement} photo
  * @param {number[]} box
  */
-function cropped(photo, [left, top, right, bottom]) {
-  const aspect = (right - left) / (bottom - top);
+function cropped(photo, box) {
+  const [left, top, right, bottom] = box;
+  const aspect = aspectOf(box);
   const canvas = element("canvas", { width: Math.round(PHOTO * Math.min(aspect, 1)), height: Math.round(PHOTO / Math.max(aspect, 1)) });
   const context = context2d(canvas);
   context.imageSmoothingQuality = "high";
@@ -219,42 +253,34 @@ function drawWeights(bars, { layers, weights }) {
 
 /** @typedef {ReturnType<typeof buildDetail>} Detail */
 
-/** The description of the cell pointed at. */
+/** What there is to say of the previewed cell. */
 function buildDetail() {
   const parts = {
-    title: element("h3", {}),
-    cell: element("p", { class: "detail-cell" }),
     formula: element("div", { class: "detail-formula" }),
     text: element("p", {}),
     value: element("p", { class: "detail-value" }),
-    hint: element("p", { class: "hint" }),
   };
-  return { ...parts, element: element("aside", { class: "detail", "data-testid": "cell-detail" }, ...Object.values(parts)) };
+  return { ...parts, element: element("div", { class: "detail", "data-testid": "cell-detail" }, ...Object.values(parts)) };
 }
 
 /**
  * @param {Detail} detail
- * @param {Cell | null} cell
- * @param {string | null} reason
+ * @param {Method} method
  */
-function describe(detail, cell, reason) {
-  detail.element.classList.toggle("resting", cell === null);
-  if (cell === null) {
-    setText(detail.title, "How to read the table");
-    setText(detail.cell, "");
-    detail.formula.replaceChildren();
-    setText(
-      detail.text,
-      "Insert an identity layer with weights after the layer shown. The gradient of its weights is a sum over locations. " +
-        "Extract takes the share of one location; aggregate reduces that share to one number. Cells that are known methods carry their names.",
-    );
-    setText(detail.hint, "Hover over a cell to read all cells at one location; click it to open it beside Grad-CAM.");
-  } else {
-    setText(detail.title, cell.method.title);
-    setText(detail.cell, cell.own ? cell.method.cell : "");
-    detail.formula.replaceChildren(formula(cell.method.formula, "about-formula"));
-    setText(detail.text, reason ?? cell.method.summary);
-    const touch = matchMedia("(hover: none)").matches;
-    setText(detail.hint, `${touch ? "Tap again" : "Click or press Enter"} to open it beside Grad-CAM.`);
-  }
+function describe(detail, method) {
+  detail.formula.replaceChildren(formula(method.formula, "about-formula"));
+  setText(detail.text, method.summary);
+}
+
+function buildGuide() {
+  return element(
+    "div",
+    { class: "guide" },
+    element("h3", { text: "How to read the table" }),
+    element("p", {
+      text:
+        "Imagine inserting a layer that changes nothing but has weights. Their gradient is a sum over locations. Each row is one way to " +
+        "take a location’s share, each column one way to turn it into a number. Named cells are published methods.",
+    }),
+  );
 }

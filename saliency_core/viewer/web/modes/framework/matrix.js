@@ -16,6 +16,8 @@ import { CROSSHAIR } from "../../panels/panel.js";
 const CELL = 160;
 
 const STEP = 1 / 28;
+/** Below this the cursor would lie under a cell's value at its foot. */
+const LOW = 0.6;
 /** @type {Record<string, number[]>} */
 const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
@@ -46,11 +48,11 @@ const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowD
 /** @typedef {{values: (Float32Array | null)[], reasons: (string | null)[]}} Mixture */
 
 /**
- * While reading, for the cell pointed at or focused, and on a click or Enter.
+ * While reading, for the cell pointed at or focused, and on a click of the mouse or Enter.
  *
  * @typedef {object} MatrixActions
  * @property {(point: number[] | null) => void} point
- * @property {(cell: Cell | null) => void} select
+ * @property {(cell: Cell) => void} select
  * @property {(cell: Cell) => void} open
  */
 
@@ -116,6 +118,7 @@ export class Matrix {
     if (cursor) {
       this.element.style.setProperty("--u", String(cursor[0]));
       this.element.style.setProperty("--v", String(cursor[1]));
+      this.element.classList.toggle("reading-low", cursor[1] > LOW);
     }
     for (const cell of this.cells) {
       const value = cursor && this.valueOf(cell);
@@ -149,8 +152,8 @@ export class Matrix {
         "div",
         { class: `${role}-head`, role: role === "row" ? "rowheader" : "columnheader", "data-testid": testId },
         element("b", { text: entry.title }),
-        formula(entry.formula, "head-formula"),
-        entry.size ? element("small", { text: entry.size }) : null,
+        element("span", { class: "head-formula" }, formula(entry.formula, ""), entry.size ? element("small", { text: entry.size }) : null),
+        element("small", { class: "head-summary", text: entry.summary }),
       );
     const heads = element(
       "div",
@@ -190,18 +193,28 @@ export class Matrix {
     const note = element("span", { class: "cell-note", text: "constant", "data-testid": `note-${id}`, hidden: true });
     const cursor = element("span", { class: "cell-cursor" });
     cursor.innerHTML = CROSSHAIR;
+    const value = element("span", { class: "cell-value", "data-testid": `value-${id}` });
     const button = element(
       "button",
       { type: "button", class: "cell-map", tabindex: "-1", "data-testid": `cell-${id}` },
       canvas,
       note,
       cursor,
+      value,
     );
-    const value = element("span", { class: "cell-value", "data-testid": `value-${id}` });
-    const title = element("span", { class: "cell-title", text: own ? method.title : "" });
+    const title = element("span", { class: "cell-title", text: own ? method.shortTitle : "" });
     const described = `${extract.title}, ${aggregate.title}${own ? `: ${method.title}` : ""}`;
     this.cells.push({ row, column, method, own, described, canvas, context, note, cursor, button, value, reason: null });
-    return element("div", { class: own ? "cell named" : "cell", role: "gridcell" }, button, element("span", { class: "cell-caption" }, title, value));
+    return element("div", { class: own ? "cell named" : "cell", role: "gridcell" }, button, title);
+  }
+
+  /**
+   * Marks the cell of a method as the one previewed.
+   *
+   * @param {string} method
+   */
+  mark(method) {
+    for (const cell of this.cells) cell.button.classList.toggle("previewed", cell.method.name === method);
   }
 
   /**
@@ -223,15 +236,11 @@ export class Matrix {
       const inside = (/** @type {number} */ value) => Math.min(Math.max(value, 0), 1 - 1e-6);
       this.#point([inside((event.clientX - left) / width), inside((event.clientY - top) / height)], cell);
     };
-    // A finger reads at its first touch of a cell and opens it at the second.
-    /** @type {Cell | null} */
-    let touched = null;
-    /** @type {Cell | null} */
-    let before = null;
+    // A finger previews and reads; it opens what it sees with the button of the preview.
+    let touched = false;
     this.element.addEventListener("pointerdown", (event) => {
       const cell = cellOf(event);
-      before = touched;
-      touched = event.pointerType === "mouse" ? null : (cell ?? null);
+      touched = event.pointerType !== "mouse";
       if (cell) point(event, cell);
     });
     this.element.addEventListener("pointermove", (event) => {
@@ -242,8 +251,7 @@ export class Matrix {
     this.element.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.#point(null, null));
     this.element.addEventListener("click", (event) => {
       const cell = cellOf(event);
-      if (!cell || (touched && before !== cell)) return;
-      this.actions.open(cell);
+      if (cell && !touched) this.actions.open(cell);
     });
     this.element.addEventListener("focusin", (event) => {
       const cell = cellOf(event);
@@ -251,11 +259,10 @@ export class Matrix {
       this.#focusable(cell);
       if (cell.button.matches(":focus-visible")) this.actions.select(cell);
     });
-    this.element.addEventListener("focusout", () => this.cursor === null && this.actions.select(null));
     this.element.addEventListener("keydown", (event) => {
       const cell = cellOf(event);
       if (!cell || event.altKey || event.ctrlKey || event.metaKey) return;
-      touched = null;
+      touched = false;
       if (!this.#press(event, cell)) return;
       event.preventDefault();
     });
@@ -296,7 +303,7 @@ export class Matrix {
   #point(point, cell) {
     this.cursor = point;
     this.read();
-    this.actions.select(cell);
+    if (cell) this.actions.select(cell);
     this.actions.point(point);
   }
 }
