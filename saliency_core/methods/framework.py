@@ -88,7 +88,7 @@ for _extract in (
         formula=r"g_u",
         size="C numbers",
         layer="a bias layer",
-        summary="The gradient alone, whatever the activation.",
+        summary="The gradient alone.",
         uses_activation=False,
     ),
     Extract(
@@ -113,7 +113,7 @@ for _extract in (
         formula=r"g_u \, \mathrm{vec}(x_{N(u)})^{\top}",
         size="C\u00a0×\u00a09C numbers",
         layer="a 3\u00a0×\u00a03 convolution",
-        summary="Every gradient times every activation in the 3\u00a0×\u00a03 neighbourhood.",
+        summary="As conv 1\u00a0×\u00a01, with the activations of the 3\u00a0×\u00a03 neighbourhood.",
     ),
     Extract(
         name="conv3x3_depthwise",
@@ -121,7 +121,7 @@ for _extract in (
         formula=r"g_{c,u} \, x_{c,N(u)}",
         size="C\u00a0×\u00a09 numbers",
         layer="a depthwise 3\u00a0×\u00a03 convolution",
-        summary="Each channel’s gradient times its own activations in the 3\u00a0×\u00a03 neighbourhood.",
+        summary="As scaling, with the activations of the 3\u00a0×\u00a03 neighbourhood.",
     ),
 ):
     EXTRACTS.add(_extract.name, _extract)
@@ -130,7 +130,7 @@ for _aggregate in (
         name="sum",
         title="sum",
         formula=r"\sum_i s_i",
-        summary="All entries added: opposite signs cancel.",
+        summary="Added up: opposite signs cancel.",
         signed=True,
         bright="larger weights, higher score",
         dark="larger weights, lower score",
@@ -139,7 +139,7 @@ for _aggregate in (
         name="norm",
         title="norm",
         formula=r"\left\lVert s \right\rVert",
-        summary="How large the entries are, whatever their signs.",
+        summary="Overall size, signs ignored.",
         signed=False,
         bright="strong influence on weights",
     ),
@@ -147,7 +147,7 @@ for _aggregate in (
         name="filter_norm",
         title="filter norm",
         formula=r"\left\lVert s^{+} \right\rVert",
-        summary="How large the positive entries are.",
+        summary="Size of the positive part.",
         signed=False,
         bright="strong score-raising influence",
     ),

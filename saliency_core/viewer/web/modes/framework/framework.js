@@ -31,16 +31,16 @@ const FIRST = "normgrad";
 /** Longer side of the photo behind the maps. */
 const PHOTO = 640;
 /** Room for the heading, toolbar and column heads above the cells, for a name and the gaps between rows. */
-const ABOVE = 252;
-const PER_ROW = 26;
-const ROW_HEAD = 152;
+const ABOVE = 258;
+const PER_ROW = 28;
+const ROW_HEAD = 160;
 const ASIDE = 384;
 const GAP = 32;
 /** Room above and below the choice between one layer and the mix. */
 const AWAY = 16;
 const BETWEEN = 10;
 /** Below this a cell has no room for its name. */
-const SMALLEST = 100;
+const SMALLEST = 98;
 const LARGEST = 176;
 /** Highest preview as a share of the window; on a phone both previews stay in view above the cells. */
 const PREVIEW = 0.36;
@@ -95,7 +95,8 @@ export class Framework {
       this.bars,
       element("p", { class: "hint", text: "The weights are those of the page Mix layers." }),
     );
-    this.controls = element("div", { class: "table-controls" }, this.source.element, this.ofLayer, this.ofMix, this.caption);
+    this.choice = element("div", { class: "table-source" }, this.source.element, this.caption);
+    this.controls = element("div", { class: "table-controls" }, this.choice, this.ofLayer, this.ofMix);
     this.detail = buildDetail();
     this.top = element("div", { class: "table-top" }, this.controls, this.preview.element);
     this.table = element(
@@ -134,7 +135,7 @@ export class Framework {
     const preview = Math.round(window.innerHeight * (width > WIDE ? PREVIEW : PHONE_PREVIEW));
     style.setProperty("--preview-height", `${preview}px`);
     // On small screens the first line of controls scrolls away, depth and previews stay.
-    const away = this.source.element.offsetHeight + AWAY;
+    const away = this.choice.offsetHeight + AWAY;
     style.setProperty("--controls-top", `${header - away}px`);
     style.setProperty("--heads-top", `${header - away + this.top.offsetHeight}px`);
   }
@@ -166,11 +167,12 @@ export class Framework {
    * @param {string} where
    */
   #drawTable(frame, where) {
+    const { table } = frame.payload.meta;
     const method = frame.payload.method(this.chosen);
     const notes = [this.chosen, REFERENCE].map((name) => this.viewer.absence(name));
     this.matrix.draw(frame);
     this.matrix.mark(this.chosen);
-    this.preview.draw(frame, method, notes, where);
+    this.preview.draw(frame, method, notes, { where, cell: cellText(table, method) });
     this.describe({ method });
     this.#readPoint();
   }
@@ -249,6 +251,19 @@ function drawWeights(bars, { layers, weights }) {
   );
   const spoken = layers.map((layer, i) => `${layer.name} ${percent(parts[i])}`);
   bars.setAttribute("aria-label", `Normalised weights: ${spoken.join(", ")}`);
+}
+
+/**
+ * A cell in words: its row unless its title has it, its column, and how many numbers that reduces to one.
+ *
+ * @param {any} table
+ * @param {Method} method
+ */
+function cellText(table, { name, plainCell }) {
+  const row = table.cells.findIndex((/** @type {string[]} */ cells) => cells.includes(name));
+  const { title, size } = table.extracts[row];
+  const aggregate = table.aggregates[table.cells[row].indexOf(name)].title.toLowerCase();
+  return `${plainCell ? "" : `${title}, `}${aggregate} of ${size}`;
 }
 
 /** @typedef {ReturnType<typeof buildDetail>} Detail */

@@ -152,7 +152,7 @@ export class Matrix {
         "div",
         { class: `${role}-head`, role: role === "row" ? "rowheader" : "columnheader", "data-testid": testId },
         element("b", { text: entry.title }),
-        element("span", { class: "head-formula" }, formula(entry.formula, ""), entry.size ? element("small", { text: entry.size }) : null),
+        formula(entry.formula, "head-formula"),
         element("small", { class: "head-summary", text: entry.summary }),
       );
     const heads = element(

@@ -34,7 +34,7 @@ export class Preview {
       type: "button",
       class: "chip preview-open",
       "data-testid": "preview-open",
-      text: "Open both on Compare",
+      text: "Open on Compare",
       onclick: open,
     });
     this.element = element("div", { class: "previews", "data-testid": "previews" }, ...this.panels.map((panel) => panel.element), this.open);
@@ -56,19 +56,19 @@ export class Preview {
    * @param {Frame} frame
    * @param {Method} method of the previewed cell
    * @param {(Note | null)[]} notes why one of the two has no map
-   * @param {string} where the layer, or how the layers are mixed
+   * @param {{where: string, cell: string}} words the layer, or how the layers are mixed, and the cell
    */
-  draw({ payload, view, table, diverging }, method, notes, where) {
+  draw({ payload, view, table, diverging }, method, notes, { where, cell }) {
     const { content } = payload;
     const { mixed, how, weights } = view;
     const layer = mixed ? 0 : content.layerIndex(view.layer);
     const mix = mixed ? { how, weights } : { how: null, weights: null };
     const methods = [method, payload.method(REFERENCE)];
-    methods.forEach(({ name, title, signed, cell, plainCell }, i) => {
+    methods.forEach(({ name, title, signed }, i) => {
       const drawn = this.measure[i]({ content, method: name, layer, ...mix, kind: notes[i]?.kind, text: notes[i]?.text });
       this.paint[i]({ drawn, table, diverging });
       setText(this.titles[i], title);
-      setText(this.details[i], i === 0 && !plainCell ? cell : "");
+      setText(this.details[i], i === 0 ? cell : "for comparison");
       this.panels[i].describe(`${title} · ${where} · ${content.label}`, signed && !mixed);
       this.panels[i].stage.removeAttribute("aria-label"); // it names keys of stages that can be zoomed
     });
