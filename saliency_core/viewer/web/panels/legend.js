@@ -74,10 +74,12 @@ export class Legend {
 }
 
 /**
+ * Paints a colour table on a canvas of LEVELS × 1 pixels.
+ *
  * @param {HTMLCanvasElement} bar
  * @param {Uint32Array} table
  */
-function paintBar(bar, table) {
+export function paintBar(bar, table) {
   const image = new ImageData(LEVELS, 1);
   new Uint32Array(image.data.buffer).set(table);
   context2d(bar).putImageData(image, 0, 0);

@@ -6,10 +6,12 @@ import { formula } from "../../controls/method-picker.js";
 import { Segmented } from "../../controls/segmented.js";
 import { Tabs } from "../../controls/tabs.js";
 import { HOW_OPTIONS } from "../../controls/weights.js";
+import { LEVELS } from "../../core/colors.js";
 import { number, percent } from "../../core/format.js";
 import { shares } from "../../core/maths.js";
 import { weightsOf } from "../../core/mixing.js";
 import { whenChanged } from "../../core/redraw.js";
+import { paintBar } from "../../panels/legend.js";
 import { AllMethods } from "./all-methods.js";
 import { Matrix } from "./matrix.js";
 import { Preview, REFERENCE } from "./preview.js";
@@ -47,6 +49,13 @@ const PREVIEW = 0.36;
 const PHONE_PREVIEW = 0.16;
 const WIDE = 900;
 const PHONE = 640;
+
+/** What the colours of a cell mean, for cells without and with a sign. */
+const KEYS = [
+  { signed: false, text: "Norm, filter norm: each cell from its own minimum to its maximum." },
+  { signed: true, text: "Sum, max: each cell around 0, up to its own 99th percentile." },
+];
+const MIXED_KEY = "Each cell from its own minimum to its maximum.";
 
 /** @implements {Mode} */
 export class Framework {
@@ -98,13 +107,15 @@ export class Framework {
     this.choice = element("div", { class: "table-source" }, this.source.element, this.caption);
     this.controls = element("div", { class: "table-controls" }, this.choice, this.ofLayer, this.ofMix);
     this.detail = buildDetail();
+    this.keys = KEYS.map((key) => buildKey(key));
+    this.drawKeys = whenChanged((/** @type {KeyInputs} */ inputs) => drawKeys(this.keys, inputs));
     this.top = element("div", { class: "table-top" }, this.controls, this.preview.element);
     this.table = element(
       "section",
       { class: "table", role: "tabpanel", "aria-label": TABS[0].title, "data-testid": "framework-table" },
       this.matrix.element,
       this.top,
-      element("aside", { class: "table-aside" }, this.detail.element, buildGuide()),
+      element("aside", { class: "table-aside" }, this.detail.element, buildGuide(this.keys)),
     );
     this.element = element("div", { class: "framework" }, this.table, this.allMethods.element);
   }
@@ -174,6 +185,7 @@ export class Framework {
     this.matrix.mark(this.chosen);
     this.preview.draw(frame, method, notes, { where, cell: cellText(table, method) });
     this.describe({ method });
+    this.drawKeys({ colors: frame.colors, mixed: frame.view.mixed });
     this.#readPoint();
   }
 
@@ -287,7 +299,29 @@ function describe(detail, method) {
   setText(detail.text, method.summary);
 }
 
-function buildGuide() {
+/** @typedef {{colors: Frame["colors"], mixed: boolean}} KeyInputs */
+
+/** @param {(typeof KEYS)[number]} key */
+function buildKey({ signed }) {
+  const bar = element("canvas", { class: "bar-colors", width: LEVELS, height: 1, "aria-hidden": "true" });
+  const text = element("span", {});
+  return { signed, bar, text, element: element("p", { class: "color-key" }, bar, text) };
+}
+
+/**
+ * @param {ReturnType<typeof buildKey>[]} keys
+ * @param {KeyInputs} inputs
+ */
+function drawKeys(keys, { colors, mixed }) {
+  keys.forEach((key, i) => {
+    key.element.hidden = key.signed && mixed;
+    paintBar(key.bar, colors(key.signed).table);
+    setText(key.text, mixed ? MIXED_KEY : KEYS[i].text);
+  });
+}
+
+/** @param {ReturnType<typeof buildKey>[]} keys */
+function buildGuide(keys) {
   return element(
     "div",
     { class: "guide" },
@@ -297,5 +331,6 @@ function buildGuide() {
         "Imagine inserting a layer that changes nothing but has weights. Their gradient is a sum over locations. Each row is one way to " +
         "take a location’s share, each column one way to turn it into a number. Named cells are published methods.",
     }),
+    ...keys.map((key) => key.element),
   );
 }

@@ -1,21 +1,19 @@
 /** The previewed cell beside Grad-CAM: two large maps of the input region, with their colour bars. */
 
 import { element, setText } from "../../controls/dom.js";
-import { scaleOf } from "../../core/colors.js";
 import { resize, SIZE } from "../../core/maths.js";
 import { mixInto } from "../../core/mixing.js";
 import { whenChanged } from "../../core/redraw.js";
 import { Panel } from "../../panels/panel.js";
 import { Stage } from "../../panels/stage.js";
 
+/** @import { Scale } from "../../core/colors.js" */
 /** @import { Content, Method } from "../../core/payload.js" */
 /** @import { Frame, Note } from "../mode.js" */
 
 /** The method that every cell is compared with. */
 export const REFERENCE = "grad_cam";
 const NAMES = ["preview", "reference"];
-/** Below any input region's width / height, so that a stage has the region's own shape. */
-const NARROWEST = 0.1;
 
 export class Preview {
   /** @param {() => void} open called to see both maps on Compare */
@@ -48,7 +46,7 @@ export class Preview {
    * @param {string} name
    */
   setPhoto(url, aspect, name) {
-    const stage = new Stage({ width: aspect, height: 1 }, [0, 0, aspect, 1], NARROWEST);
+    const stage = new Stage({ width: aspect, height: 1 }, [0, 0, aspect, 1], aspect);
     for (const panel of this.panels) panel.setStage(stage, url, name);
   }
 
@@ -58,18 +56,19 @@ export class Preview {
    * @param {(Note | null)[]} notes why one of the two has no map
    * @param {{where: string, cell: string}} words the layer, or how the layers are mixed, and the cell
    */
-  draw({ payload, view, table, diverging }, method, notes, { where, cell }) {
+  draw({ payload, view, colors }, method, notes, { where, cell }) {
     const { content } = payload;
     const { mixed, how, weights } = view;
     const layer = mixed ? 0 : content.layerIndex(view.layer);
     const mix = mixed ? { how, weights } : { how: null, weights: null };
     const methods = [method, payload.method(REFERENCE)];
-    methods.forEach(({ name, title, signed }, i) => {
-      const drawn = this.measure[i]({ content, method: name, layer, ...mix, kind: notes[i]?.kind, text: notes[i]?.text });
-      this.paint[i]({ drawn, table, diverging });
+    methods.forEach(({ name, title, signed, bright, dark }, i) => {
+      const { table, diverging } = colors(signed && !mixed);
+      const drawn = this.measure[i]({ content, method: name, layer, ...mix, diverging, kind: notes[i]?.kind, text: notes[i]?.text });
+      this.paint[i]({ drawn, table });
       setText(this.titles[i], title);
       setText(this.details[i], i === 0 ? cell : "for comparison");
-      this.panels[i].describe(`${title} · ${where} · ${content.label}`, signed && !mixed);
+      this.panels[i].describe(`${title} · ${where} · ${content.label}`, [diverging ? dark : "", bright]);
       this.panels[i].stage.removeAttribute("aria-label"); // it names keys of stages that can be zoomed
     });
   }
@@ -95,6 +94,7 @@ export class Preview {
  * @property {number} layer
  * @property {string | null} how null: not mixed
  * @property {Record<string, number> | null} weights
+ * @property {boolean} diverging
  * @property {Note["kind"] | undefined} kind of the note that replaces the map
  * @property {string | undefined} text
  */
@@ -105,16 +105,16 @@ export class Preview {
  * @param {Panel} panel
  * @param {MapInputs} inputs
  */
-function measure(panel, { content, method, layer, how, weights, kind, text }) {
+function measure(panel, { content, method, layer, how, weights, diverging, kind, text }) {
   if (kind !== undefined) panel.measure({ kind, text: text ?? "" });
   else {
     const reason =
       how !== null && weights !== null
         ? mixInto({ content, method, weights, how, size: SIZE }, panel.values)
         : mapInto(content, method, layer, panel.values);
-    panel.measure(reason === null ? null : { kind: "empty", text: reason });
+    panel.measure(reason === null ? null : { kind: "empty", text: reason }, diverging);
   }
-  return { extent: panel.extent };
+  return { scale: panel.ownScale };
 }
 
 /**
@@ -130,12 +130,12 @@ function mapInto(content, method, layer, out) {
   return null;
 }
 
-/** @typedef {{drawn: {extent: import("../../core/colors.js").Scale | null}, table: Uint32Array, diverging: boolean}} PaintInputs */
+/** @typedef {{drawn: {scale: Scale | null}, table: Uint32Array}} PaintInputs */
 
 /**
  * @param {Panel} panel
  * @param {PaintInputs} inputs
  */
-function paintPanel(panel, { drawn, table, diverging }) {
-  panel.draw(drawn.extent && scaleOf([drawn.extent], diverging), table);
+function paintPanel(panel, { drawn, table }) {
+  panel.draw(drawn.scale, table);
 }
