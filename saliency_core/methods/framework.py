@@ -130,7 +130,7 @@ for _aggregate in (
         name="sum",
         title="sum",
         formula=r"\sum_i s_i",
-        summary="Added up: opposite signs cancel.",
+        summary="Added up; signs cancel.",
         signed=True,
         bright="larger weights, higher score",
         dark="larger weights, lower score",

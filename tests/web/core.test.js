@@ -50,7 +50,7 @@ test("a mix says why there is none", () => {
   const record = { input: null, offsets: [0, 1], reasons: ["constant", null] };
   const content = new Content({ layers, maps: { m: record } }, Float32Array.of(0, 1));
   assert.match(partsOf(content, "m", { a: 0, b: 0 }).reason ?? "", /All weights are zero/);
-  assert.match(partsOf(content, "m", { a: 1, b: 0 }).reason ?? "", /constant for this method/);
+  assert.match(partsOf(content, "m", { a: 1, b: 0 }).reason ?? "", /nothing to mix at the layers that have a weight/);
   assert.deepEqual(partsOf(content, "m", { a: 1, b: 0.5 }), { parts: [0, 1], reason: null });
 });
 

@@ -11,9 +11,19 @@ import { THUMBNAIL } from "../panels/thumbnails.js";
 /** @import { Layer } from "../core/payload.js" */
 
 export const HOW_OPTIONS = [
-  { name: "product", title: "Product", hint: "Weighted geometric mean: a location must count at every layer." },
-  { name: "sum", title: "Sum", hint: "Weighted mean: a location may count at any layer." },
+  { name: "product", title: "Product", hint: "Product: only locations important at every layer with a weight stay bright." },
+  { name: "sum", title: "Sum", hint: "Sum: locations important at any layer with a weight stay visible." },
 ];
+
+/** What a preset is; the others were published for the network. @type {Record<string, string>} */
+const PRESET_HINTS = {
+  Uniform: "The same weight for every layer",
+  Linear: "Weights that rise with depth: 1, 2, 3, …",
+};
+const PUBLISHED = "Weights that the paper’s authors published for this network";
+
+/** From this number of layers on, the chart has a line of its own. */
+const MANY_LAYERS = 11;
 
 /**
  * A share as a percentage without its sign, with one decimal at most.
@@ -58,7 +68,7 @@ export class Weights {
     this.element = element(
       "section",
       { class: "mixer card", "aria-label": "Layer weights" },
-      element("div", { class: "mixer-head" }, this.how.element, this.presetRow, this.reset, this.howHint),
+      element("div", { class: "mixer-head" }, this.how.element, element("span", { class: "row-label", text: "Presets" }), this.presetRow, this.reset, this.howHint),
       this.sliders,
       element("figure", { class: "chart-box" }, element("figcaption", {}, "Normalised weights, %", this.chartKey), this.chart),
     );
@@ -80,7 +90,7 @@ export class Weights {
    *
    * @param {Record<string, number>} weights
    * @param {string} how
-   * @param {boolean[][]} leftOut per panel and layer: whether the map there is constant
+   * @param {(string | null)[][]} leftOut per panel and layer: why there is no map to mix, null where there is one
    * @param {string[]} titles the panels' methods
    */
   setWeights(weights, how, leftOut, titles) {
@@ -91,9 +101,10 @@ export class Weights {
       setRange(row.input, values[i]);
       row.input.setAttribute("aria-valuetext", weightText(values[i]));
       setText(row.value, weightText(values[i]));
-      const without = titles.filter((_, k) => leftOut[k][i]);
-      setText(row.out, without.length > 0 ? "left out: constant" : "");
-      row.out.title = without.length > 0 ? `The map of ${without.join(" and of ")} is constant at this layer` : "";
+      const without = titles.flatMap((title, k) => (leftOut[k][i] === null ? [] : [{ title, why: leftOut[k][i] }]));
+      const whys = [...new Set(without.map(({ why }) => why))];
+      setText(row.out, without.length > 0 ? `${without.length < titles.length ? `${without[0].title} ` : ""}left out: ${whys.join(", ")}` : "");
+      row.out.title = without.map(({ title, why }) => `${title} is left out at this layer: ${why}`).join("; ");
       row.input.ariaDescription = row.out.title;
     });
     const wanted = shares(values);
@@ -115,11 +126,11 @@ export class Weights {
 
   /**
    * @param {number[]} values
-   * @param {boolean[][]} leftOut
+   * @param {(string | null)[][]} leftOut
    * @param {string[]} titles
    */
   #drawChart(values, leftOut, titles) {
-    const parts = leftOut.map((out) => shares(values.map((value, i) => (out[i] ? 0 : value))));
+    const parts = leftOut.map((out) => shares(values.map((value, i) => (out[i] === null ? value : 0))));
     const alike = parts[0].every((part, i) => Math.abs(part - parts[1][i]) < 1e-6);
     const top = Math.max(...parts[0], ...parts[1], 1e-9);
     this.columns.forEach((column, i) => {
@@ -160,6 +171,7 @@ export class Weights {
       const row = element("div", { class: "slider-row" }, ...canvases, name, cell, value);
       return { canvases, input, value, out, element: row };
     });
+    this.element.classList.toggle("many", layers.length >= MANY_LAYERS);
     this.sliders.style.setProperty("--rows", String(Math.ceil(layers.length / 2)));
     this.sliders.replaceChildren(...this.rows.map((row) => row.element));
     this.columns = layers.map((layer) => {
@@ -178,7 +190,8 @@ export class Weights {
     });
     this.chart.replaceChildren(...this.columns.map((column) => column.element));
     this.presets = Object.entries(presets).map(([title, weights]) => {
-      const button = element("button", { type: "button", class: "chip", text: title, onclick: () => this.actions.preset(weights) });
+      const hint = PRESET_HINTS[title] ?? PUBLISHED;
+      const button = element("button", { type: "button", class: "chip", title: hint, text: title, onclick: () => this.actions.preset(weights) });
       return { button, values: layers.map((layer) => weights[layer.name] ?? 0) };
     });
     this.presetRow.replaceChildren(...this.presets.map((preset) => preset.button));
