@@ -183,7 +183,7 @@ export class Framework {
     const notes = [this.chosen, REFERENCE].map((name) => this.viewer.absence(name));
     this.matrix.draw(frame);
     this.matrix.mark(this.chosen);
-    this.preview.draw(frame, method, notes, { where, cell: cellText(table, method) });
+    this.preview.draw(frame, method, notes, { where, ...cellWords(table, method) });
     this.describe({ method });
     this.drawKeys({ colors: frame.colors, mixed: frame.view.mixed });
     this.#readPoint();
@@ -266,16 +266,16 @@ function drawWeights(bars, { layers, weights }) {
 }
 
 /**
- * A cell in words: its row unless its title has it, its column, and how many numbers that reduces to one.
+ * A cell's name, which is its row's if it has none of its own, and how many numbers it reduces to one.
  *
  * @param {any} table
  * @param {Method} method
  */
-function cellText(table, { name, plainCell }) {
+function cellWords(table, { name, shortTitle, plainCell }) {
   const row = table.cells.findIndex((/** @type {string[]} */ cells) => cells.includes(name));
   const { title, size } = table.extracts[row];
   const aggregate = table.aggregates[table.cells[row].indexOf(name)].title.toLowerCase();
-  return `${plainCell ? "" : `${title}, `}${aggregate} of ${size}`;
+  return { title: plainCell ? title : shortTitle, cell: `${aggregate} of ${size}` };
 }
 
 /** @typedef {ReturnType<typeof buildDetail>} Detail */

@@ -54,9 +54,9 @@ export class Preview {
    * @param {Frame} frame
    * @param {Method} method of the previewed cell
    * @param {(Note | null)[]} notes why one of the two has no map
-   * @param {{where: string, cell: string}} words the layer, or how the layers are mixed, and the cell
+   * @param {{where: string, title: string, cell: string}} words the layer, or how the layers are mixed, and the cell
    */
-  draw({ payload, view, colors }, method, notes, { where, cell }) {
+  draw({ payload, view, colors }, method, notes, { where, title: head, cell }) {
     const { content } = payload;
     const { mixed, how, weights } = view;
     const layer = mixed ? 0 : content.layerIndex(view.layer);
@@ -66,7 +66,7 @@ export class Preview {
       const { table, diverging } = colors(signed && !mixed);
       const drawn = this.measure[i]({ content, method: name, layer, ...mix, diverging, kind: notes[i]?.kind, text: notes[i]?.text });
       this.paint[i]({ drawn, table });
-      setText(this.titles[i], title);
+      setText(this.titles[i], i === 0 ? head : title);
       setText(this.details[i], i === 0 ? cell : "for comparison");
       this.panels[i].describe(`${title} · ${where} · ${content.label}`, [diverging ? dark : "", bright]);
       this.panels[i].stage.removeAttribute("aria-label"); // it names keys of stages that can be zoomed
