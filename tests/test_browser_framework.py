@@ -10,9 +10,19 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 
 import saliency_core as sc
+from pages.shared.method_lists import MODIFIED
 from saliency_core.combine import resize
 from saliency_core.methods.framework import AGGREGATES, EXTRACTS
-from tests.browser_helpers import SAMPLES, assert_drawn, drag, pixels, sent_messages, view, viewer
+from tests.browser_helpers import (
+    SAMPLES,
+    assert_drawn,
+    assert_map_drawn,
+    drag,
+    pixels,
+    sent_messages,
+    view,
+    viewer,
+)
 
 CELLS = [(extract, aggregate) for extract in EXTRACTS for aggregate in AGGREGATES]
 CELL_SIZE = (160, 160)
@@ -121,9 +131,28 @@ def test_pointing_at_one_cell_reads_all_of_them(
         slack = 0.01 * abs(plane).max()
         assert near.min() - slack <= read <= near.max() + slack
     expect(page.locator(".cell-cursor").first).to_be_visible()
+    read = page.get_by_test_id("value-scaling-norm").inner_text()
+    expect(page.get_by_test_id("cell-detail")).to_contain_text(f"Scaling, norm {read} · Grad-CAM ")
     assert page.get_by_test_id("cell-bias-sum").bounding_box() == before
     page.get_by_role("heading", name="Framework").hover()
     expect(page.get_by_test_id("value-bias-sum")).to_have_text("")
+
+
+def test_the_cell_pointed_at_is_drawn_large_beside_grad_cam(app_url: str, page: Page) -> None:
+    methods = ("normgrad", "conv3x3_sum", "grad_cam")
+    explanation = sc.explain(sc.load_classifier(), sc.open_image(SAMPLES / "chelsea.png"), methods=methods)
+    page.goto(f"{app_url}/framework?photo=chelsea&layer=blocks.5")
+    viewer(page)
+    assert_map_drawn(page, "preview", explanation, "normgrad", "blocks.5")
+    page.get_by_test_id("cell-conv3x3-sum").hover()
+    expect(page.get_by_test_id("previews")).to_contain_text("sum of C × 9C numbers")
+    expect(page.get_by_test_id("colorbar-preview")).to_contain_text(sc.METHODS["conv3x3_sum"].bright)
+    expect(page.get_by_test_id("colorbar-reference")).to_contain_text(sc.METHODS["grad_cam"].bright)
+    page.get_by_role("heading", name="How to read").hover()  # the preview stays
+    assert_map_drawn(page, "preview", explanation, "conv3x3_sum", "blocks.5")
+    assert_map_drawn(page, "reference", explanation, "grad_cam", "blocks.5")
+    page.get_by_test_id("preview-open").click()
+    expect(page.get_by_test_id("caption-left")).to_contain_text(sc.METHODS["conv3x3_sum"].title)
 
 
 def test_a_click_opens_the_cell_beside_grad_cam(app_url: str, page: Page) -> None:
@@ -144,7 +173,7 @@ def test_arrow_keys_walk_through_the_cells_and_enter_opens_one(app_url: str, pag
     for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
         page.keyboard.press(key)
     expect(page.get_by_test_id("cell-conv1x1-norm")).to_be_focused()
-    expect(page.get_by_test_id("cell-detail")).to_contain_text("NormGrad")
+    expect(page.get_by_test_id("previews")).to_contain_text("NormGrad")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("End")
     expect(page.get_by_test_id("cell-scaling-max")).to_be_focused()
@@ -162,7 +191,7 @@ def test_named_cells_carry_their_names_and_every_cell_is_labelled(app_url: str, 
         method = sc.cell_method(extract, aggregate)
         cell = page.get_by_role("gridcell").filter(has=page.get_by_test_id(f"cell-{extract}-{aggregate}"))
         named = method.family != "Framework cells"
-        expect(cell).to_have_text(method.title if named else "", use_inner_text=True)
+        expect(cell).to_have_text(method.short_title if named else "", use_inner_text=True)
         label = cell.get_by_role("button").get_attribute("aria-label")
         assert re.search(r": from \S+.* to \S+", label)
         assert not named or method.title in label
@@ -175,6 +204,10 @@ def test_constant_cells_say_so(app_url: str, page: Page) -> None:
     expect(page.get_by_test_id("map-bias-norm")).to_be_hidden()
     expect(page.get_by_test_id("map-conv1x1-norm")).to_be_visible()
     assert "same value" in page.get_by_test_id("cell-bias-norm").get_attribute("aria-label")
+    page.get_by_test_id("tab-layers").click()
+    expect(page.get_by_test_id("thumb-gradient-bn2")).to_have_text("constant")
+    expect(page.get_by_test_id("constant-maps")).to_contain_text("Gradient at bn2")
+    expect(page.get_by_test_id("constant-maps")).to_contain_text(sc.METHODS["gradient"].empty)
 
 
 def test_the_second_tab_has_every_named_method_at_every_layer_and_opens_them(
@@ -202,6 +235,23 @@ def test_the_second_tab_has_every_named_method_at_every_layer_and_opens_them(
     expect(page.get_by_test_id("caption-right")).to_contain_text("Grad-CAM")
 
 
+def test_one_button_computes_all_missing_rows_and_those_that_cannot_be_say_why(
+    app_url: str, page: Page, classifier: sc.Classifier
+) -> None:
+    page.goto(f"{app_url}/framework?photo=chelsea&tab=layers&meta=0.0025")  # many passes: not after a step
+    viewer(page)
+    proper = sc.unavailable(classifier, "normgrad_proper")
+    expect(page.get_by_test_id("absent-normgrad_proper")).to_have_text(proper)
+    expect(page.get_by_test_id("absent-rise")).to_contain_text("after a meta step")
+    expect(page.get_by_test_id("all-methods")).to_contain_text(
+        f"{len(MODIFIED)} rows take one extra pass each."
+    )
+    page.get_by_test_id("compute-missing").click()
+    for name in MODIFIED:
+        expect(page.get_by_test_id(f"thumb-{name}-blocks.4")).to_have_count(1)
+    expect(page.get_by_test_id("compute-missing")).to_be_disabled()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_phone_shows_both_tabs_of_the_framework_without_scrolling_sideways(
     app_url: str, browser: Browser, theme: str
@@ -215,21 +265,35 @@ def test_a_phone_shows_both_tabs_of_the_framework_without_scrolling_sideways(
     page.get_by_test_id("tab-layers").click()
     expect(page.get_by_test_id("all-methods")).to_be_visible()
     widths.append(page.evaluate("document.scrollingElement.scrollWidth"))
+    head, first = page.locator(".all-methods-heads"), page.get_by_text("NormGrad", exact=True).last
+    beneath = head.bounding_box()["y"] + head.bounding_box()["height"]
+    assert first.bounding_box()["y"] >= beneath, "the heads hide no name"
+    page.get_by_test_id("thumb-grad_cam-bn2").scroll_into_view_if_needed()
+    page.get_by_test_id("thumb-eigen_cam-bn2").scroll_into_view_if_needed()
+    column = page.get_by_test_id("thumb-eigen_cam-bn2").bounding_box()
+    name = head.get_by_text("bn2").bounding_box()
+    top = page.get_by_test_id("stHeader").bounding_box()
     context.close()
+    assert top["y"] + top["height"] - 1 <= name["y"] < column["y"], "the heads stick below the header"
+    assert abs(name["x"] + name["width"] / 2 - column["x"] - column["width"] / 2) < 2
     assert widths == [390, 390]
     assert len({cell["y"] for cell in cells}) == 1, "the columns stay side by side"
     assert all(cell["width"] >= 76 and cell["x"] + cell["width"] <= 390 for cell in cells)
 
 
-def test_a_finger_reads_at_its_first_touch_and_opens_at_the_second(app_url: str, browser: Browser) -> None:
+def test_a_finger_previews_a_cell_and_a_button_opens_it(app_url: str, browser: Browser) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(f"{app_url}/framework?photo=chelsea")
     viewer(page)
     page.get_by_test_id("cell-bias-norm").tap()
     expect(page.get_by_test_id("value-bias-max")).not_to_have_text("")
+    expect(page.get_by_test_id("previews")).to_contain_text("norm of C numbers")
     page.get_by_test_id("cell-bias-norm").tap()
+    expect(page.get_by_test_id("previews")).to_be_visible()
+    page.get_by_test_id("preview-open").tap()
     expect(page.get_by_role("heading", name="Compare")).to_be_visible()
+    assert view(page)["left"] == "bias_norm"
     context.close()
 
 
