@@ -239,7 +239,7 @@ def test_one_button_computes_all_missing_rows_and_those_that_cannot_be_say_why(
     app_url: str, page: Page, classifier: sc.Classifier
 ) -> None:
     page.goto(f"{app_url}/framework?photo=chelsea&tab=layers&meta=0.0025")  # many passes: not after a step
-    viewer(page)
+    expect(page.get_by_test_id("all-methods")).to_be_visible()
     proper = sc.unavailable(classifier, "normgrad_proper")
     expect(page.get_by_test_id("absent-normgrad_proper")).to_have_text(proper)
     expect(page.get_by_test_id("absent-rise")).to_contain_text("after a meta step")
