@@ -46,6 +46,7 @@ const SMALLEST = 98;
 const LARGEST = 176;
 /** Highest preview as a share of the window; on a phone both previews stay in view above the cells. */
 const PREVIEW = 0.36;
+const TABLET_PREVIEW = 0.22;
 const PHONE_PREVIEW = 0.16;
 const WIDE = 900;
 const PHONE = 640;
@@ -143,7 +144,7 @@ export class Framework {
     // What sticks to the top must stay clear of the page's own header.
     const header = this.viewer.headerHeight();
     style.setProperty("--top", `${header}px`);
-    const preview = Math.round(window.innerHeight * (width > WIDE ? PREVIEW : PHONE_PREVIEW));
+    const preview = Math.round(window.innerHeight * (width > WIDE ? PREVIEW : width > PHONE ? TABLET_PREVIEW : PHONE_PREVIEW));
     style.setProperty("--preview-height", `${preview}px`);
     // On small screens the first line of controls scrolls away, depth and previews stay.
     const away = this.choice.offsetHeight + AWAY;
