@@ -19,6 +19,7 @@ import { ThumbnailPainter } from "../panels/thumbnails.js";
  *
  * @typedef {object} Variant
  * @property {number} stageHeight highest stage as a share of the window, so that the controls below stay in view
+ * @property {HTMLElement} [finding] a line of text directly under the panels
  * @property {HTMLElement} element the controls below the panels
  * @property {(frame: Frame) => void} refresh brings the controls up to the frame
  * @property {(view: View) => Record<string, unknown>} inputs what a panel's map depends on, beside content and method
@@ -52,6 +53,7 @@ export class TwoPanels {
       "div",
       { class: "pair" },
       element("div", { class: "panels" }, ...this.panels.map((panel) => panel.element)),
+      ...(variant.finding ? [variant.finding] : []),
       this.linked.readout.element,
       variant.element,
     );
@@ -101,7 +103,9 @@ export class TwoPanels {
   }
 
   announcement() {
-    return this.panels.map((panel) => panel.canvas.getAttribute("aria-label")).join(". ");
+    const panels = this.panels.map((panel) => panel.canvas.getAttribute("aria-label"));
+    const found = this.variant.finding?.textContent;
+    return [...panels, ...(found ? [found] : [])].join(". ");
   }
 
   /**
