@@ -38,7 +38,7 @@ class Drawn:
 
 
 SINGLES: dict[str, tuple[Drawn, ...]] = {
-    "ladybird.jpg": (Drawn((234, 138, 434, 346), 301, "ladybug"),),
+    "ladybird.jpg": (Drawn((239, 144, 424, 337), 301, "ladybug"),),
     "chelsea.png": (Drawn((0, 0, 376, 300), 282, "tiger cat"),),
     "coffee.png": (Drawn((170, 14, 412, 312), 967, "espresso"),),
     "camera.png": (Drawn((230, 190, 410, 512), 872, "tripod"),),

@@ -24,27 +24,27 @@ const said = (facts) => sentence({ ...FACTS, methods: both(0.71, 0.22), ...facts
 test("Grad-CAM is said to have lost the object where its map is no stronger there and little of the gradient is left", () => {
   assert.equal(
     said({}),
-    "At stage 5 of 8 only 4.9% of the gradient’s energy is left after Grad-CAM’s averaging over locations. " +
-      "22% of the Grad-CAM map lies on the espresso, which covers 24% of the input: it has lost the object. " +
-      "71% of the NormGrad map lies on the espresso.",
+    "At stage 5 of 8, only 4.9% of the gradient’s energy is left after Grad-CAM’s averaging over locations. " +
+      "22% of the Grad-CAM map lies in the box around the espresso, which covers 24% of the input: Grad-CAM has lost the object. " +
+      "71% of the NormGrad map lies in the box.",
   );
-  assert.match(said({ energy: 0.6 }), /At stage 5 of 8 60% of .*: it misses the object\./);
+  assert.match(said({ energy: 0.6 }), /At stage 5 of 8, 60% of .*: Grad-CAM misses the object\./);
 });
 
 test("Grad-CAM is not said to have lost an object that its map shows", () => {
-  assert.match(said({ methods: both(0.7, 0.6) }), /60% of the Grad-CAM map lies on the espresso.*: it keeps to the object\./);
+  assert.match(said({ methods: both(0.7, 0.6) }), /60% of the Grad-CAM map lies in the box around the espresso.*: Grad-CAM keeps to the object\./);
   assert.match(said({ methods: both(0.7, 0.32) }), /: little more than chance\./);
 });
 
 test("at the last layer averaging loses nothing", () => {
-  assert.match(said({ energy: 1, place: "stage 8 of 8", methods: both(0.4, 0.8) }), /^At stage 8 of 8 the gradient is the same at every location, so Grad-CAM’s averaging loses nothing\. 80% .* keeps to the object\./);
+  assert.match(said({ energy: 1, place: "stage 8 of 8", methods: both(0.4, 0.8) }), /^At stage 8 of 8, the gradient is the same at every location, so Grad-CAM’s averaging loses nothing\. 80% .* keeps to the object\./);
   assert.match(said({ energy: 0.997 }), /is nearly the same at every location/);
 });
 
 test("without a known box nothing is said of objects", () => {
-  assert.equal(said({ area: null, methods: both(null, null) }), "At stage 5 of 8 only 4.9% of the gradient’s energy is left after Grad-CAM’s averaging over locations.");
+  assert.equal(said({ area: null, methods: both(null, null) }), "At stage 5 of 8, only 4.9% of the gradient’s energy is left after Grad-CAM’s averaging over locations.");
   const methods = [{ ...NORMGRAD, share: null }, { ...LINEAR, share: null }];
-  assert.equal(said({ area: null, methods }), "At stage 5 of 8 Grad-CAM’s averaging over locations would leave only 4.9% of the gradient’s energy.");
+  assert.equal(said({ area: null, methods }), "At stage 5 of 8, Grad-CAM’s averaging over locations would leave only 4.9% of the gradient’s energy.");
 });
 
 test("without a gradient no map is praised or blamed", () => {
@@ -52,23 +52,23 @@ test("without a gradient no map is praised or blamed", () => {
   const methods = both(null, null).map((method) => ({ ...method, state: constant }));
   assert.equal(
     said({ energy: null, methods }),
-    "At stage 5 of 8 the gradient is zero everywhere: the class score does not react to changes here. The Grad-CAM map shows nothing. The NormGrad map shows nothing.",
+    "At stage 5 of 8, the gradient is zero everywhere: the class score does not react to changes here. The Grad-CAM map shows nothing. The NormGrad map shows nothing.",
   );
 });
 
 test("of a signed map the positive part is counted, and its lack is said", () => {
-  assert.match(said({ methods: [{ ...LINEAR, share: 0.5 }, { ...GRAD_CAM, share: 0.2 }] }), /50% of the positive part of the Linear approximation map lies on the espresso\.$/);
+  assert.match(said({ methods: [{ ...LINEAR, share: 0.5 }, { ...GRAD_CAM, share: 0.2 }] }), /50% of the positive part of the Linear approximation map lies in the box\.$/);
   assert.match(said({ methods: [{ ...LINEAR, share: null }, { ...GRAD_CAM, share: 0.2 }] }), /The Linear approximation map has no positive values\.$/);
 });
 
 test("methods other than Grad-CAM are compared by their shares, each at its own place", () => {
   assert.equal(
     said({ methods: [{ ...NORMGRAD, share: 0.71 }, { ...RISE, share: 0.5 }] }),
-    "71% of the NormGrad map at stage 5 of 8 and 50% of the RISE map at the input lie on the espresso, which covers 24% of the input.",
+    "71% of the NormGrad map at stage 5 of 8 and 50% of the RISE map at the input lie in the box around the espresso, which covers 24% of the input.",
   );
-  assert.match(said({ methods: [{ ...NORMGRAD, share: 0.71 }, { ...NORMGRAD, share: 0.71 }] }), /^71% of the NormGrad map at stage 5 of 8 lies on/);
+  assert.match(said({ methods: [{ ...NORMGRAD, share: 0.71 }, { ...NORMGRAD, share: 0.71 }] }), /^71% of the NormGrad map at stage 5 of 8 lies in the box around/);
   const missing = { ...RISE, state: /** @type {const} */ ("missing"), share: null };
-  assert.match(said({ methods: [missing, missing] }), /^At stage 5 of 8 Grad-CAM’s averaging/);
+  assert.match(said({ methods: [missing, missing] }), /^At stage 5 of 8, Grad-CAM’s averaging/);
   assert.match(said({ methods: [missing, { ...GRAD_CAM, share: 0.22 }] }), /lost the object\.$/);
 });
 

@@ -35,8 +35,28 @@ const WHOLE = 0.9;
  */
 
 /**
- * The maps' shares on the objects of the explained class, and the share of the input that their boxes cover: null if no
- * such object is known, or if it covers nearly all of the input.
+ * The share of the input that boxes cover.
+ *
+ * @param {[number, number, number, number][]} boxes
+ */
+function coverage(boxes) {
+  return energyInside(new Float32Array(SIDE * SIDE).fill(1), SIDE, boxes) ?? 0;
+}
+
+/**
+ * The boxes of the objects of the explained class; none if they cover nearly all of the input, for then every map lies
+ * inside.
+ *
+ * @param {Content} content
+ */
+export function boxesTellingApart(content) {
+  const boxes = content.targetBoxes;
+  return coverage(boxes) <= WHOLE ? boxes : [];
+}
+
+/**
+ * The maps' shares on the objects of the explained class, and the share of the input that their boxes cover: null
+ * without boxes that tell maps apart.
  *
  * @param {Content} content
  * @param {number} layer
@@ -44,9 +64,8 @@ const WHOLE = 0.9;
  * @returns {{area: number | null, maps: MapShare[]}}
  */
 export function sharesOn(content, layer, methods) {
-  const boxes = content.targetBoxes;
-  const covered = boxes.length ? energyInside(new Float32Array(SIDE * SIDE).fill(1), SIDE, boxes) : null;
-  const area = covered !== null && covered > 0 && covered <= WHOLE ? covered : null;
+  const boxes = boxesTellingApart(content);
+  const area = coverage(boxes) || null;
   const maps = methods.map((name) => {
     const map = content.map(name, layer);
     if (!map?.values) return { state: /** @type {const} */ ("missing"), share: null };
@@ -89,7 +108,7 @@ export function sentence({ place, energy, label, area, methods }) {
     return onObject(others, label, area, place) || energyText(place, energy, false);
   }
   const after = gradCamOnObject(gradCam, label, area, energy);
-  const rest = others.map((method) => alsoOnObject(method, label)).join(" ");
+  const rest = others.map(alsoOnObject).join(" ");
   return [energyText(place, energy, true), after, rest].filter(Boolean).join(" ");
 }
 
@@ -99,12 +118,12 @@ export function sentence({ place, energy, label, area, methods }) {
  * @param {boolean} gradCamShown
  */
 function energyText(place, energy, gradCamShown) {
-  if (energy === null) return `At ${place} the gradient is zero everywhere: the class score does not react to changes here.`;
-  if (energy >= ALL) return `At ${place} the gradient is ${energy < 0.9999 ? "nearly " : ""}the same at every location, so Grad-CAM’s averaging loses nothing.`;
+  if (energy === null) return `At ${place}, the gradient is zero everywhere: the class score does not react to changes here.`;
+  if (energy >= ALL) return `At ${place}, the gradient is ${energy < 0.9999 ? "nearly " : ""}the same at every location, so Grad-CAM’s averaging loses nothing.`;
   const left = `${energy < HALF ? "only " : ""}${percent(energy)} of the gradient’s energy`;
   return gradCamShown
-    ? `At ${place} ${left} is left after Grad-CAM’s averaging over locations.`
-    : `At ${place} Grad-CAM’s averaging over locations would leave ${left}.`;
+    ? `At ${place}, ${left} is left after Grad-CAM’s averaging over locations.`
+    : `At ${place}, Grad-CAM’s averaging over locations would leave ${left}.`;
 }
 
 /**
@@ -116,24 +135,23 @@ function energyText(place, energy, gradCamShown) {
 function gradCamOnObject({ title, state, share }, label, area, energy) {
   if (state === "missing") return "";
   if (state === "constant" || share === null) return `The ${title} map shows nothing.`;
-  const text = `${percent(share)} of the ${title} map lies on the ${label}, which covers ${percent(area)} of the input: `;
+  const text = `${percent(share)} of the ${title} map lies in the box around the ${label}, which covers ${percent(area)} of the input: `;
   const contrast = contrastOf(share, area);
-  if (contrast >= ON) return `${text}it keeps to the object.`;
+  if (contrast >= ON) return `${text}${title} keeps to the object.`;
   if (contrast > LOST) return `${text}little more than chance.`;
-  return text + (energy !== null && energy < HALF ? "it has lost the object." : "it misses the object.");
+  return text + `${title} ${energy !== null && energy < HALF ? "has lost" : "misses"} the object.`;
 }
 
 /**
- * Another method's share, after Grad-CAM's has named object and area.
+ * Another method's share, after Grad-CAM's has named the box.
  *
  * @param {{title: string, signed: boolean} & MapShare} method
- * @param {string} label
  */
-function alsoOnObject({ title, signed, state, share }, label) {
+function alsoOnObject({ title, signed, state, share }) {
   if (state === "missing") return "";
   if (state === "constant") return `The ${title} map shows nothing.`;
   if (share === null) return `The ${title} map has no positive values.`;
-  return `${partOf(title, signed, share)} lies on the ${label}.`;
+  return `${partOf(title, signed, share)} lies in the box.`;
 }
 
 /**
@@ -149,7 +167,7 @@ function onObject(methods, label, area, place) {
     share === null ? [] : [`${partOf(title, signed, share)} at ${atInput ? "the input" : place}`],
   );
   if (parts.length === 0) return "";
-  return `${parts.join(" and ")} ${parts.length === 1 ? "lies" : "lie"} on the ${label}, which covers ${percent(area)} of the input.`;
+  return `${parts.join(" and ")} ${parts.length === 1 ? "lies" : "lie"} in the box around the ${label}, which covers ${percent(area)} of the input.`;
 }
 
 /**

@@ -7,6 +7,7 @@ import { percent } from "../core/format.js";
 import { whenChanged } from "../core/redraw.js";
 import { SIDES } from "../core/view.js";
 import { LinkedPanels } from "../panels/linked-panels.js";
+import { ObjectBoxes } from "../panels/object-boxes.js";
 import { Panel } from "../panels/panel.js";
 import { ThumbnailPainter } from "../panels/thumbnails.js";
 
@@ -19,7 +20,7 @@ import { ThumbnailPainter } from "../panels/thumbnails.js";
  *
  * @typedef {object} Variant
  * @property {number} stageHeight highest stage as a share of the window, so that the controls below stay in view
- * @property {HTMLElement} [finding] a line of text directly under the panels
+ * @property {HTMLElement} [finding] text directly under the panels, about the boxes of objects, which are drawn then
  * @property {HTMLElement} element the controls below the panels
  * @property {(frame: Frame) => void} refresh brings the controls up to the frame
  * @property {(view: View) => Record<string, unknown>} inputs what a panel's map depends on, beside content and method
@@ -45,6 +46,7 @@ export class TwoPanels {
       height: variant.stageHeight,
       hint: "Hover over a map to read both values.",
     });
+    this.boxes = variant.finding ? this.panels.map((panel) => new ObjectBoxes(panel.scene)) : [];
     const painter = new ThumbnailPainter();
     this.measure = this.panels.map((panel, side) => whenChanged((inputs) => measure(panel, variant, side, inputs)));
     this.paint = this.panels.map((panel) => whenChanged((inputs) => paintPanel(panel, inputs)));
@@ -89,6 +91,7 @@ export class TwoPanels {
     this.paint.forEach((paint, i) => {
       paint({ drawn: drawn[i], low: scales[i]?.low, high: scales[i]?.high, table });
     });
+    for (const boxes of this.boxes) boxes.draw({ content, stage: this.linked.stage });
     variant.refresh(frame);
     SIDES.forEach((side, i) => {
       const method = payload.method(view[side]);
