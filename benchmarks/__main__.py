@@ -1,7 +1,7 @@
 """Measure, print the table, and exit with 1 if a bound is not met.
 
-``--classes`` computes the table of class sensitivity instead, ``--first-view`` how much of each map lies on the
-object; ``--write`` also puts the table that was printed into docs/benchmarks.md, or docs/first-view.md.
+``--classes`` computes the table of class sensitivity instead, ``--first-view`` how much of each map lies on
+the object; ``--write`` also puts the table that was printed into docs/benchmarks.md or docs/first-view.md.
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ def replaced(document: str, name: str, text: str) -> str:
     pattern = re.compile(f"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
     document, count = pattern.subn(lambda _: text + "\n", document)
     if count != 1:
-        raise ValueError(
-            f"the document has {count} passages between the marks of {name!r}; it must have one"
-        )
+        raise ValueError(f"the document has {count} passages between the marks of {name!r}; it must have one")
     return document
 
 

@@ -1,9 +1,9 @@
 """Makes the composed sample photos and the list of all objects: `python tests/compose_samples.py`.
 
-The boxes on single photos were drawn by eye, tight around all of the object that can be seen. Photos with several
-objects are composed from single ones, so that the location of each object is known exactly. Each crop shows its
-object whole or nearly so, inside the middle 7/8 of the composition (what the default centre crop keeps), and is
-chosen so that the embedded network finds every object in the composition.
+The boxes on single photos were drawn by eye, tight around all of the object that can be seen. Photos with
+several objects are composed from single ones, so that the location of each object is known exactly. Each crop
+shows its object whole or nearly so, inside the middle 7/8 of the composition (what the default centre crop
+keeps), and is chosen so that the embedded network finds every object in the composition.
 """
 
 from __future__ import annotations

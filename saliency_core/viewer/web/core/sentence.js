@@ -139,7 +139,7 @@ function gradCamOnObject({ title, state, share }, label, area, energy) {
   const contrast = contrastOf(share, area);
   if (contrast >= ON) return `${text}${title} keeps to the object.`;
   if (contrast > LOST) return `${text}little more than chance.`;
-  return text + `${title} ${energy !== null && energy < HALF ? "has lost" : "misses"} the object.`;
+  return `${text}${title} ${energy !== null && energy < HALF ? "has lost" : "misses"} the object.`;
 }
 
 /**

@@ -30,7 +30,8 @@ function variant(viewer) {
     element("strong", { text: FIGURE }),
     " is the share of the gradient’s energy that survives Grad-CAM’s averaging over locations, ",
     element("span", { class: "formula", text: "H·W·‖ḡ‖² / Σ‖gᵤ‖²" }),
-    ": at 100% averaging loses nothing, near 0% Grad-CAM discards nearly all of the gradient.",
+    ": at 100% averaging loses nothing, near 0% Grad-CAM discards nearly all of the gradient. ",
+    "Where a dashed box marks the object, the share of a map inside is that of its positive part.",
   ];
   const strip = new Strip(viewer, { sides: SIDES, label: "Depth: layer shown in both panels", figure: FIGURE, note });
   const finding = element("p", { class: "finding", "data-testid": "finding" });
