@@ -15,7 +15,7 @@ Box = tuple[float, float, float, float]
 
 
 def table() -> str:
-    """For every object and default layer: the energy that averaging keeps, and the share of each map inside."""
+    """For every object and default layer: the energy that averaging keeps and the maps' shares inside."""
     classifier = sc.load_classifier()
     listed = json.loads((SAMPLES / "objects.json").read_text(encoding="utf-8"))
     titles = [sc.METHODS[name].title for name in METHODS]
