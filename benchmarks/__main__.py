@@ -1,7 +1,7 @@
 """Measure, print the table, and exit with 1 if a bound is not met.
 
-``--classes`` computes the table of class sensitivity instead; ``--write`` also puts the table that was
-printed into docs/benchmarks.md.
+``--classes`` computes the table of class sensitivity instead, ``--first-view`` how much of each map lies on
+the object; ``--write`` also puts the table that was printed into docs/benchmarks.md or docs/first-view.md.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import classes, core, viewer
+from benchmarks import classes, core, first_view, viewer
 from benchmarks.measure import Row
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+DOCS = Path(__file__).parent.parent / "docs"
+DOCUMENT, FIRST_VIEW = DOCS / "benchmarks.md", DOCS / "first-view.md"
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -38,23 +39,27 @@ def main() -> None:
     """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--runs", type=int, default=15, help="counted runs per figure (default: 15)")
-    parser.add_argument("--write", action="store_true", help="replace the table in docs/benchmarks.md")
+    parser.add_argument("--write", action="store_true", help="replace the table in its document")
     parser.add_argument("--core", action="store_true", help="only what needs no browser")
     parser.add_argument("--classes", action="store_true", help="class sensitivity on the sample photos")
+    parser.add_argument("--first-view", action="store_true", help="shares of the maps on the objects")
     options = parser.parse_args()
     if options.classes:
         show("classes", classes.table(), write=options.write)
+        return
+    if options.first_view:
+        show("shares", first_view.table(), FIRST_VIEW, write=options.write)
         return
     rows = list(chain(core.rows(options.runs), () if options.core else viewer.rows()))
     show("benchmarks", table(rows), write=options.write)
     raise SystemExit(any(row.met is False for row in rows))
 
 
-def show(name: str, text: str, *, write: bool) -> None:
+def show(name: str, text: str, document: Path = DOCUMENT, *, write: bool) -> None:
     """Print a table and, on request, put it between its marks in the document."""
     print(text)
     if write:
-        DOCUMENT.write_text(replaced(DOCUMENT.read_text(encoding="utf-8"), name, text), encoding="utf-8")
+        document.write_text(replaced(document.read_text(encoding="utf-8"), name, text), encoding="utf-8")
 
 
 def replaced(document: str, name: str, text: str) -> str:
@@ -66,9 +71,7 @@ def replaced(document: str, name: str, text: str) -> str:
     pattern = re.compile(f"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
     document, count = pattern.subn(lambda _: text + "\n", document)
     if count != 1:
-        raise ValueError(
-            f"{DOCUMENT.name} has {count} passages between the marks of {name!r}; it must have one"
-        )
+        raise ValueError(f"the document has {count} passages between the marks of {name!r}; it must have one")
     return document
 
 

@@ -84,13 +84,25 @@ def test_every_page_has_its_address_and_its_frame(app_url: str, page: Page) -> N
     assert trouble == []
 
 
-def test_the_first_view_explains_a_sample_by_both_methods(app_url: str, page: Page) -> None:
+def test_the_first_view_says_what_each_map_shows_and_follows_the_depth_without_moving(
+    app_url: str, page: Page
+) -> None:
     page.goto(app_url)
     expect(page.get_by_test_id("caption-left")).to_contain_text(
-        re.compile(r"NormGrad · blocks\.\d · .*cat \d+")
+        re.compile(r"NormGrad · blocks\.4 · .*ladybug \d+")
     )
     expect(page.get_by_test_id("caption-right")).to_contain_text("Grad-CAM")
     expect(page).to_have_title(re.compile("Compare · NormGrad Studio"))
+    finding, depth = page.get_by_test_id("finding"), page.get_by_test_id("depth")
+    expect(finding).to_contain_text(re.compile(r"^At stage 5 of 8, only .* Grad-CAM has lost the object\."))
+    top = depth.bounding_box()["y"]
+    depth.focus()
+    page.keyboard.press("End")
+    expect(finding).to_contain_text(re.compile(r"^At stage 8 of 8, .* Grad-CAM keeps to the object\."))
+    assert depth.bounding_box()["y"] == top
+    page.get_by_test_id("class").filter(has_text="leaf beetle").click()
+    expect(page.get_by_test_id("caption-left")).to_contain_text("leaf beetle")
+    expect(finding).not_to_contain_text("box")
 
 
 def test_upload_class_and_weight_give_the_mix_of_combine(

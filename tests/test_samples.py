@@ -1,4 +1,4 @@
-"""The sample photos: all can be read, all are credited, and the composed ones are what their list says."""
+"""The sample photos: read, credited, composed and listed as they say; and what the first view shows."""
 
 import json
 
@@ -7,7 +7,11 @@ import pytest
 from PIL import Image
 
 import saliency_core as sc
-from tests.compose_samples import COMPOSITIONS, SAMPLES, compose, parts_list
+from benchmarks.first_view import inside
+from pages.shared import photos
+from saliency_core.viewer import payload
+from saliency_core.viewer.schema import DEFAULT_METHODS
+from tests.compose_samples import COMPOSITIONS, SAMPLES, compose, objects_list
 
 PHOTOS = sorted(path.name for path in SAMPLES.iterdir() if path.suffix in {".png", ".jpg"})
 
@@ -41,8 +45,20 @@ def test_the_parts_tile_their_square_photo_and_keep_their_shape(name):
     assert (covered == 1).all()
 
 
-def test_the_list_of_parts_is_the_one_that_was_composed():
-    assert json.loads((SAMPLES / "objects.json").read_text(encoding="utf-8")) == parts_list()
+def test_the_list_of_objects_is_the_one_that_is_written_with_the_composed_photos():
+    assert json.loads((SAMPLES / "objects.json").read_text(encoding="utf-8")) == objects_list()
+
+
+def test_every_photo_has_objects_whose_boxes_lie_on_it():
+    assert sorted(objects_list()) == PHOTOS
+    for name, objects in objects_list().items():
+        with Image.open(SAMPLES / name) as image:
+            width, height = image.size
+        assert objects
+        for each in objects:
+            left, top, right, bottom = each["box"]
+            assert 0 <= left < right <= width
+            assert 0 <= top < bottom <= height
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +66,30 @@ def classifier():
     return sc.load_classifier("tf_efficientnet_lite0", device="cpu")
 
 
-def test_the_labels_of_the_parts_are_the_classifiers(classifier):
-    for parts in COMPOSITIONS.values():
-        for part in parts:
-            assert classifier.labels[part.index] == part.label
+def test_the_labels_of_the_objects_are_the_classifiers(classifier):
+    for objects in objects_list().values():
+        for each in objects:
+            assert classifier.labels[each["index"]] == each["label"]
+
+
+def test_the_first_view_shows_an_object_that_normgrad_keeps_to_and_grad_cam_has_lost(classifier):
+    photo = photos.default_photo()
+    (thing,) = photo.shown.objects
+    explanation = sc.explain(classifier, photo.image, methods=DEFAULT_METHODS)
+    assert explanation.target == thing.index
+    assert explanation.probabilities[thing.index] > 0.8
+    layer = payload.content(
+        photo.shown, explanation, sc.MODELS["tf_efficientnet_lite0"], DEFAULT_METHODS
+    ).meta["defaults"]["layer"]
+    box = inside(thing.box, explanation.box)
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    normgrad, grad_cam = (
+        sc.energy_inside(explanation.map(name, layer), [box]) for name in ("normgrad", "grad_cam")
+    )
+    assert DEFAULT_METHODS == ("normgrad", "grad_cam")
+    assert grad_cam < area
+    assert normgrad > 2 * area
+    assert explanation.energy(layer) < 0.1
 
 
 @pytest.mark.parametrize(("name", "rank"), [("cat-above-coffee.jpg", 3), ("four-things.jpg", 15)])

@@ -19,7 +19,9 @@ from saliency_core.viewer.payload import DisplayPhoto, PhotoObject
 
 SAMPLES_FOLDER = ASSETS / "samples"
 SAMPLE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
-SAMPLE_ORDER = ("chelsea", "coffee", "camera", "rocket", "astronaut")  # the others follow alphabetically
+SAMPLE_ORDER = ("ladybird", "chelsea", "coffee", "camera", "rocket", "astronaut")
+"""The first is the photo of the first view, chosen by measurement (docs/first-view.md); the others follow
+alphabetically."""
 SAMPLE_TITLES = {"chelsea": "Cat"}
 STORE_BYTES = 400 << 20
 THUMB_SIDE = 112  # pixels: twice what the strip shows, for sharp screens

@@ -1,8 +1,10 @@
 /** Compare: two methods at one layer. */
 
-import { element } from "../controls/dom.js";
+import { element, setText } from "../controls/dom.js";
 import { layerSize, percent } from "../core/format.js";
 import { resize, SIZE } from "../core/maths.js";
+import { whenChanged } from "../core/redraw.js";
+import { placeText, sentence, sharesOn } from "../core/sentence.js";
 import { SIDES } from "../core/view.js";
 import { Strip } from "../panels/strip.js";
 import { TwoPanels } from "./two-panels.js";
@@ -28,11 +30,15 @@ function variant(viewer) {
     element("strong", { text: FIGURE }),
     " is the share of the gradient’s energy that survives Grad-CAM’s averaging over locations, ",
     element("span", { class: "formula", text: "H·W·‖ḡ‖² / Σ‖gᵤ‖²" }),
-    ": at 100% averaging loses nothing, near 0% Grad-CAM discards nearly all of the gradient.",
+    ": at 100% averaging loses nothing, near 0% Grad-CAM discards nearly all of the gradient. ",
+    "Where a dashed box marks the object, the share of a map inside is that of its positive part.",
   ];
   const strip = new Strip(viewer, { sides: SIDES, label: "Depth: layer shown in both panels", figure: FIGURE, note });
+  const finding = element("p", { class: "finding", "data-testid": "finding" });
+  const measure = whenChanged(sharesOfBoth);
   return {
     stageHeight: 0.5,
+    finding,
     element: strip.element,
     normalised: () => false,
     inputs: ({ layer }) => ({ layer }),
@@ -45,8 +51,26 @@ function variant(viewer) {
       strip.setLayers(layers, energy.map(figure));
       strip.setMethods([payload.method(view.left).title, payload.method(view.right).title]);
       strip.setLayer(view.layer);
+      const methods = SIDES.map((side) => payload.method(view[side]));
+      const layer = payload.content.layerIndex(view.layer);
+      const { area, maps } = measure({ content: payload.content, layer, left: view.left, right: view.right });
+      setText(
+        finding,
+        sentence({
+          place: placeText(view.layer, layer + 1, layers.length),
+          energy: energy[layer],
+          label: payload.content.label,
+          area,
+          methods: methods.map(({ name, title, signed, maps: record }, i) => ({ name, title, signed, atInput: Boolean(record?.input), ...maps[i] })),
+        }),
+      );
     },
   };
+}
+
+/** @param {{content: Content, layer: number, left: string, right: string}} inputs */
+function sharesOfBoth({ content, layer, left, right }) {
+  return sharesOn(content, layer, [left, right]);
 }
 
 /**

@@ -7,6 +7,7 @@ import { percent } from "../core/format.js";
 import { whenChanged } from "../core/redraw.js";
 import { SIDES } from "../core/view.js";
 import { LinkedPanels } from "../panels/linked-panels.js";
+import { ObjectBoxes } from "../panels/object-boxes.js";
 import { Panel } from "../panels/panel.js";
 import { ThumbnailPainter } from "../panels/thumbnails.js";
 
@@ -21,6 +22,7 @@ import { ThumbnailPainter } from "../panels/thumbnails.js";
  *
  * @typedef {object} Variant
  * @property {number} stageHeight highest stage as a share of the window, so that the controls below stay in view
+ * @property {HTMLElement} [finding] text directly under the panels, about the boxes of objects, which are drawn then
  * @property {HTMLElement} element the controls below the panels
  * @property {(frame: Frame) => void} refresh brings the controls up to the frame
  * @property {(view: View) => Record<string, unknown>} inputs what a panel's map depends on, beside content and method
@@ -46,6 +48,7 @@ export class TwoPanels {
       height: variant.stageHeight,
       hint: "Hover over a map to read both values.",
     });
+    this.boxes = variant.finding ? this.panels.map((panel) => new ObjectBoxes(panel.scene)) : [];
     const painter = new ThumbnailPainter();
     this.measure = this.panels.map((panel, side) => whenChanged((inputs) => measure(panel, variant, side, inputs)));
     this.paint = this.panels.map((panel) => whenChanged((inputs) => paintPanel(panel, inputs)));
@@ -54,6 +57,7 @@ export class TwoPanels {
       "div",
       { class: "pair" },
       element("div", { class: "panels" }, ...this.panels.map((panel) => panel.element)),
+      ...(variant.finding ? [variant.finding] : []),
       this.linked.readout.element,
       variant.element,
     );
@@ -94,6 +98,7 @@ export class TwoPanels {
       const scale = own[i] && (shared ? sharedScale(present) : own[i]);
       paint({ drawn: drawn[i], low: scale?.low, high: scale?.high, table: coloring[i].table });
     });
+    for (const boxes of this.boxes) boxes.draw({ content, stage: this.linked.stage });
     variant.refresh(frame);
     methods.forEach((method, i) => {
       const caption = method.maps ? variant.caption(frame, method.name) : method.unavailable ? "not available" : "no map yet";
@@ -127,7 +132,9 @@ export class TwoPanels {
   }
 
   announcement() {
-    return this.panels.map((panel) => panel.canvas.getAttribute("aria-label")).join(". ");
+    const panels = this.panels.map((panel) => panel.canvas.getAttribute("aria-label"));
+    const found = this.variant.finding?.textContent;
+    return [...panels, ...(found ? [found] : [])].join(". ");
   }
 
   /**
