@@ -252,10 +252,10 @@ VIEW = _fields(
     Field("tab", Choice(("table", "layers")), "table"),
     Field("mixed", Flag(), False),
     # Class sensitivity: what the third panel subtracts (the two classes, or one of them before and after the
-    # meta step), and which methods beside the named ones the page's charts list.
+    # meta step), and which methods beside the named ones its table lists.
     Field("difference", Choice(("classes", "first", "second")), "classes"),
-    Field("cells", Flag(), False, browser=False),
-    Field("modified", Flag(), False, browser=False),
+    Field("cells", Flag(), False),
+    Field("modified", Flag(), False),
     # The size of the meta step. What is explained decides it: the address has it there, with its direction.
     Field("epsilon", Number(0, MAX_EPSILON), 0.0, address=False),
 )

@@ -8,19 +8,20 @@ import { MODES } from "./modes/registry.js";
 
 /** @import { Delivery } from "./core/payload.js" */
 /** @import { View } from "./core/view.js" */
-/** @import { Mode, Note, Updates } from "./modes/mode.js" */
+/** @import { ClassRequest, Mode, Note, Updates } from "./modes/mode.js" */
 
 const REPORT_MILLISECONDS = 200;
 const SPEAK_MILLISECONDS = 600;
 const MAX_TIMINGS = 500;
 
 /**
- * What a host offers the viewer: it takes the view (with the revision it belongs to as `rev`) and requests to open a
- * method on Compare, and knows how high the page's own header is.
+ * What a host offers the viewer: it takes the view (with the revision it belongs to as `rev`), requests to open a
+ * method on Compare and requests of the mode "classes", and knows how high the page's own header is.
  *
  * @typedef {object} Host
  * @property {(view: object) => void} report
  * @property {(request: {method: string, layer: string}) => void} open
+ * @property {(wanted: ClassRequest) => void} request
  * @property {() => number} headerHeight
  */
 
@@ -33,7 +34,7 @@ export class Viewer {
     /** @type {View} */
     this.view = /** @type {any} */ (null);
     /** @type {Updates} */
-    this.updates = { pending: {}, correlations: null };
+    this.updates = { pending: {}, correlations: null, asked: null };
     /** @type {number | null} */
     this.revision = null;
     /** @type {Host} */
@@ -118,6 +119,13 @@ export class Viewer {
     clearTimeout(this.reportTimer);
     this.#report();
     this.host.open({ method, layer });
+  }
+
+  /** @param {ClassRequest} wanted */
+  request(wanted) {
+    clearTimeout(this.reportTimer);
+    this.#report();
+    this.host.request(wanted);
   }
 
   /**

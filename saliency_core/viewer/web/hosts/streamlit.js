@@ -41,6 +41,7 @@ export default function mount({ data, parentElement, setStateValue, setTriggerVa
   viewer.update(decode(data), latest(data.meta.key), {
     report: (/** @type {object} */ view) => setStateValue("view", view),
     open: (/** @type {object} */ request) => setTriggerValue("open", request),
+    request: (/** @type {object} */ wanted) => setTriggerValue("request", wanted),
     headerHeight,
   });
   return () => {
