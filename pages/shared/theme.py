@@ -104,9 +104,14 @@ def tiles(entries: Iterable[tuple[str, str]]) -> None:
 
 
 def table(
-    title: str, head: Sequence[str], rows: Sequence[Sequence[str]], remarks: Sequence[str] = ()
+    title: str,
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    remarks: Sequence[str] = (),
+    *,
+    unfolded: bool = False,
 ) -> None:
-    """A collapsible table: what a chart shows, in numbers that can be read aloud and copied."""
+    """A table that can be folded: what a chart shows, in numbers that can be read aloud and copied."""
 
     def row(name: str, *cells: str) -> str:
         values = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
@@ -116,7 +121,7 @@ def table(
     body = "".join(row(*cells) for cells in rows)
     notes = "".join(f"<p>{html.escape(remark)}</p>" for remark in remarks)
     st.html(
-        f'<details class="ng-table" data-testid="table"><summary>{html.escape(title)}</summary>'
+        f'<details class="ng-table" data-testid="table"{" open" * unfolded}><summary>{html.escape(title)}</summary>'
         f'<div tabindex="0" role="region" aria-label="{html.escape(title)}"><table>'
         f"<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>{notes}</details>"
     )
@@ -156,7 +161,16 @@ def _page_skeleton(kind: str) -> str:
     )
 
 
-MAPS_SKELETON = _page_skeleton("ng-part")
+def maps_skeleton(panels: int, words: str) -> str:
+    """What stands in for panels whose maps are being computed, with a word on it."""
+    return (
+        f'<div class="ng-skeleton ng-part" data-testid="skeleton" role="status">'
+        f'<p class="ng-hint">{html.escape(words)}</p>'
+        f'<div class="ng-panels" style="--ng-count: {panels}">{_PANEL * panels}</div>'
+        '<i class="ng-bone ng-strip"></i></div>'
+    )
+
+
 _ROWS = "".join(f'<i class="ng-bone ng-row" style="width: {width}%"></i>' for width in (100, 86, 72, 64, 58))
 LIST_SKELETON = f'<div class="ng-list" aria-hidden="true">{_ROWS}<i class="ng-bone ng-box"></i></div>'
 CHARTS_SKELETON = (

@@ -59,6 +59,7 @@ def _method(method: Method) -> Mapping[str, Any]:
     return {
         "name": method.name,
         "title": method.title,
+        "shortTitle": method.short_title,
         "summary": method.summary,
         "family": method.family,
         "signed": method.signed,

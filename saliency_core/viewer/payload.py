@@ -308,7 +308,6 @@ def _comparison(
         "method": comparison.method,
         "ascend": comparison.ascend,
         "complete": comparison.complete,
-        "authors": LEARNING_RATE,
         "steps": steps,
     }
     return {
@@ -321,6 +320,7 @@ def _comparison(
         ],
         "presets": [[each.title, each.first, each.second] for each in comparison.presets],
         "maps": {name: _method_maps(other, METHODS[name], store) for name in methods},
+        "authors": LEARNING_RATE,
         "sweep": sweep if steps else None,
     }
 

@@ -47,6 +47,7 @@ import { shared, whenChanged } from "./redraw.js";
  * @typedef {object} Method
  * @property {string} name
  * @property {string} title
+ * @property {string} shortTitle
  * @property {string} summary
  * @property {string} family
  * @property {boolean} signed
