@@ -54,7 +54,7 @@ def _unavailable(scene: Scene) -> dict[str, str]:
 
 
 def _start(current: Session, scene: Scene) -> None:
-    """Begin a photo of several objects with Grad-CAM at the last layer, unless something else is asked for."""
+    """Begin a photo of several objects with Grad-CAM at the last layer, unless something is chosen."""
     subject, choice = (scene.key, scene.model.name), current.choice
     if current.viewer.started == subject:
         return

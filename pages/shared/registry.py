@@ -17,8 +17,8 @@ class PageEntry:
     `tab` is its name in the navigation where the `title` is too long for that, `phone_tab` its name in a
     narrow window. `steps` says whether its maps can be computed after a meta step, `own_steps` whether the
     page takes the steps itself: its scene is then without one, and it has the control of the step.
-    `two_classes` says whether it compares two classes, so that the sidebar marks both. `methods` are the two methods that the page
-    starts with, where it has its own; otherwise it shows the methods of the other pages.
+    `two_classes` says whether it compares two classes, so that the sidebar marks both. `methods` are the two
+    methods that the page starts with, where it has its own; otherwise it shows those of the other pages.
     """
 
     slug: str

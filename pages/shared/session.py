@@ -61,7 +61,8 @@ class ViewerState:
     `revision` rises whenever the browser must take over the session's view, and never falls. `own` are the
     methods that the page starts with if it has its own, `pair` those that it shows now; the other pages'
     methods stay as they are. `layer` is the layer it shows if it has its own, too. `start` is what the page
-    began with for the photo and the model in `started`; `given`: the address had a method. `settled` are the last methods of the other pages that had their maps.
+    began with for the photo and the model in `started`; `given`: the address had a method. `settled` are
+    the last methods of the other pages that had their maps.
     """
 
     def __init__(self) -> None:

@@ -120,8 +120,9 @@ def table(
     header = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
     body = "".join(row(*cells) for cells in rows)
     notes = "".join(f"<p>{html.escape(remark)}</p>" for remark in remarks)
+    state = " open" if unfolded else ""
     st.html(
-        f'<details class="ng-table" data-testid="table"{" open" * unfolded}><summary>{html.escape(title)}</summary>'
+        f'<details class="ng-table" data-testid="table"{state}><summary>{html.escape(title)}</summary>'
         f'<div tabindex="0" role="region" aria-label="{html.escape(title)}"><table>'
         f"<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>{notes}</details>"
     )

@@ -20,7 +20,9 @@ export const BANDS = /** @type {[number, string][]} */ ([
 export const COLOURS = "Blue: same map for both classes. White: unrelated. Orange: opposite locations. White and orange both depend on the class.";
 export const CHANGE_COLOURS = "Blue: the step makes the two maps more alike. White: no change. Orange: it makes them differ more.";
 
-const FULL = 0.7; // from here on a colour has its full strength, so that the figure on it can be read in white
+/** From this size on figures are written in white, and colours are as strong as that needs. */
+const STRONG = 0.7;
+const STRENGTH_FOR_WHITE = 82;
 
 /** @param {number} value */
 export function meaningOf(value) {
@@ -40,11 +42,13 @@ export function dialPosition(value) {
  * The colour of a correlation, or of its change: its sign, and its strength in percent.
  *
  * @param {number} value
- * @returns {{sign: "same" | "opposite", strength: number}}
+ * @returns {{sign: "same" | "opposite", strength: number, strong: boolean}}
  */
 export function tintOf(value) {
   const size = Math.min(Math.abs(value), 1);
-  return { sign: value < 0 ? "opposite" : "same", strength: Math.round(size < FULL ? 75 * size : 70 + 30 * size) };
+  const strong = size >= STRONG;
+  const share = strong ? STRENGTH_FOR_WHITE + ((100 - STRENGTH_FOR_WHITE) * (size - STRONG)) / (1 - STRONG) : 100 * size;
+  return { sign: value < 0 ? "opposite" : "same", strength: Math.round(share), strong };
 }
 
 /**

@@ -155,8 +155,8 @@ function write(cell, figure, change, where) {
   if (cell.title === title) return;
   cell.title = title;
   cell.setAttribute("aria-label", title);
-  const { sign, strength } = tintOf(value ?? 0);
+  const { sign, strength, strong } = tintOf(value ?? 0);
   cell.dataset.sign = sign;
-  cell.dataset.full = String(strength >= 90);
+  cell.dataset.strong = String(strong);
   cell.style.setProperty("--strength", `${strength}%`);
 }
