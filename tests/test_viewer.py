@@ -12,7 +12,6 @@ import saliency_core as sc
 from saliency_core.viewer import bundle, payload, schema
 from tests.networks import classifier, seeded
 
-
 LABELS = ("ant", "bee", "cat", "dog", "<b>eel</b>")
 
 
@@ -339,6 +338,7 @@ FULL_VIEW: schema.View = {
     "tab": "layers",
     "mixed": True,
     "difference": "second",
+    "figures": "change",
     "cells": True,
     "modified": True,
     "epsilon": 0.006,
@@ -381,7 +381,7 @@ def test_an_unusable_value_of_the_address_counts_as_the_default(name: str, text:
 
 def test_the_browser_gets_and_reports_the_same_view() -> None:
     sent = schema.for_browser(FULL_VIEW, LAYERS)
-    own = {"cells", "modified"}  # of the page around the viewer
+    own = {name for name, each in schema.VIEW.items() if not each.browser}  # of the page around the viewer
     assert set(sent) == set(schema.VIEW) - own
     reported = json.loads(json.dumps(sent))
     assert schema.from_browser(reported, LAYERS) == {
