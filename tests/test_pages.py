@@ -567,7 +567,7 @@ def send_title(app: AppTest, key: str, title: str) -> AppTest:
     return app._run(states)
 
 
-@pytest.mark.parametrize("key", ["class", "model", "class-a", "class-b"])
+@pytest.mark.parametrize("key", ["class", "model"])
 def test_the_title_of_an_option_that_has_changed_in_the_meantime_is_not_taken_for_a_choice(
     app: AppTest, key: str
 ) -> None:

@@ -259,16 +259,10 @@ def _fit(session: Session) -> None:
 # -- meta step -----------------------------------------------------------------------------------------------
 
 
-def step_switch(session: Session, key: str) -> None:
-    """The switch of the meta step; `key` identifies the widget."""
-
-    def switch() -> None:
-        on = st.session_state.get(key)
-        if on is not None:
-            session.choose_step(LEARNING_RATE if on else None)
-
-    st.session_state[key] = session.choice.step is not None
-    st.toggle(STEP_SWITCH, key=key, on_change=switch)
+def _switch_step(session: Session) -> None:
+    on = st.session_state.get("meta")
+    if on is not None:
+        session.choose_step(LEARNING_RATE if on else None)
 
 
 def _choose_step(session: Session, sizes: Collection[float]) -> None:
@@ -281,8 +275,9 @@ def _choose_step(session: Session, sizes: Collection[float]) -> None:
 def _meta(session: Session) -> None:
     """The gradient step before the explanation: on or off, its size and its direction."""
     theme.section("Meta step")
-    step_switch(session, "meta")
     choice = session.choice
+    st.session_state["meta"] = choice.step is not None
+    st.toggle(STEP_SWITCH, key="meta", on_change=_switch_step, args=(session,))
     if choice.step is None:
         theme.hint(STEP_HINT)
         return
