@@ -99,7 +99,10 @@ def combine(
     if how not in HOW:
         raise UnknownNameError(unknown("how", how, HOW))
     size = checked_size(size)
-    planes = [_checked(values, index) for index, values in enumerate(listed(maps, "maps", "a list of maps"))]
+    given = listed(maps, "maps", "a list of maps")
+    planes = [
+        np.asarray(checked_map(values, f"map {index}"), np.float32) for index, values in enumerate(given)
+    ]
     if not planes:
         raise ArgumentError("no maps were given; expected at least one")
     gamma = _weights(weights, len(planes))
@@ -165,12 +168,14 @@ def numbers(given: object, what: str) -> NDArray[np.float64]:
     return found
 
 
-def _checked(values: FloatMap, index: int) -> FloatMap:
-    plane = np.asarray(numbers(values, f"map {index}"), dtype=np.float32)
+def checked_map(values: object, what: str) -> FloatMap:
+    """A map that a user gave, (height, width); raises ``ArgumentError`` or ``ArgumentTypeError``."""
+    numbers(values, what)
+    plane: FloatMap = np.asarray(values)
     if plane.ndim != 2 or 0 in plane.shape:
-        raise ArgumentError(f"map {index} has shape {plane.shape}; expected (height, width)")
+        raise ArgumentError(f"{what} has shape {plane.shape}; expected (height, width)")
     if not np.isfinite(plane).all():
-        raise ArgumentError(f"map {index} contains NaN or infinity; expected finite values")
+        raise ArgumentError(f"{what} contains NaN or infinity; expected finite values")
     return plane
 
 

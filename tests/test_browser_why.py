@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 import saliency_core as sc
 from pages.shared import formats
 from pages.why import texts
-from tests.browser_helpers import SAMPLES, assert_drawn, complaints, photo_file, upload, view, viewer
+from tests.browser_helpers import SAMPLES, assert_map_drawn, complaints, photo_file, upload, view, viewer
 
 MINUTES = 180_000  # milliseconds: many passes on a busy machine
 
@@ -44,7 +44,7 @@ def test_a_link_with_methods_of_one_extra_pass_opens_on_their_maps(
     for side, method in methods.items():
         expect(page.get_by_test_id(f"map-{side}")).to_be_visible()
         assert view(page)[side] == method
-        assert_drawn(page, side, explanation.resized(method, "blocks.3", size=(448, 448)))
+        assert_map_drawn(page, side, explanation, method, "blocks.3")
 
 
 def test_many_passes_run_beside_the_page_and_end_in_the_map(
@@ -61,20 +61,18 @@ def test_many_passes_run_beside_the_page_and_end_in_the_map(
     expect(page.get_by_test_id("note-left")).to_contain_text("Computing")
     page.get_by_test_id("method-right").select_option("layer_cam")
     expect(page.get_by_test_id("caption-right")).to_contain_text("Layer-CAM")
-    assert_drawn(page, "right", explained(classifier).resized("layer_cam", "blocks.3", size=(448, 448)))
+    assert_map_drawn(page, "right", explained(classifier), "layer_cam", "blocks.3")
     expect(card).to_have_count(0, timeout=MINUTES)
     expect(page.get_by_test_id("caption-left")).to_contain_text("Integrated gradients · input")
     expect(page.get_by_test_id("map-left")).to_be_visible()
-    expected = explained(classifier, "integrated_gradients").resized(
-        "integrated_gradients", "input", size=(448, 448)
-    )
-    assert_drawn(page, "left", expected)
+    expected = explained(classifier, "integrated_gradients")
+    assert_map_drawn(page, "left", expected, "integrated_gradients", "input")
     assert view(page)["right"] == "layer_cam"
     assert (zoom_of(page), photos_decoded(page)) == (zoom, 1)
     # Another visitor finds it done.
     page.goto(f"{app_url}/compare?photo=chelsea&left=integrated_gradients")
     expect(page.get_by_test_id("map-left")).to_be_visible()
-    assert_drawn(page, "left", expected)
+    assert_map_drawn(page, "left", expected, "integrated_gradients", "input")
 
 
 def test_a_running_method_outlives_leaving_the_page_and_ends_when_cancelled(app_url: str, page: Page) -> None:
@@ -117,7 +115,7 @@ def test_the_article_follows_the_depth_and_leaves_the_other_pages_methods_alone(
     page.keyboard.press("ArrowLeft")
     explanation = explained(classifier)
     expect(tiles).to_contain_text(formats.percent(explanation.energy("blocks.6")))
-    assert_drawn(page, "left", explanation.resized("grad_cam", "blocks.6", size=(448, 448)))
+    assert_map_drawn(page, "left", explanation, "grad_cam", "blocks.6")
     page.get_by_text(texts.TABLE).first.click()
     row = page.get_by_role("row", name=re.compile("blocks.6")).first
     expect(row).to_contain_text(f"{100 * explanation.energy('blocks.6'):.2f}")

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -297,3 +299,20 @@ def test_resnet18_keeps_its_true_stages_through_in_place_operations() -> None:
         ("layer3", 14),
         ("layer4", 7),
     ]
+
+
+def test_a_deep_copy_of_a_classifier_is_explained_alike_and_shares_no_weights() -> None:
+    image = torch.rand((1, 3, 24, 24), generator=torch.Generator().manual_seed(0))
+    clf = classifier(seeded(dtype=torch.float32))
+    before = sc.explain(clf, image, 0)
+    own = copy.deepcopy(clf)
+    assert (own.labels, own.default_layers) == (clf.labels, clf.default_layers)
+    np.testing.assert_array_equal(
+        sc.explain(own, image, 0).map("normgrad", "act"), before.map("normgrad", "act")
+    )
+    with torch.no_grad():
+        for parameter in own.module.parameters():
+            parameter.zero_()
+    np.testing.assert_array_equal(
+        sc.explain(clf, image, 0).map("normgrad", "act"), before.map("normgrad", "act")
+    )

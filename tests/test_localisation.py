@@ -46,8 +46,10 @@ def test_a_map_without_positive_values_has_no_energy() -> None:
 @pytest.mark.parametrize(
     ("values", "boxes", "message"),
     [
-        (np.ones((2, 2), np.float32), [], "no boxes were given"),
+        (np.ones((2, 2), np.float32), [], r"boxes have shape \(0,\)"),
         (np.ones((2, 2), np.float32), [(0.5, 0, 0.5, 1)], "has no area"),
+        (np.ones((2, 2), np.float32), [(0, 0, 1)], r"boxes have shape \(1, 3\)"),
+        (np.full((2, 2), np.nan), [(0, 0, 1, 1)], "the map contains NaN"),
         (np.ones((1, 2, 2), np.float32), [(0, 0, 1, 1)], r"the map has shape \(1, 2, 2\)"),
     ],
 )

@@ -42,6 +42,24 @@ def test_the_rank_correlation_of_cases_worked_out_by_hand(
     assert sc.rank_correlation(first, second) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: sc.rank_correlation([["a"]], [[1]]), r"the first map is .*; expected numbers"),
+        (lambda: sc.rank_correlation([[1, 2]], [1, 2]), r"the second map has shape \(2,\)"),
+        (lambda: sc.mean_sensitivity(3), "tables is 3; expected a list of tables"),
+        (lambda: sc.mean_sensitivity([1]), "tables contain 1; expected a SensitivityTable"),
+    ],
+)
+def test_metrics_say_what_is_wrong_with_what_they_are_given(call, message: str) -> None:
+    with pytest.raises(sc.SaliencyError, match=message):
+        call()
+
+
+def test_the_rank_correlation_of_lists_is_that_of_arrays() -> None:
+    assert sc.rank_correlation([[1, 2], [3, 4]], np.array([[1, 2], [4, 3]])) == pytest.approx(0.8)
+
+
 def test_the_rank_correlation_of_a_constant_map_is_undefined() -> None:
     assert sc.rank_correlation(plane(1, 1, 1, 1), plane(1, 2, 3, 4)) is None
     assert sc.rank_correlation(plane(1, 2, 3, 4), plane(0, 0, 0, 0)) is None

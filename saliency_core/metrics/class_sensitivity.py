@@ -234,8 +234,13 @@ def mean_sensitivity(
     correlation minus the one before.
 
     Raises:
+        ArgumentTypeError: not tables.
         ArgumentError: no tables, or a different number before.
     """
+    for given in (tables, before):
+        for each in () if given is None else listed(given, "tables", "a list of tables"):
+            if not isinstance(each, SensitivityTable):
+                raise ArgumentTypeError(f"tables contain {each!r}; expected a SensitivityTable")
     if not tables:
         raise ArgumentError("no photos were given; expected at least one")
     if before is not None and len(before) != len(tables):

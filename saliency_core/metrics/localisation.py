@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from saliency_core.combine import FloatMap, checked_size, resize
+from saliency_core.combine import FloatMap, checked_map, checked_size, numbers, resize
 from saliency_core.errors import ArgumentError
 
 Box = tuple[float, float, float, float]
@@ -30,20 +30,23 @@ def energy_inside(values: FloatMap, boxes: Sequence[Box], size: tuple[int, int] 
         size: (height, width).
 
     Raises:
-        ArgumentError: a map that is not two-dimensional, no box, a box without area, or not a size.
+        ArgumentError, ArgumentTypeError: not a finite map (height, width), no box, a box without area, or
+            not a size.
 
     >>> import numpy as np
     >>> energy_inside(np.array([[3.0, 1.0], [-5.0, 0.0]]), [(0, 0, 0.5, 1)], size=(2, 2))
     0.75
     """
-    if values.ndim != 2:
-        raise ArgumentError(f"the map has shape {values.shape}; expected (height, width)")
-    if not len(boxes):
-        raise ArgumentError("no boxes were given; expected at least one (left, top, right, bottom)")
+    values = checked_map(values, "the map")
+    edges = numbers(boxes, "boxes")
+    if edges.ndim != 2 or edges.shape[1] != 4:
+        raise ArgumentError(
+            f"boxes have shape {edges.shape}; expected at least one (left, top, right, bottom)"
+        )
     height, width = checked_size(size)
     y, x = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
     inside = np.zeros((height, width), bool)
-    for left, top, right, bottom in boxes:
+    for left, top, right, bottom in edges.tolist():
         if not (left < right and top < bottom):
             raise ArgumentError(
                 f"the box {(left, top, right, bottom)} has no area; expected (left, top, right, bottom) with "

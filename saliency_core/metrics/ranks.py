@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from saliency_core.combine import FloatMap, is_constant
+from saliency_core.combine import FloatMap, checked_map, is_constant
 from saliency_core.errors import ArgumentError
 
 
@@ -18,12 +18,15 @@ def rank_correlation(first: FloatMap, second: FloatMap) -> float | None:
     of the maps is constant.
 
     Raises:
-        ArgumentError: maps of different shapes.
+        ArgumentError, ArgumentTypeError: not two finite maps (height, width) of one shape.
 
     >>> import numpy as np
     >>> rank_correlation(np.array([[1.0, 2.0, 3.0]]), np.array([[10.0, 100.0, 1000.0]]))
     1.0
     """
+    first, second = (
+        checked_map(each, f"the {nth} map") for each, nth in ((first, "first"), (second, "second"))
+    )
     if first.shape != second.shape:
         raise ArgumentError(f"the maps have shapes {first.shape} and {second.shape}; expected the same")
     if is_constant(first) or is_constant(second):

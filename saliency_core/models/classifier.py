@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 import warnings
 from collections.abc import Iterable, Sequence
@@ -90,6 +91,14 @@ class Classifier:
         self.notice = self.survey.notice
         if self.notice is not None:
             warnings.warn(self.notice, UserWarning, stacklevel=2)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Classifier:
+        """A classifier of its own, whose network shares nothing with this one's."""
+        module = copy.deepcopy(self.module, memo)
+        self.hooks.remove_from(layer_modules(module))
+        return Classifier(
+            module, preprocess=self.preprocess, labels=self.labels, default_layers=self.default_layers
+        )
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -46,6 +46,11 @@ class LayerHooks:
         for name in self._handles.keys() - set(names):
             self._handles.pop(name).remove()
 
+    def remove_from(self, modules: Mapping[str, nn.Module]) -> None:
+        """Remove what a deep copy of the network kept of these hooks; ``modules`` are the copy's layers."""
+        for name, handle in self._handles.items():
+            modules[name]._forward_hooks.pop(handle.id, None)
+
     def _hook(self, name: str) -> Callable[[nn.Module, tuple[object, ...], object], Tensor | None]:
         def hook(_module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor | None:
             active = _ACTIVE.get()

@@ -17,6 +17,7 @@ import { figureAfterStep, mapAfterStep, probabilityAfterStep, sizesOf } from "./
 import { SensitivityTable } from "./sensitivity-table.js";
 import { StepCard } from "./step-card.js";
 
+/** @import { Colors } from "../../core/colors.js" */
 /** @import { Content, RawMap } from "../../core/payload.js" */
 /** @import { View } from "../../core/view.js" */
 /** @import { Figure, Frame, Mode, ModeHost, Note } from "../mode.js" */
@@ -28,7 +29,7 @@ const PANEL_NAMES = [...CLASS_SIDES, "difference"];
 const STAGE_HEIGHT = 0.31;
 const INVISIBLE = 1 / 510; // half a level of a colour table
 const SHARES = { low: 0, high: 1 };
-const DIFFERENCES = { low: -1, high: 1 };
+const SIGNED_SHARES = { low: -1, high: 1 };
 
 /** @type {Note} */
 const WAITING = { kind: "waiting", text: "Computing the meta steps…" };
@@ -109,14 +110,14 @@ export class Classes {
 
   /** @param {Frame} frame */
   draw(frame) {
-    const { payload, view, updates, table, diverging } = frame;
+    const { payload, view, updates, colors } = frame;
     const { content } = payload;
     const { epsilon, left: method } = view;
     const asked = updates.asked?.classes ?? [content.target, content.comparison.target];
     const difference = shownDifference(content, view);
     const layer = content.layerIndex(view.layer);
     const note = this.viewer.absence(method) ?? (mapOf(content, method, 0, layer, epsilon) === null ? WAITING : null);
-    const signedTable = diverging ? table : divergingTable(frame);
+    const { signed } = payload.method(method);
     this.head.setMethod(payload.method(method));
     this.pickers.forEach((picker, i) => picker.set(content.comparison.classes, asked[i]));
     this.#markPreset(asked);
@@ -133,16 +134,15 @@ export class Classes {
       text: note?.text,
       first: coming[0],
       second: coming[1],
-      table,
-      signedTable,
-      diverging,
+      signed,
+      colors,
     });
     this.steps.set(content, updates.asked, epsilon);
     this.#describe(frame, difference);
     const figure = coming.some(Boolean) ? null : figureAt(frame, layer);
     this.dial.set(figure);
     this.#drawFigures(frame);
-    this.drawThumbnails({ content, method, epsilon, photo: this.linked.photo, table, diverging });
+    this.drawThumbnails({ content, method, epsilon, photo: this.linked.photo, colors: colors(signed) });
     const title = DIFFERENCE_OPTIONS.find((option) => option.name === difference)?.title ?? "";
     this.linked.read([...CLASS_LETTERS, title]);
     this.table.draw(frame);
@@ -214,12 +214,12 @@ export class Classes {
     /** @type {Sweep | null} */
     const sweep = content.comparison.sweep;
     const stepped = sweep !== null && view.epsilon > 0;
-    const { title } = payload.method(view.left);
+    const { title, signed, dark, bright } = payload.method(view.left);
     const step = sweep && (stepped ? `ε = ${stepText(view.epsilon)}` : "without a step");
     classes.forEach(({ label, probability }, i) => {
       const after = stepped && sweep !== null ? probabilityAfterStep(sweep, i, view.epsilon) : null;
       const words = [`${label} ${change(probability, after)}`, `${title} · ${view.layer}`, step];
-      this.panels[i].describe(words.filter(Boolean).join(" · "), false);
+      this.panels[i].describe(words.filter(Boolean).join(" · "), [dark, bright]);
     });
     this.differenceName.hidden = sweep !== null;
     this.difference.element.hidden = sweep === null;
@@ -227,8 +227,7 @@ export class Classes {
     const which = CLASS_SIDES.indexOf(difference);
     const what = which < 0 ? "A − B" : `${classes[which].label}, after − without the step`;
     this.panels[2].describe(
-      `${what} · both maps from 0 to 1`,
-      true,
+      `${what} · both maps from ${signed ? "−1" : "0"} to 1`,
       which < 0 ? ["more for B", "more for A"] : ["less after", "more after"],
     );
   }
@@ -254,16 +253,6 @@ export class Classes {
  */
 function shownDifference(content, view) {
   return content.comparison.sweep === null ? "classes" : view.difference;
-}
-
-/**
- * The colours of the difference where the view's own have no middle.
- *
- * @param {Frame} frame
- */
-function divergingTable({ payload }) {
-  const { name } = payload.meta.colormaps.find((/** @type {{kind: string}} */ colormap) => colormap.kind === "diverging");
-  return /** @type {Uint32Array} */ (payload.tables.get(name));
 }
 
 /**
@@ -313,9 +302,8 @@ function figureAt({ payload, view, updates }, layer) {
  * @property {string | undefined} text
  * @property {string} first what happens to class A if its map is not here, else empty
  * @property {string} second
- * @property {Uint32Array} table
- * @property {Uint32Array} signedTable
- * @property {boolean} diverging
+ * @property {boolean} signed
+ * @property {Frame["colors"]} colors
  */
 
 /**
@@ -324,28 +312,26 @@ function figureAt({ payload, view, updates }, layer) {
  * @param {MapInputs} inputs
  */
 function drawMaps(panels, before, inputs) {
-  const { content, method, layer, epsilon, difference, kind, text, first, second, table, signedTable, diverging } = inputs;
+  const { content, method, layer, epsilon, difference, kind, text, first, second, signed, colors } = inputs;
   if (kind !== undefined) for (const panel of panels) panel.measure({ kind, text: text ?? "" });
   else {
     const maps = CLASS_SIDES.map((_, which) => /** @type {RawMap} */ (mapOf(content, method, which, layer, epsilon)));
     maps.forEach((map, which) => {
-      fill(panels[which].values, map);
-      panels[which].measure(map.reason === null ? null : { kind: "empty", text: map.reason });
+      fill(panels[which].values, map, signed);
+      panels[which].measure(map.reason === null ? null : { kind: "empty", text: map.reason }, signed);
     });
     const which = CLASS_SIDES.indexOf(difference);
     if (which < 0) subtract(panels[2], panels[0].values, panels[1].values, maps.every(isEmpty));
     else {
       const map = /** @type {RawMap} */ (mapOf(content, method, which, layer, 0));
-      fill(before, map);
+      fill(before, map, signed);
       subtract(panels[2], panels[which].values, before, isEmpty(map) && isEmpty(maps[which]));
     }
     const coming = [first, second, first || second];
     coming.forEach((words, i) => words && panels[i].measure({ kind: "waiting", text: words }));
   }
-  const scale = scaleOf([SHARES], diverging);
-  panels[0].draw(scale, table);
-  panels[1].draw(scale, table);
-  panels[2].draw(DIFFERENCES, signedTable);
+  for (const panel of panels.slice(0, 2)) panel.draw(signed ? SIGNED_SHARES : SHARES, colors(signed).table);
+  panels[2].draw(panels[2].ownScale, colors(true).table);
   return {}; // another object whenever the maps are others
 }
 
@@ -355,14 +341,24 @@ function isEmpty(map) {
 }
 
 /**
- * A map at drawing size in [0, 1], zeros where there is nothing to see.
+ * A map at drawing size, zeros where there is nothing to see: from 0 to 1, or for one with a sign divided by the reach of its
+ * colour scale, so that 0 stays 0.
  *
  * @param {Float32Array} out
  * @param {RawMap} map
+ * @param {boolean} signed
  */
-function fill(out, map) {
-  if (map.values === null || map.reason !== null) out.fill(0);
-  else normalise(resize(map.values, map.height, map.width, SIZE, out));
+function fill(out, map, signed) {
+  if (map.values === null || map.reason !== null) {
+    out.fill(0);
+    return;
+  }
+  resize(map.values, map.height, map.width, SIZE, out);
+  if (!signed) normalise(out);
+  else {
+    const reach = scaleOf(out, true).high;
+    for (let i = 0; i < out.length; i++) out[i] /= reach;
+  }
 }
 
 /**
@@ -380,7 +376,7 @@ function subtract(panel, from, what, empty) {
   for (let i = 0; i < values.length; i++) values[i] = from[i] - what[i];
   const { low, high } = extent(values);
   const same = Math.max(-low, high) < INVISIBLE;
-  panel.measure(same ? { kind: "empty", text: "No difference: the two maps are the same here." } : null);
+  panel.measure(same ? { kind: "empty", text: "No difference: the two maps are the same here." } : null, true);
 }
 
 /**
@@ -397,8 +393,7 @@ function subtract(panel, from, what, empty) {
  * @property {string} method
  * @property {number} epsilon
  * @property {HTMLImageElement | null} photo
- * @property {Uint32Array} table
- * @property {boolean} diverging
+ * @property {Colors} colors
  */
 
 /**
@@ -406,10 +401,10 @@ function subtract(panel, from, what, empty) {
  * @param {ThumbnailPainter} painter
  * @param {ThumbnailInputs} inputs
  */
-function drawThumbnails(strip, painter, { content, method, epsilon, photo, table, diverging }) {
+function drawThumbnails(strip, painter, { content, method, epsilon, photo, colors }) {
   strip.drawThumbnails((canvas, layer, which) => {
     const map = mapOf(content, method, which, layer, epsilon);
     canvas.dataset.state = map === null ? "waiting" : "map";
-    painter.draw(canvas, photo, content.box, map, table, diverging);
+    painter.draw(canvas, photo, content.box, map, colors);
   });
 }
