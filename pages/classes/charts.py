@@ -29,7 +29,7 @@ def curve(sizes: Sequence[float], found: Sequence[Figure], here: float) -> go.Fi
         if each.value is None:
             figure.add_annotation(
                 x=position, y=0, text="undefined", hovertext=each.reason, showarrow=False, textangle=-90,
-                font={"size": 11}, opacity=0.75,
+                opacity=0.75,
             )  # fmt: skip
     if positions:
         position = min(positions, key=lambda each: abs(sizes[each] - here))

@@ -25,7 +25,6 @@ from pages.shared.viewer_host import Asked, ClassRequest, Correlations, StepRequ
 from saliency_core.viewer import schema
 from saliency_core.viewer.payload import ClassComparison, ClassPair
 
-PANELS = 3
 FIRST_METHOD = "grad_cam"
 """The method that a photo of several objects starts with: at the last layer it finds each class's object."""
 
@@ -38,7 +37,9 @@ def body(current: Session, scene: Scene) -> None:
     chosen = Pair(scene, *pairs.compared(current.choice, scene))
     drawn = _explanations(current, chosen)
     if drawn is None:
-        st.container(key="class-waiting").html(theme.maps_skeleton(PANELS, texts.COMPUTING))
+        with st.container(key="class-waiting"):
+            theme.hint(texts.COMPUTING)
+            st.html(theme.MAPS_SKELETON)
         return
     pair, explanations = drawn
     found = sweep.asked(current, pair, current.methods[0])

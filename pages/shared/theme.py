@@ -162,16 +162,7 @@ def _page_skeleton(kind: str) -> str:
     )
 
 
-def maps_skeleton(panels: int, words: str) -> str:
-    """What stands in for panels whose maps are being computed, with a word on it."""
-    return (
-        f'<div class="ng-skeleton ng-part" data-testid="skeleton" role="status">'
-        f'<p class="ng-hint">{html.escape(words)}</p>'
-        f'<div class="ng-panels" style="--ng-count: {panels}">{_PANEL * panels}</div>'
-        '<i class="ng-bone ng-strip"></i></div>'
-    )
-
-
+MAPS_SKELETON = _page_skeleton("ng-part")
 _ROWS = "".join(f'<i class="ng-bone ng-row" style="width: {width}%"></i>' for width in (100, 86, 72, 64, 58))
 LIST_SKELETON = f'<div class="ng-list" aria-hidden="true">{_ROWS}<i class="ng-bone ng-box"></i></div>'
 CHARTS_SKELETON = (
