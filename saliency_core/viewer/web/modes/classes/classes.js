@@ -72,7 +72,7 @@ export class Classes {
     this.table = new SensitivityTable(
       viewer,
       (left, layer) => this.#show({ left, layer }),
-      () => this.viewer.root.scrollIntoView({ behavior: "smooth" }),
+      () => this.element.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" }),
     );
     const painter = new ThumbnailPainter();
     const before = new Float32Array(SIZE * SIZE);
@@ -122,7 +122,9 @@ export class Classes {
     this.pickers.forEach((picker, i) => picker.set(content.comparison.classes, asked[i]));
     this.#markPreset(asked);
     const coming = [content.target, content.comparison.target].map((index, i) => {
-      return index === asked[i] ? "" : `Explaining ${content.comparison.classes[asked[i]][0]}…`;
+      // The maps may still be those of another network, with fewer classes.
+      const name = content.comparison.classes[asked[i]]?.[0] ?? "the class";
+      return index === asked[i] ? "" : `Explaining ${name}…`;
     });
     const maps = this.drawMaps({
       content,
