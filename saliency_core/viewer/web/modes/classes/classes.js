@@ -210,14 +210,15 @@ export class Classes {
    * @param {Frame} frame
    * @param {string} difference
    */
-  #describe({ payload, view }, difference) {
+  #describe({ payload, view, updates }, difference) {
     const { content } = payload;
     const classes = [content, content.comparison];
     /** @type {Sweep | null} */
     const sweep = content.comparison.sweep;
     const stepped = sweep !== null && view.epsilon > 0;
     const { title, signed, dark, bright } = payload.method(view.left);
-    const step = sweep && (stepped ? `ε = ${stepText(view.epsilon)}` : "without a step");
+    const wanted = (updates.asked?.step ?? null) !== null;
+    const step = stepped ? `ε = ${stepText(view.epsilon)}` : wanted && "without a step";
     classes.forEach(({ label, probability }, i) => {
       const after = stepped && sweep !== null ? probabilityAfterStep(sweep, i, view.epsilon) : null;
       const words = [`${label} ${change(probability, after)}`, `${title} · ${view.layer}`, step];
