@@ -1,8 +1,7 @@
-"""Class against class and the meta step in a real browser: maps, difference, correlations, steps, grid."""
+"""Class against class and the meta step in a real browser: maps, difference, correlations, steps, table."""
 
 from __future__ import annotations
 
-import contextlib
 import re
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import saliency_core as sc
-from pages.classes import texts
+from pages.classes import photo_set
 from pages.shared import formats
 from pages.shared.address import UNLEARN
 from pages.shared.session import STEPS
@@ -51,40 +50,12 @@ def explained(classifier: sc.Classifier, target: int, meta: sc.MetaStep | None) 
 
 
 def written(value: float) -> str:
-    return f"ρ = {value:.2f}".replace("-", "−")
+    return f"ρ = {formats.rho(value)}"
 
 
-def cell_of(page: Page, name: str, title: str, column: int, columns: int = 8) -> Locator:
-    """The point of a chart that stands for a method, by its short title, and a layer."""
-    chart = page.locator(f".st-key-{name}")
-    expect(chart.locator(".scatterlayer .point").first).to_be_attached()
-    row = chart.locator(".yaxislayer-above text").all_text_contents().index(title)
-    return chart.locator(".scatterlayer .point").nth(row * columns + column)
-
-
-def point_at(page: Page, point: Locator, name: str = "class-grid", *, click: bool = False) -> None:
-    """Put the mouse where a chart's point lies; the chart's own layer above it takes what it does."""
-    chart = page.locator(f".st-key-{name}")
-    expect(chart).to_have_count(1)  # for a moment the old chart stays beside the new one
-    chart.evaluate("chart => chart.scrollIntoView({ block: 'center' })")  # clear of the bar above the page
-    box = point.bounding_box()
-    assert box is not None
-    point = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(point[0] - 4, point[1])
-    page.mouse.move(*point)
-    if click:
-        page.mouse.click(*point)
-
-
-def assert_hovered(page: Page, name: str, point: Locator, text: re.Pattern[str]) -> None:
-    """Hovering over a point shows this; a chart that is drawn again forgets the mouse until it moves."""
-    shown = page.locator(f".st-key-{name} .hoverlayer")
-    for _ in range(5):
-        point_at(page, point, name)
-        with contextlib.suppress(AssertionError):
-            expect(shown).to_contain_text(text, timeout=2000)
-            return
-    expect(shown).to_contain_text(text)
+def cell(page: Page, method: str, layer: str) -> Locator:
+    """A cell of the table of all methods."""
+    return page.get_by_test_id(f"cell-{method}-{layer}")
 
 
 def expect_all_sizes(page: Page) -> None:
@@ -150,44 +121,67 @@ def test_an_undefined_correlation_says_why(app_url: str, page: Page) -> None:
     expect(page.get_by_test_id("rho-words")).to_contain_text("is constant")
 
 
-def test_classes_chosen_on_the_page_come_into_the_address_and_stay(app_url: str, page: Page) -> None:
+def test_the_first_look_at_two_objects_shows_each_class_on_its_own(
+    app_url: str, page: Page, table: object
+) -> None:
+    page.set_viewport_size({"width": 1280, "height": 720})
     page.goto(f"{app_url}/classes?photo=cat-above-coffee")
     viewer(page)
-    page.locator(".st-key-class-pairs").get_by_text("Egyptian cat and espresso").click()
-    expect(page.get_by_test_id("caption-first")).to_contain_text("Egyptian cat")
-    expect(page.get_by_test_id("caption-second")).to_contain_text("espresso")
-    page.wait_for_url(re.compile(f"class={CAT}&b={ESPRESSO}"))
-    expect(page.locator(".st-key-class-grid").get_by_text("…")).to_have_count(0)  # all is computed
+    expect(page.get_by_test_id("class-A")).to_have_value("Egyptian cat")
+    expect(page.get_by_test_id("class-B")).to_have_value("espresso")
+    expect(page.get_by_test_id("caption-first")).to_contain_text("Grad-CAM · bn2")
+    expect(page.get_by_test_id("rho")).to_have_text(written(table.correlation("grad_cam", "bn2")))
+    expect(page.get_by_test_id("rho-words")).to_have_text(re.compile("^Opposite maps"))
+    for name in ("rho", "depth"):
+        expect(page.get_by_test_id(name)).to_be_in_viewport(ratio=1)
+
+
+def test_the_page_and_the_sidebar_agree_on_the_classes(app_url: str, page: Page) -> None:
+    page.goto(f"{app_url}/classes?photo=cat-above-coffee")
+    viewer(page)
+    listed = page.get_by_test_id("class")
+    expect(listed.and_(page.locator("[aria-pressed=true]"))).to_have_accessible_name(
+        re.compile("^A: Egyptian cat")
+    )
+    expect(listed.filter(has_text="espresso")).to_have_accessible_name(re.compile("^B: "))
     page.get_by_role("combobox", name="Class B").fill("tripod")
     page.get_by_role("option", name=re.compile("^tripod")).click()
     expect(page.get_by_test_id("caption-second")).to_contain_text("tripod")
-    page.wait_for_url(re.compile("b=872"))
-    page.get_by_role("link", name="Compare").click()
-    expect(page.get_by_test_id("caption-left")).to_be_visible()
-    page.get_by_role("link", name="Classes").click()
+    expect(listed.filter(has_text="tripod")).to_have_accessible_name(re.compile("^B: "))
+    page.wait_for_url(re.compile(f"class={CAT}&b=872"))
+    listed.filter(has_text="espresso").click()
+    expect(page.get_by_test_id("class-A")).to_have_value("espresso")
+    expect(page.get_by_test_id("caption-first")).to_contain_text("espresso")
     expect(page.get_by_test_id("caption-second")).to_contain_text("tripod")
+    page.get_by_test_id("presets").get_by_text("Egyptian cat and espresso").click()
+    expect(page.get_by_test_id("caption-second")).to_contain_text("espresso")
     page.reload()
-    expect(page.get_by_test_id("caption-second")).to_contain_text("tripod")
+    expect(page.get_by_test_id("caption-first")).to_contain_text("Egyptian cat")
 
 
-def test_a_cell_of_the_heat_map_shows_its_method_and_layer(app_url: str, page: Page, table: object) -> None:
+def test_a_cell_of_the_table_shows_its_maps_beside_it_and_the_page_stays(
+    app_url: str, page: Page, table: object
+) -> None:
     page.goto(f"{app_url}/classes?{LINK}&layer=blocks.1")
     viewer(page)
-    layers = [layer.name for layer in table.explanations[0].layers]
-    point = cell_of(page, "class-grid", "Grad-CAM", layers.index("blocks.5"))
-    point_at(page, point, click=True)
-    expect(page.get_by_test_id("caption-first")).to_contain_text("Grad-CAM · blocks.5")
-    expect(page.get_by_test_id("rho")).to_have_text(written(table.correlation("grad_cam", "blocks.5")))
+    for layer in table.layers:
+        expect(cell(page, "normgrad", layer)).to_have_text(formats.rho(table.correlation("normgrad", layer)))
+    chosen = cell(page, "grad_cam", "blocks.5")
+    chosen.scroll_into_view_if_needed()
+    before = chosen.bounding_box()
+    chosen.click()
+    expect(chosen).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_test_id("preview-title")).to_have_text("Grad-CAM at blocks.5")
+    value = written(table.correlation("grad_cam", "blocks.5"))
+    expect(page.get_by_test_id("preview-words")).to_contain_text(value)
+    expect(page.get_by_test_id("preview")).to_be_in_viewport()
     assert view(page)["left"] == "grad_cam"
-    page.get_by_test_id("thumb-first-blocks.2").click()
-    expect(page.get_by_test_id("caption-first")).to_contain_text("blocks.2")
-    page.wait_for_function(
-        "column => Math.round(document.querySelector('.st-key-class-grid .js-plotly-plot')"
-        "?.layout?.shapes?.[0].x1) === column",
-        arg=layers.index("blocks.2"),
-    )
-    point_at(page, point, click=True)  # the same once more
+    page.wait_for_url(re.compile("layer=blocks.5"))
+    assert chosen.bounding_box() == before
+    page.get_by_test_id("show-above").click()
+    expect(page.get_by_test_id("caption-first")).to_be_in_viewport()
     expect(page.get_by_test_id("caption-first")).to_contain_text("Grad-CAM · blocks.5")
+    expect(page.get_by_test_id("rho")).to_have_text(value)
 
 
 def test_a_meta_step_takes_the_sameness_from_normgrad_at_the_last_layer(
@@ -197,11 +191,12 @@ def test_a_meta_step_takes_the_sameness_from_normgrad_at_the_last_layer(
     viewer(page)
     rho = page.get_by_test_id("rho")
     expect(rho).to_have_text("ρ = 1.00")
-    expect(page.get_by_test_id("steps")).to_be_hidden()
-    page.locator(".st-key-class-meta label").click()
+    expect(page.get_by_test_id("epsilon")).to_be_hidden()
+    expect(page.locator(".st-key-meta")).to_have_count(0)  # the page's own card is the only control
+    page.get_by_role("radio", name="Learn", exact=True).check()
     page.wait_for_url(re.compile("meta=0.0025"))
-    expect(page.get_by_test_id("steps")).to_be_visible()
     expect_all_sizes(page)
+    expect(page.get_by_test_id("steps")).to_contain_text("0.0025 (paper)")
     slider = page.get_by_test_id("epsilon")
     drag(page, slider, 6 / 7)
     page.wait_for_url(re.compile("meta=0.04"))
@@ -216,17 +211,19 @@ def test_a_meta_step_takes_the_sameness_from_normgrad_at_the_last_layer(
         expect(page.get_by_test_id("epsilon-name")).to_have_text(f"ε = {size}")
         expect(rho).to_have_text(written(expected.correlation))
         assert expected.correlation < 0.9
-    first, second = (
-        explained(classifier, target, sc.MetaStep(0.015)).resized("normgrad", "bn2", size=SIZE)
-        for target in (ESPRESSO, CAT)
-    )
+    stepped = [explained(classifier, target, sc.MetaStep(0.015)) for target in (ESPRESSO, CAT)]
+    for name, each in zip(("first", "second"), stepped, strict=True):
+        before, after = (float(p[each.target]) for p in (each.probabilities, each.probabilities_after))
+        change = f"{formats.percent(before)} → {formats.percent(after)}"
+        expect(page.get_by_test_id(f"caption-{name}")).to_contain_text(f"{each.label} {change}")
+        expect(page.get_by_test_id("epsilon-note")).to_contain_text(change)
+    first, second = (each.resized("normgrad", "bn2", size=SIZE) for each in stepped)
     assert_classes_drawn(page, first, second)
-    page.get_by_role("radio", name="A: before − after").check()
+    page.get_by_role("radio", name="A: change").check()
     page.wait_for_url(re.compile("difference=first"))
-    expect(page.get_by_test_id("colorbar-difference")).to_contain_text("more before")
-    page.wait_for_url(re.compile("difference=first"))
+    expect(page.get_by_test_id("colorbar-difference")).to_contain_text("more after")
     before = explained(classifier, ESPRESSO, None).resized("normgrad", "bn2", size=SIZE)
-    assert_drawn(page, "difference", before - first, signed=True)
+    assert_drawn(page, "difference", first - before, signed=True)
 
 
 def test_a_link_with_classes_and_step_reopens_the_view(
@@ -267,52 +264,50 @@ def test_the_step_is_a_switch_on_compare(app_url: str, page: Page, classifier: s
     expect(page.get_by_test_id("framework-caption")).to_contain_text(unlearned)
 
 
-def test_a_cell_of_the_change_shows_its_method_and_layer(
-    app_url: str, page: Page, classifier: sc.Classifier
-) -> None:
+def test_the_table_shows_the_change_by_the_step(app_url: str, page: Page, classifier: sc.Classifier) -> None:
     page.goto(f"{app_url}/classes?{LINK}&layer=blocks.1&meta=0.0025")
     viewer(page)
-    layers = classifier.default_layers
-    cell = cell_of(page, "class-change", "HiResCAM", layers.index("blocks.6"))
-    point_at(page, cell, "class-change", click=True)
-    expect(page.get_by_test_id("caption-first")).to_contain_text("HiResCAM · blocks.6")
     image = sc.open_image(SAMPLES / "cat-above-coffee.jpg")
     before, after = (
         sc.class_sensitivity(classifier, image, "hires_cam", "blocks.6", [ESPRESSO, CAT], meta=meta)
         for meta in (None, sc.MetaStep())
     )
+    chosen = cell(page, "hires_cam", "blocks.6")
+    expect(chosen).to_have_text(formats.rho(after.correlation))
+    page.get_by_role("radio", name="Change", exact=True).check()
+    expect(chosen).to_have_text(formats.signed(after.correlation - before.correlation))
+    page.wait_for_url(re.compile("figures=change"))
+    chosen.click()
+    expect(page.get_by_test_id("caption-first")).to_contain_text("HiResCAM · blocks.6")
     expect(page.get_by_test_id("rho")).to_have_text(written(after.correlation))
-    cells = page.locator(".st-key-class-change .hm .heatmap-label, .st-key-class-change .heatmap-label")
-    change = f"{after.correlation - before.correlation:+.2f}".replace("-", "−")
-    expect(cells.filter(has_text=change).first).to_be_attached()
 
 
-def test_methods_with_their_own_pass_join_the_grid_on_request(
-    app_url: str, page: Page, classifier: sc.Classifier
-) -> None:
-    page.goto(f"{app_url}/classes?{LINK}&layer=blocks.5")
+def test_more_methods_join_the_table_on_request(app_url: str, page: Page, classifier: sc.Classifier) -> None:
+    page.goto(f"{app_url}/classes?{LINK}&layer=blocks.5&cells=1")
     viewer(page)
-    page.get_by_text(texts.MODIFIED_SWITCH).click()
+    expect(cell(page, "bias_max", "bn2")).to_be_attached()
+    page.get_by_test_id("cells").uncheck()
+    page.get_by_test_id("modified").check()
     page.wait_for_url(re.compile("modified=1"))
-    chart = page.locator(".st-key-class-grid")
-    expect(chart.locator(".yaxislayer-above text").filter(has_text="Deconvnet")).to_be_attached()
-    point_at(page, cell_of(page, "class-grid", "Guided backprop", 5), click=True)
+    assert "cells" not in page.url
+    expect(cell(page, "bias_max", "bn2")).to_have_count(0)
+    cell(page, "guided_backprop", "blocks.5").click()
     image = sc.open_image(SAMPLES / "cat-above-coffee.jpg")
     found = sc.class_sensitivity(classifier, image, "guided_backprop", "blocks.5", [ESPRESSO, CAT])
     expect(page.get_by_test_id("caption-first")).to_contain_text("Guided backprop · blocks.5")
     expect(page.get_by_test_id("rho")).to_have_text(written(found.correlation))
 
 
-def test_the_mean_over_the_uploaded_photos_is_shown_by_both_heat_maps(
+def test_the_mean_over_the_uploaded_photos_and_its_change_are_tables(
     app_url: str, page: Page, tmp_path: Path
 ) -> None:
     page.goto(f"{app_url}/classes?meta=0.0025")
     viewer(page)
     upload(page, photo_file(tmp_path / "one.png"), photo_file(tmp_path / "two.png", source="chelsea.png"))
     page.locator(".st-key-class-set button").click()
-    expect(page.get_by_text("Mean and 95% interval over 2 photos")).to_be_visible()
-    for name, value in (("class-grid", r"Over your 2 photos: −?\d"), ("class-change", r"photos: [+−]?\d")):
-        assert_hovered(page, name, cell_of(page, name, "NormGrad", 7), re.compile(value))
+    for title, value in ((photo_set.MEANS, r"−?\d.\d\d \["), (photo_set.CHANGES, r"[+−]?\d.\d\d \[")):
+        found = page.get_by_test_id("table").filter(has_text=title.format(count=2))
+        expect(found.get_by_role("cell").first).to_have_text(re.compile(value))
 
 
 def test_a_phone_shows_the_classes_within_its_width(app_url: str, browser: Browser) -> None:
@@ -321,7 +316,7 @@ def test_a_phone_shows_the_classes_within_its_width(app_url: str, browser: Brows
     page.goto(f"{app_url}/classes?{LINK}&meta=0.0025")
     viewer(page)
     expect(page.get_by_test_id("map-difference")).to_be_visible()
-    expect(page.locator(".st-key-class-change .point").first).to_be_attached()
+    expect(cell(page, "normgrad", "bn2")).to_have_text(re.compile(r"\d"))
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     wider = page.locator("[data-testid=stMain]").evaluate("e => e.scrollWidth - e.clientWidth")
     assert wider <= 0

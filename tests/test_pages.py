@@ -15,8 +15,9 @@ from scipy import stats
 from streamlit.testing.v1 import AppTest
 
 import saliency_core as sc
+from pages.classes import photo_set
 from pages.classes import texts as class_texts
-from pages.shared import components, method_lists, photos, sidebar, viewer_panel
+from pages.shared import components, method_lists, pairs, photos, sidebar, viewer_panel
 from pages.shared.address import UNLEARN, Choice
 from pages.shared.engine import shared_engine
 from pages.shared.figure import Figure
@@ -469,25 +470,56 @@ def row_of(app: AppTest, table: str, method: str) -> list[str]:
     return re.findall("<td>(.*?)</td>", row)
 
 
-@pytest.mark.parametrize("meta", [None, sc.MetaStep(0.006)])
-def test_the_page_of_classes_shows_the_numbers_of_the_core(app: AppTest, meta: sc.MetaStep | None) -> None:
+def test_the_page_of_classes_says_what_the_numbers_of_the_core_say(app: AppTest) -> None:
     image = sc.open_image(photos.sample_files()["cat-above-coffee"])
-    classifier = sc.load_classifier()
-    table = sc.class_sensitivity_table(classifier, image, [967, 285], methods=["normgrad"], meta=meta)
-    step = {} if meta is None else {"meta": f"{meta.lr:g}"}
-    visit(app, "classes", **COMPOSED, **step)
+    table = sc.class_sensitivity_table(sc.load_classifier(), image, [967, 285], methods=["normgrad"])
+    visit(app, "classes", **COMPOSED)
     assert not app.exception
-    written = [rho(table.correlation("normgrad", layer)) for layer in table.layers]
-    assert row_of(app, class_texts.MAP_TABLE, "NormGrad") == written
+    said = " ".join(element.value for element in app.markdown)
+    assert f"NormGrad has ρ = {rho(table.correlation('normgrad', 'bn2'))} at bn2" in said
 
 
-def test_the_switches_of_the_page_of_classes_are_part_of_the_address(app: AppTest) -> None:
-    visit(app, "classes", **COMPOSED, cells="1")
-    assert app.toggle(key="class-cells").value
-    assert len(row_of(app, class_texts.MAP_TABLE, sc.METHODS["bias_max"].title)) == 8
-    app.toggle(key="class-cells").set_value(False)
+def figures_of(*values: float | None) -> tuple[Figure, ...]:
+    return tuple(Figure(value, "" if value is not None else "Constant.") for value in values)
+
+
+def test_the_remarks_on_the_correlations_follow_the_numbers() -> None:
+    lines = {
+        "normgrad": figures_of(0.8, 1.0),
+        "eigen_cam": figures_of(1.0, 1.0),
+        "grad_cam": figures_of(-0.76, None),
+    }
+    layers = ("blocks.0", "bn2")
+    pooled = " ".join(class_texts.remarks(lines, layers, 1.0))
+    assert "NormGrad has ρ = 1.00 at bn2.** The global average pooling" in pooled
+    assert "Eigen-CAM has ρ = 1.00 at every layer" in pooled
+    assert "Grad-CAM at blocks.0, ρ = −0.76" in pooled
+    assert "Grad-CAM (bn2)" in pooled
+    lines |= {"normgrad": figures_of(0.8, 0.71), "eigen_cam": figures_of(1.0, 0.4)}
+    other = " ".join(class_texts.remarks(lines, layers, 0.4))
+    assert "NormGrad has ρ = 0.71 at bn2.**" in other
+    assert "pooling" not in other
+    assert "Eigen-CAM" not in other
+    assert class_texts.remarks({}, layers, None) == []
+
+
+def test_a_photo_of_two_objects_begins_with_them_until_classes_are_chosen(app: AppTest) -> None:
+    visit(app, "classes", photo="cat-above-coffee")
+    session = session_of(app)
+    scene = session.scene
+    assert pairs.compared(session.choice, scene) == (285, 967)
+    assert (session.view["left"], session.view["layer"]) == ("grad_cam", "bn2")
+    assert session.address() == {"photo": "cat-above-coffee"}
+    order = [int(index) for index in scene.explanation.probabilities.argsort()[::-1]]
+    chosen = replace(session.choice, target=872)
+    assert pairs.compared(chosen, scene) == (872, order[-1])
+    assert pairs.compared(replace(chosen, other=872), scene) == (872, order[-1])
+    assert pairs.replaced((1, 2), 0, 2) == (2, 1)
+    assert pairs.replaced((1, 2), 1, 5) == (1, 5)
+    session.choose_photo("coffee")
     settle(app)
-    assert "cells" not in app.query_params
+    assert (session.view["left"], session.view["layer"]) == ("normgrad", None)
+    assert pairs.compared(session.choice, session.scene)[0] == session.scene.explanation.target
 
 
 def test_the_rest_of_the_sweep_can_be_cancelled_and_asked_for_again(app: AppTest) -> None:
@@ -521,7 +553,7 @@ def test_the_mean_over_the_uploaded_photos_is_that_of_the_core(app: AppTest) -> 
         layers=["blocks.5"],
     )["normgrad", "blocks.5"]
     assert expected is not None
-    cells = row_of(app, "Mean and 95% interval over 2 photos", "NormGrad")
+    cells = row_of(app, photo_set.MEANS.format(count=2), "NormGrad")
     layers = session_of(app).scene.layers
     assert cells[layers.index("blocks.5")].startswith(f"{rho(expected.mean)} [")
 
@@ -535,7 +567,7 @@ def send_title(app: AppTest, key: str, title: str) -> AppTest:
     return app._run(states)
 
 
-@pytest.mark.parametrize("key", ["class", "model", "class-a", "class-b"])
+@pytest.mark.parametrize("key", ["class", "model"])
 def test_the_title_of_an_option_that_has_changed_in_the_meantime_is_not_taken_for_a_choice(
     app: AppTest, key: str
 ) -> None:

@@ -493,6 +493,22 @@ def test_correlations_are_written_without_a_negative_zero() -> None:
     assert [formats.rho(value) for value in (0.214, -0.003, -0.5, 1.0)] == ["0.21", "0.00", "−0.50", "1.00"]
 
 
+def test_a_step_of_size_zero_is_no_step_in_words() -> None:
+    assert formats.after_step(sc.MetaStep(0.0, ascend=True)) == ""
+    assert [formats.epsilon_title(size) for size in (0.0, 0.0025)] == ["without a step", "0.0025 (paper)"]
+
+
+def test_a_page_that_starts_with_its_own_method_and_layer_leaves_those_of_the_others() -> None:
+    session = Session(Choice(photo="cat-above-coffee"))
+    session.start_with("photo", "grad_cam", "bn2")
+    assert (session.view["left"], session.view["layer"]) == ("grad_cam", "bn2")
+    assert session.address() == {"photo": "cat-above-coffee"}
+    session.see_view({"left": "grad_cam", "layer": "blocks.4"})
+    assert session.address() == {"photo": "cat-above-coffee", "left": "grad_cam", "layer": "blocks.4"}
+    session.end_start()
+    assert (session.view["left"], session.view["layer"]) == ("normgrad", None)
+
+
 # -- call sequences ------------------------------------------------------------------------------------------
 
 

@@ -40,6 +40,22 @@ def test_the_step_equals_one_of_torchs_sgd(ascend: bool) -> None:
         torch.testing.assert_close(ours, theirs.detach(), msg=name)
 
 
+@pytest.mark.parametrize("ascend", [False, True])
+def test_the_probabilities_after_the_step_are_those_of_the_stepped_network(ascend: bool) -> None:
+    network = copy.deepcopy(seeded()).eval()  # float64
+    x, meta = batch(), sc.MetaStep(0.05, ascend=ascend)
+    found = sc.explain(classifier(copy.deepcopy(network)), x, 3, methods=["normgrad"], meta=meta)
+    before = network(x).softmax(1)[0].detach().numpy()
+    F.cross_entropy(network(x), torch.tensor([3])).backward()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += (meta.lr if ascend else -meta.lr) * parameter.grad
+    assert found.probabilities_after is not None
+    np.testing.assert_allclose(found.probabilities_after, network(x).softmax(1)[0].detach(), rtol=1e-6)
+    np.testing.assert_allclose(found.probabilities, before, rtol=1e-6)
+    assert sc.explain(classifier(network), x, 3, methods=["normgrad"]).probabilities_after is None
+
+
 WIDTH = 16
 
 

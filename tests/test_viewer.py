@@ -12,6 +12,8 @@ import saliency_core as sc
 from saliency_core.viewer import bundle, payload, schema
 from tests.networks import classifier, seeded
 
+LABELS = ("ant", "bee", "cat", "dog", "<b>eel</b>")
+
 
 @pytest.fixture
 def photo() -> payload.DisplayPhoto:
@@ -23,7 +25,7 @@ def explanation() -> sc.Explanation:
     import torch
 
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 80, 3), dtype=np.uint8))
-    clf = classifier(seeded(dtype=torch.float32), labels=["ant", "bee", "cat", "dog", "<b>eel</b>"])
+    clf = classifier(seeded(dtype=torch.float32), labels=list(LABELS))
     return sc.explain(clf, image, 4)
 
 
@@ -217,7 +219,7 @@ def test_a_second_class_is_sent_with_its_maps_and_the_maps_after_each_step(
     changed = {key: plane + 1 for key, plane in explanation._maps.items()}
     other = replace(explanation, target=2, label="cat", _maps=changed)
     sweep = (payload.SweepPoint(0.0, explanation, other), payload.SweepPoint(0.0025, other, explanation))
-    comparison = payload.ClassComparison(other, "normgrad", sweep, ascend=True)
+    comparison = payload.ClassComparison(other, "normgrad", LABELS, (), sweep, ascend=True)
     sent = content(photo, explanation, comparison=comparison)
     second = sent.meta["comparison"]
     assert (second["label"], second["sweep"]["method"], second["sweep"]["ascend"]) == (
@@ -238,9 +240,28 @@ def test_a_second_class_is_sent_with_its_maps_and_the_maps_after_each_step(
         check(step["maps"][0], point.first, "normgrad")
         check(step["maps"][1], point.second, "normgrad")
     assert content(photo, explanation).meta["comparison"] is None
-    fewer = content(photo, explanation, comparison=payload.ClassComparison(other, "normgrad"))
+    assert [label for label, _ in second["classes"]] == list(LABELS)
+    np.testing.assert_allclose([each for _, each in second["classes"]], explanation.probabilities, atol=1e-6)
+    fewer = content(photo, explanation, comparison=payload.ClassComparison(other, "normgrad", LABELS))
     assert fewer.meta["comparison"]["sweep"] is None
     assert fewer.meta["keys"]["maps"] != sent.meta["keys"]["maps"]
+
+
+def test_probabilities_after_a_meta_step_are_sent_beside_those_before_it(photo: payload.DisplayPhoto) -> None:
+    import torch
+
+    image, clf = Image.new("RGB", (80, 40), "orange"), classifier(seeded(dtype=torch.float32))
+    before, after = sc.explain(clf, image, 1), sc.explain(clf, image, 1, meta=sc.MetaStep(0.1))
+    other = sc.explain(clf, image, 2)
+    sweep = (payload.SweepPoint(0.0, before, other), payload.SweepPoint(0.1, after, other))
+    comparison = payload.ClassComparison(other, "normgrad", clf.labels, (), sweep)
+    meta = content(photo, before, comparison=comparison).meta
+    assert (meta["probability"], meta["probability_after"]) == (before.probabilities[1], None)
+    assert after.probabilities_after is not None
+    steps = [step["probabilities"][0] for step in meta["comparison"]["sweep"]["steps"]]
+    assert steps == [before.probabilities[1], after.probabilities_after[1]]
+    stepped = content(photo, after).meta
+    assert (stepped["probability"], stepped["probability_after"]) == tuple(steps)
 
 
 def test_classes_of_different_photos_are_refused(
@@ -248,7 +269,7 @@ def test_classes_of_different_photos_are_refused(
 ) -> None:
     other = replace(explanation, box=(0.0, 0.0, 1.0, 1.0))
     with pytest.raises(ValueError, match="different photos"):
-        content(photo, explanation, comparison=payload.ClassComparison(other, "normgrad"))
+        content(photo, explanation, comparison=payload.ClassComparison(other, "normgrad", LABELS))
 
 
 def test_an_unknown_mode_is_refused(photo: payload.DisplayPhoto, explanation: sc.Explanation) -> None:
@@ -318,6 +339,7 @@ FULL_VIEW: schema.View = {
     "tab": "layers",
     "mixed": True,
     "difference": "second",
+    "figures": "change",
     "cells": True,
     "modified": True,
     "epsilon": 0.006,
@@ -362,7 +384,7 @@ def test_an_unusable_value_of_the_address_counts_as_the_default(name: str, text:
 
 def test_the_browser_gets_and_reports_the_same_view() -> None:
     sent = schema.for_browser(FULL_VIEW, LAYERS)
-    own = {"cells", "modified"}  # of the page around the viewer
+    own = {name for name, each in schema.VIEW.items() if not each.browser}  # of the page around the viewer
     assert set(sent) == set(schema.VIEW) - own
     reported = json.loads(json.dumps(sent))
     assert schema.from_browser(reported, LAYERS) == {

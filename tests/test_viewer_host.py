@@ -67,6 +67,30 @@ def test_a_request_to_open_a_method_is_read_without_trust() -> None:
         assert request(raw) is None
 
 
+def test_a_request_for_classes_or_a_step_is_read_without_trust() -> None:
+    def request(raw: object) -> viewer_host.ClassRequest | None:
+        return viewer_host.class_request(raw, 10)
+
+    assert request({"classes": [3, 9]}) == (3, 9)
+    assert request({"step": None, "ascend": False}) == viewer_host.StepRequest(None, False)
+    assert request({"step": 0.006, "ascend": True}) == viewer_host.StepRequest(0.006, True)
+    for raw in (
+        None,
+        [3, 9],
+        {},
+        {"classes": [3]},
+        {"classes": [3, 10]},
+        {"classes": [-1, 3]},
+        {"classes": [True, 3]},
+        {"classes": ["3", 4]},
+        {"step": "0.1", "ascend": True},
+        {"step": 1e9, "ascend": True},
+        {"step": 0.1},
+        {"ascend": True},
+    ):
+        assert request(raw) is None
+
+
 def test_every_colour_of_the_style_sheets_is_defined() -> None:
     sheets = [ROOT / "assets" / "app.css", *(ROOT / "pages" / "shared").rglob("*.css")]
     styles = [theme.palette(), *(sheet.read_text(encoding="utf-8") for sheet in sheets)]

@@ -1,41 +1,50 @@
-"""The page on class sensitivity: two classes, their maps, how alike they are, what a step changes."""
+"""The page on class sensitivity: two classes, their maps, how alike they are, what a step changes.
 
-from collections.abc import Mapping, Sequence
+The viewer has everything that follows a choice at once: the pickers, the maps, the table of all methods. What
+is here answers its requests and stands below it.
+"""
+
+from collections.abc import Mapping
 from itertools import combinations
 
 import streamlit as st
 
 import saliency_core as sc
 from pages.classes import charts, photo_set, sweep, texts
-from pages.classes.pair import Explanations, Line, Pair
+from pages.classes.pair import Explanations, Pair
 from pages.classes.sweep import Sweep
 from pages.shared import charts as shared_charts
-from pages.shared import method_lists, page, sidebar, theme, viewer_panel
-from pages.shared.address import UNLEARN
-from pages.shared.chosen import chosen as chosen_in
+from pages.shared import method_lists, page, pairs, theme, viewer_panel
+from pages.shared.address import LEARN, UNLEARN
 from pages.shared.engine import class_labels
 from pages.shared.figure import Figure
-from pages.shared.formats import epsilon, percent, rho
+from pages.shared.formats import epsilon, rho
 from pages.shared.method_lists import CELLS, MODIFIED, NAMED
 from pages.shared.session import Scene, Session
-from pages.shared.viewer_host import Correlations
-from saliency_core.viewer.payload import ClassComparison
+from pages.shared.viewer_host import Asked, ClassRequest, Correlations, StepRequest
+from saliency_core.viewer import schema
+from saliency_core.viewer.payload import ClassComparison, ClassPair
+
+FIRST_METHOD = "grad_cam"
+"""The method that a photo of several objects starts with: at the last layer it finds each class's object."""
 
 
 def body(current: Session, scene: Scene) -> None:
     """Draw the page."""
     reasons = _unavailable(scene)
     viewer_panel.replace_unavailable(current, reasons)
-    pair = _pair(current, scene)
-    _pickers(current, pair)
-    both = _explanations(current, pair)
-    if both is None:
-        st.container(key="class-waiting").html(theme.MAPS_SKELETON)
+    _start(current, scene)
+    chosen = Pair(scene, *pairs.compared(current.choice, scene))
+    drawn = _explanations(current, chosen)
+    if drawn is None:
+        with st.container(key="class-waiting"):
+            theme.hint(texts.COMPUTING)
+            st.html(theme.MAPS_SKELETON)
         return
-    pair, explanations = both
+    pair, explanations = drawn
     found = sweep.asked(current, pair, current.methods[0])
-    _maps(current, pair, explanations, found, reasons)
-    _grids(current, pair)
+    _viewer(current, chosen, pair, explanations, found, reasons)
+    _remarks(pair)
     _meta(current, pair, found)
     photo_set.draw(current, pair)
 
@@ -43,6 +52,19 @@ def body(current: Session, scene: Scene) -> None:
 def _unavailable(scene: Scene) -> dict[str, str]:
     """Method -> why there is no such map of layers."""
     return {**scene.model.unavailable, **dict.fromkeys(method_lists.AT_THE_INPUT, texts.AT_THE_INPUT)}
+
+
+def _start(current: Session, scene: Scene) -> None:
+    """Begin a photo of several objects with Grad-CAM at the last layer, unless something is chosen."""
+    subject, choice = (scene.key, scene.model.name), current.choice
+    if current.viewer.started == subject:
+        return
+    left, layer = choice.view["left"], choice.view["layer"]
+    untouched = not current.viewer.given and left == schema.DEFAULT_METHODS[0] and layer is None
+    if untouched and choice.target is choice.other is None and len(pairs.objects(scene)) > 1:
+        current.start_with(subject, FIRST_METHOD, scene.layers[-1])
+    else:
+        current.end_start(subject)
 
 
 def _explanations(current: Session, pair: Pair) -> tuple[Pair, Explanations] | None:
@@ -54,74 +76,28 @@ def _explanations(current: Session, pair: Pair) -> tuple[Pair, Explanations] | N
     return drawn
 
 
-# -- the two classes -----------------------------------------------------------------------------------------
+# -- the viewer ----------------------------------------------------------------------------------------------
 
 
-def _pair(current: Session, scene: Scene) -> Pair:
-    """The classes chosen: by default the one explained and the least likely one."""
-    order = scene.explanation.probabilities.argsort()
-    first, second = scene.explanation.target, current.choice.other
-    if second is None or second == first:
-        second = int(order[0]) if int(order[0]) != first else int(order[-1])
-    return Pair(scene, first, second)
-
-
-def _preset_pairs(scene: Scene, labels: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Title -> classes."""
+def _presets(scene: Scene) -> tuple[ClassPair, ...]:
+    """Pairs to choose from: by likelihood, and every two objects of the photo."""
+    labels = class_labels(scene.model.name)
     order = [int(index) for index in scene.explanation.probabilities.argsort()[::-1]]
-    pairs = {"Most and least likely": (order[0], order[-1]), "First and second": (order[0], order[1])}
-    objects = [each.index for each in scene.photo.objects if each.index < len(labels)]
-    return pairs | {f"{labels[a]} and {labels[b]}": (a, b) for a, b in combinations(objects, 2)}
+    return (
+        *(ClassPair(f"{labels[a]} and {labels[b]}", a, b) for a, b in combinations(pairs.objects(scene), 2)),
+        ClassPair(texts.MOST_AND_LEAST, order[0], order[-1]),
+        ClassPair(texts.FIRST_AND_SECOND, order[0], order[1]),
+    )
 
 
-def _pickers(current: Session, pair: Pair) -> None:
-    labels = class_labels(pair.scene.model.name)
-    presets = _preset_pairs(pair.scene, labels)
-    chosen = (pair.first, pair.second)
-
-    def choose_preset() -> None:
-        title = st.session_state.get("class-pairs")
-        if title in presets:
-            current.choose_classes(*presets[title])
-
-    def choose(position: int) -> None:
-        index = chosen_in(f"class-{'ab'[position]}", range(len(labels)))
-        if index is None:
-            return
-        if index == chosen[1 - position]:
-            current.choose_classes(chosen[1], chosen[0])
-        else:
-            current.choose_classes(*((index, chosen[1]) if position == 0 else (chosen[0], index)))
-
-    probabilities = pair.scene.explanation.probabilities
-
-    def titled(index: int) -> str:
-        return f"{labels[index]} · {percent(float(probabilities[index]))}"
-
-    with st.container(key="class-pickers"):
-        st.session_state["class-pairs"] = next(
-            (name for name, both in presets.items() if both == chosen), None
-        )
-        st.pills(
-            "Pairs", tuple(presets), key="class-pairs", on_change=choose_preset, label_visibility="collapsed"
-        )
-        for position, column in enumerate(st.columns(2, gap="small")):
-            key = f"class-{'ab'[position]}"
-            st.session_state[key] = chosen[position]
-            column.selectbox(
-                f"Class {'AB'[position]}",
-                range(len(labels)),
-                format_func=titled,
-                key=key,
-                on_change=choose,
-                args=(position,),
-            )
-
-
-# -- the maps ------------------------------------------------------------------------------------------------
-
-
-def _maps(current: Session, pair: Pair, both: Explanations, found: Sweep, reasons: Mapping[str, str]) -> None:
+def _viewer(
+    current: Session,
+    chosen: Pair,
+    pair: Pair,
+    both: Explanations,
+    found: Sweep,
+    reasons: Mapping[str, str],
+) -> None:
     method, choice = current.methods[0], current.choice
     first, second = both
     pending: dict[str, str] = {}
@@ -131,16 +107,28 @@ def _maps(current: Session, pair: Pair, both: Explanations, found: Sweep, reason
             pending[method] = f"Computing: {sc.METHODS[method].cost_text}"
         else:
             first, second = first.joined(extra[0]), second.joined(extra[1])
-    pair.lines(current, None, (method,))
 
     def correlations() -> Correlations:
-        lines = {name: pair.known_line(None, name) for name in (method, *NAMED)}
-        return Correlations({name: line for name, line in lines.items() if line is not None}, found.lines)
+        pair.lines(current, None, (method,))
+        rows = _rows(current, pair)
+        return Correlations(
+            before=pair.lines(current, None, rows),
+            after=pair.lines(current, choice.variant, rows) if choice.variant is not None else None,
+            sweep=found.lines,
+            remark=pair.scene.model.unavailable.get(MODIFIED[0], ""),
+        )
 
     def choose_size(size: float) -> None:
         if current.choice.step is not None:
             current.choose_step(size, current.choice.direction, from_browser=True)
 
+    def answer(wanted: ClassRequest) -> None:
+        if isinstance(wanted, StepRequest):
+            current.choose_step(wanted.size, UNLEARN if wanted.ascend else LEARN)
+        else:
+            current.choose_classes(*wanted)
+
+    ascend = choice.direction == UNLEARN
     viewer_panel.draw(
         current,
         pair.scene,
@@ -150,126 +138,48 @@ def _maps(current: Session, pair: Pair, both: Explanations, found: Sweep, reason
         unavailable=reasons,
         epsilon=choice.step or 0.0,
         on_epsilon=choose_size,
-        comparison=ClassComparison(second, method, found.points, choice.direction == UNLEARN, found.complete),
+        comparison=ClassComparison(
+            second,
+            method,
+            class_labels(pair.scene.model.name),
+            _presets(pair.scene),
+            found.points,
+            ascend,
+            found.complete,
+        ),
+        asked=Asked((chosen.first, chosen.second), choice.step, ascend),
+        on_request=answer,
         correlations=correlations,
     )
 
 
-# -- every method at every layer -----------------------------------------------------------------------------
-
-
-def _heading(text: str) -> None:
-    st.header(text, anchor=False)
-
-
-def _view_switch(current: Session, field: str, title: str, reason: str | None = None) -> bool:
-    """A switch whose state is a field of the view; with a reason it cannot be used."""
-    key = f"class-{field}"
-
-    def switched() -> None:
-        current.see_view({field: st.session_state[key]})
-
-    st.session_state[key] = bool(current.view[field])
-    return st.toggle(title, key=key, on_change=switched, disabled=reason is not None, help=reason)
-
-
-def _grids(current: Session, pair: Pair) -> None:
-    variant, layers, method = current.choice.variant, pair.scene.layers, current.methods[0]
+def _rows(current: Session, pair: Pair) -> tuple[str, ...]:
+    """The methods that the table lists: the named ones, those that were switched on, and the one shown."""
     missing = pair.scene.model.unavailable
-    modified = [name for name in MODIFIED if name not in missing]
-    _heading("Every method at every layer")
-    st.markdown(texts.GRID)
-    with st.container(key="class-more", horizontal=True):
-        cells = _view_switch(current, "cells", texts.CELLS_SWITCH)
-        reason = None if modified else missing[MODIFIED[0]]
-        rules = _view_switch(current, "modified", texts.MODIFIED_SWITCH, reason)
-    methods = (*NAMED, *(modified if rules else ()), *(CELLS if cells else ()))
-    if method not in methods:
-        methods = (method, *methods)
-    before = _full(pair.lines(current, None, methods), layers)
-    here = (method, viewer_panel.layer_shown(current, layers))
-    remarks, change_remarks = photo_set.remarks(current, pair)
-    if variant is None:
-        _grid(current, "class-grid", before, layers, here, remarks)
-        _table(before, layers, texts.MAP_TABLE)
-    else:
-        after = _full(pair.lines(current, variant, methods), layers)
-        changes = {name: tuple(map(_change, before[name], after[name])) for name in methods}
-        left, right = st.columns(2, gap="medium")
-        with left:
-            st.markdown(f"**ρ after the step, ε = {epsilon(variant.lr)}**")
-            _grid(current, "class-grid", after, layers, here, remarks)
-            _table(after, layers, texts.MAP_TABLE)
-        with right:
-            st.markdown("**Change: after − before**")
-            _grid(current, "class-change", changes, layers, here, change_remarks, change=True)
-            _table(before, layers, texts.BEFORE_TABLE)
-    st.markdown(texts.WITHOUT_STEP)
+    modified = [name for name in MODIFIED if name not in missing] if current.view["modified"] else []
+    rows = (*NAMED, *modified, *(CELLS if current.view["cells"] else ()))
+    method = current.methods[0]
+    return rows if method in rows else (method, *rows)
 
 
-def _full(lines: Mapping[str, Line | None], layers: Sequence[str]) -> dict[str, Line]:
-    """The lines, with gaps where they are still being computed."""
-    return {name: line or (charts.PENDING,) * len(layers) for name, line in lines.items()}
+# -- below the viewer ----------------------------------------------------------------------------------------
 
 
-def _change(before: Figure, after: Figure) -> Figure:
-    if charts.PENDING in (before, after):
-        return charts.PENDING
-    if before.value is None or after.value is None:
-        when = "before" if before.value is None else "after"
-        return Figure(None, f"Undefined {when} the step. {before.reason or after.reason}")
-    return Figure(after.value - before.value)
-
-
-def _grid(
-    current: Session,
-    key: str,
-    rows: Mapping[str, Line],
-    layers: Sequence[str],
-    here: tuple[str, str],
-    remarks: photo_set.Remarks,
-    *,
-    change: bool = False,
-) -> None:
-    def picked() -> None:
-        points = st.session_state[key].selection.points
-        if points:
-            method, layer = points[0]["customdata"]
-            if method in rows and layer in layers:
-                current.show_methods(method, current.methods[1], layer)
-
-    figure = charts.grid(rows, layers, here, remarks, change=change)
-    st.plotly_chart(figure, key=key, config=shared_charts.CONFIG, on_select=picked, selection_mode="points")
-
-
-def _table(rows: Mapping[str, Line], layers: Sequence[str], title: str) -> None:
-    lines = [[sc.METHODS[method].title, *(_cell(each) for each in line)] for method, line in rows.items()]
-    reasons = [
-        f"{sc.METHODS[method].title}, {layer}: {each.reason}"
-        for method, line in rows.items()
-        for layer, each in zip(layers, line, strict=True)
-        if each.value is None and each is not charts.PENDING
-    ]
-    theme.table(title, ["Method", *layers], lines, reasons)
-
-
-def _cell(figure: Figure) -> str:
-    if figure is charts.PENDING:
-        return charts.PENDING_TEXT
-    return texts.UNDEFINED if figure.value is None else rho(figure.value)
-
-
-# -- meta-saliency -------------------------------------------------------------------------------------------
+def _remarks(pair: Pair) -> None:
+    """What the table's figures before a step mean, as far as they are computed."""
+    lines = {name: pair.known_line(None, name) for name in NAMED}
+    known = {name: line for name, line in lines.items() if line is not None}
+    last = pair.scene.explanation.energy(pair.scene.layers[-1])
+    st.markdown("\n".join(f"- {each}" for each in texts.remarks(known, pair.scene.layers, last)))
 
 
 def _meta(current: Session, pair: Pair, found: Sweep) -> None:
-    _heading("Meta-saliency")
+    st.header("Meta-saliency", anchor=False)
     words, chart = st.columns([1, 1.45], gap="medium")
-    with words:
-        st.markdown(texts.META)
-        sidebar.step_switch(current, "class-meta")
+    words.markdown(texts.META)
     step = current.choice.step
     if step is None:
+        chart.markdown(texts.STEP_OFF)
         return
     layers, method = pair.scene.layers, current.methods[0]
     layer = viewer_panel.layer_shown(current, layers)
@@ -283,6 +193,10 @@ def _meta(current: Session, pair: Pair, found: Sweep) -> None:
         if not found.complete and sweep.was_declined(current, pair, method):
             theme.note([texts.DECLINED])
             st.button(texts.COMPUTE, key="class-sweep", on_click=sweep.ask_again)
+
+
+def _cell(figure: Figure) -> str:
+    return texts.UNDEFINED if figure.value is None else rho(figure.value)
 
 
 page.show(body)

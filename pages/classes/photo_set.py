@@ -18,8 +18,9 @@ from saliency_core.metrics.class_sensitivity import MeanSensitivity, Sensitivity
 from saliency_core.progress import ProgressCallback
 
 Means = Mapping[tuple[str, str], MeanSensitivity | None]
-Remarks = Mapping[tuple[str, str], str]
 
+MEANS = "Mean of ρ and its 95% interval over {count} photos"
+CHANGES = "Mean change of ρ by the step, and its 95% interval, over {count} photos"
 _ASKED = "photo set asked"
 
 
@@ -41,22 +42,6 @@ def _key(current: Session, pair: Pair) -> Hashable:
     classes = None if _own_classes(current) else (pair.first, pair.second)
     digests = tuple(file.digest for file in current.uploads)
     return ("photo set", request.model, request.fit, digests, classes, current.choice.variant)
-
-
-def remarks(current: Session, pair: Pair) -> tuple[Remarks, Remarks]:
-    """Hover texts of the heat maps about the uploaded photos: correlations, and their change."""
-    over: SetMeans | None = results().peek(_key(current, pair)) if len(current.uploads) > 1 else None
-    if over is None:
-        return {}, {}
-    start = f"Over your {len(current.uploads)} photos"
-    return (
-        {key: f"{start}: {_interval(mean)}" for key, mean in over.means.items() if mean is not None},
-        {
-            key: f"{start}: {_interval(mean, signed)}"
-            for key, mean in over.changes.items()
-            if mean is not None
-        },
-    )
 
 
 def _interval(mean: MeanSensitivity | None, written: Callable[[float], str] = rho) -> str:
@@ -92,7 +77,10 @@ def draw(current: Session, pair: Pair) -> None:
             on_drop=_withdraw,
         )
     if found is not None:
-        _table(found.means, count, pair.scene.layers)
+        layers = pair.scene.layers
+        _table(found.means, MEANS, count, layers)
+        if found.changes:
+            _table(found.changes, CHANGES, count, layers, signed)
         return
 
     def ask() -> None:
@@ -106,17 +94,19 @@ def _withdraw() -> None:
     st.session_state.pop(_ASKED, None)
 
 
-def _table(means: Means, count: int, layers: tuple[str, ...]) -> None:
+def _table(
+    means: Means, title: str, count: int, layers: tuple[str, ...], written: Callable[[float], str] = rho
+) -> None:
     rows = [
-        [sc.METHODS[method].title, *(_interval(means[method, layer]) for layer in layers)] for method in NAMED
+        [sc.METHODS[method].title, *(_interval(means[method, layer], written) for layer in layers)]
+        for method in NAMED
     ]
     left_out = [
         f"{sc.METHODS[method].title}, {layer}: defined for {found.count} of {count} photos."
         for (method, layer), found in means.items()
         if found is not None and found.count < count
     ]
-    theme.table(f"Mean and 95% interval over {count} photos", ["Method", *layers], rows, left_out)
-    theme.hint("Hover over a cell of the heat maps to see the same figures.")
+    theme.table(title.format(count=count), ["Method", *layers], rows, left_out, unfolded=True)
 
 
 def _computation(current: Session, pair: Pair) -> Callable[[ProgressCallback], SetMeans]:

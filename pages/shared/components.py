@@ -62,13 +62,16 @@ def gallery(
 
 
 def class_list(
-    classes: list[dict[str, Any]], selected: int, *, on_choose: Callable[[int], None], key: str = "classes"
+    classes: list[dict[str, Any]], *, on_choose: Callable[[int], None], key: str = "classes"
 ) -> None:
-    """Classes to choose from: each gives its `index`, `label`, `probability`, and that as text, `percent`."""
+    """Classes to choose from: each gives its `index`, `label`, `probability`, and that as text, `percent`.
+
+    `selected` says whether it is the one explained; a class with a `letter` is marked with it.
+    """
 
     def chosen() -> None:
         choice = _sent(key, "chosen")
         if isinstance(choice, int | float) and any(choice == entry["index"] for entry in classes):
             on_choose(int(choice))
 
-    _class_list()(data={"classes": classes, "selected": selected}, key=key, on_chosen_change=chosen)
+    _class_list()(data={"classes": classes}, key=key, on_chosen_change=chosen)

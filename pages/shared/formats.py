@@ -8,6 +8,7 @@ from saliency_core.backprop.variants import LEARNING_RATE
 MINUTE = 60
 MEGABYTE = 1_000_000
 NO_VALUE = "no value"
+WITHOUT_STEP = "without a step"
 
 
 def percent(share: float) -> str:
@@ -48,6 +49,8 @@ def epsilon(size: float) -> str:
 
 def epsilon_title(size: float) -> str:
     """The size of a meta step on a slider, with the paper's own size marked."""
+    if size == 0:
+        return WITHOUT_STEP
     return f"{epsilon(size)} (paper)" if size == LEARNING_RATE else epsilon(size)
 
 
@@ -66,6 +69,6 @@ def time_left(seconds: float | None) -> str:
 
 def after_step(variant: sc.MetaStep | None) -> str:
     """The caption's words on the meta step; empty if there is none."""
-    if variant is None:
+    if variant is None or variant.lr == 0:
         return ""
     return f"after {'unlearning' if variant.ascend else 'a meta step'} (ε = {epsilon(variant.lr)})"

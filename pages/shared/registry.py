@@ -16,8 +16,9 @@ class PageEntry:
 
     `tab` is its name in the navigation where the `title` is too long for that, `phone_tab` its name in a
     narrow window. `steps` says whether its maps can be computed after a meta step, `own_steps` whether the
-    page takes the steps itself: its scene is then without one. `methods` are the two methods that the page
-    starts with, where it has its own; otherwise it shows the methods of the other pages.
+    page takes the steps itself: its scene is then without one, and it has the control of the step.
+    `two_classes` says whether it compares two classes, so that the sidebar marks both. `methods` are the two
+    methods that the page starts with, where it has its own; otherwise it shows those of the other pages.
     """
 
     slug: str
@@ -28,6 +29,7 @@ class PageEntry:
     phone_tab: str = ""
     steps: bool = True
     own_steps: bool = False
+    two_classes: bool = False
     methods: tuple[str, str] | None = None
 
     @property
@@ -73,6 +75,7 @@ PAGES = (
         lead="If the map stays the same when you change the class, it explains the photo, not the class.",
         tab="Classes",
         own_steps=True,
+        two_classes=True,
     ),
 )
 HOME = PAGES[0]

@@ -60,7 +60,9 @@ class ViewerState:
 
     `revision` rises whenever the browser must take over the session's view, and never falls. `own` are the
     methods that the page starts with if it has its own, `pair` those that it shows now; the other pages'
-    methods stay as they are. `settled` are the last methods of the other pages that had their maps.
+    methods stay as they are. `layer` is the layer it shows if it has its own, too. `start` is what the page
+    began with for the photo and the model in `started`; `given`: the address had a method. `settled` are
+    the last methods of the other pages that had their maps.
     """
 
     def __init__(self) -> None:
@@ -68,6 +70,10 @@ class ViewerState:
         self.page: str | None = None
         self.own: Methods | None = None
         self.pair: Methods | None = None
+        self.layer: str | None = None
+        self.start: tuple[Methods, str] | None = None
+        self.started: Hashable = None
+        self.given = False
         self.settled: Methods = schema.DEFAULT_METHODS
 
     def raise_revision(self) -> None:
@@ -78,6 +84,7 @@ class ViewerState:
         """A page's viewer is new on the screen; it starts with `pair` if it has its own methods."""
         self.page, self.own = entry.slug, entry.methods
         self.pair = pair if entry.methods else None
+        self.layer = self.start = self.started = None
         self.raise_revision()
 
     def leave(self) -> None:
@@ -121,8 +128,10 @@ class Session:
     @property
     def view(self) -> schema.View:
         """What the viewer of this page shows."""
-        pair = self.viewer.pair
-        return self.choice.view if pair is None else {**self.choice.view, "left": pair[0], "right": pair[1]}
+        own: dict[str, schema.Value] = dict(zip(METHOD_FIELDS, self.viewer.pair or (), strict=False))
+        if self.viewer.layer is not None:
+            own["layer"] = self.viewer.layer
+        return {**self.choice.view, **own}
 
     @property
     def methods(self) -> Methods:
@@ -211,13 +220,16 @@ class Session:
         drawn, (frame, target) = self._frame_drawn, self._frame()
         if drawn is None or frame != drawn[0]:
             return True
-        return target not in (drawn[1], self.scene and self.scene.request.target)
+        if drawn[1] is None and self.scene is not None:
+            return target not in (None, self.scene.request.target)
+        return target != drawn[1]
 
     def _frame(self) -> tuple[tuple[object, ...], int | None]:
         """What the sidebar shows and the scene depends on, and the class."""
         choice, model = self.choice, self.selection.latest.model
         uploads = (self.uploads.round, len(self.uploads))
-        return (model, choice.photo, choice.fit, choice.step, choice.direction, *uploads), choice.target
+        frame = (model, choice.photo, choice.fit, choice.step, choice.direction, choice.other, *uploads)
+        return frame, choice.target
 
     # -- how it is shown -------------------------------------------------------------------------------------
 
@@ -231,9 +243,32 @@ class Session:
             )
             self.viewer.pair = (left, right)
             changes = {name: value for name, value in changes.items() if name not in METHOD_FIELDS}
+        if self.viewer.layer is not None and "layer" in changes:
+            self.viewer.layer = str(changes["layer"])
+            changes = {name: value for name, value in changes.items() if name != "layer"}
         self.selection.change_view(changes)
         if before != self.view:
             self.remarks.clear()
+
+    def start_with(self, subject: Hashable, left: str, layer: str) -> None:
+        """Show, for this photo and model, a method and a layer that are this page's own until it is left.
+
+        The address leaves them out as long as nothing else is chosen.
+        """
+        self.end_start()
+        viewer = self.viewer
+        viewer.start = ((left, self.methods[1]), layer)
+        viewer.pair, viewer.layer = viewer.start
+        viewer.started = subject
+        viewer.raise_revision()
+
+    def end_start(self, subject: Hashable = None) -> None:
+        """Show the methods and the layer of the other pages again, if `start_with` had replaced them."""
+        viewer = self.viewer
+        if viewer.start is not None:
+            viewer.pair = viewer.layer = viewer.start = None
+            viewer.raise_revision()
+        viewer.started = subject
 
     def settle(self, available: Collection[str]) -> None:
         """Note the methods that have their maps: a panel goes back to them if another method fails."""
@@ -268,6 +303,7 @@ class Session:
         if entry.slug == self.viewer.page:
             return
         pair = None
+        self.viewer.given = bool(self._opened)
         if entry.methods is not None:
             # Methods in the address of such a page are the page's own, not those of the others.
             left, right = (
@@ -292,11 +328,13 @@ class Session:
 
     def address(self) -> dict[str, str]:
         """The query that reopens this session's view."""
-        pair = self.viewer.pair
-        choice = self.selection.latest
-        if pair is not None:
-            choice = replace(choice, view={**choice.view, "left": pair[0], "right": pair[1]})
-        return address.write(choice, self.viewer.own)
+        viewer, choice = self.viewer, self.selection.latest
+        if viewer.start == (viewer.pair, viewer.layer) and choice.target is choice.other is None:
+            return address.write(choice)  # as any photo of this kind begins on this page
+        own = dict(zip(METHOD_FIELDS, viewer.pair or (), strict=False))
+        if viewer.layer is not None:
+            own["layer"] = viewer.layer
+        return address.write(replace(choice, view={**choice.view, **own}), viewer.own)
 
     # -- photos ----------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import saliency_core as sc
-from pages.shared import components, formats, photos, theme
+from pages.shared import components, formats, pairs, photos, theme
 from pages.shared.address import LEARN, UNLEARN
 from pages.shared.chosen import chosen
 from pages.shared.engine import class_labels, model_names, shared_engine
@@ -41,8 +41,8 @@ class ClassSlot:
     container: DeltaGenerator
     skeleton: DeltaGenerator
 
-    def fill(self) -> None:
-        """Show the classes of the session's scene, or say when they will appear."""
+    def fill(self, *, two: bool) -> None:
+        """Show the classes of the session's scene, or say when they will appear; `two`: mark two of them."""
         failed = self.session.failure is not None
         scene = self.session.explained if failed else self.session.scene
         if scene is None and not failed:
@@ -52,11 +52,11 @@ class ClassSlot:
             if scene is None:
                 theme.hint(CLASSES_LATER)
             else:
-                _classes(self.session, scene)
+                _classes(self.session, scene, two=two)
 
 
 def draw(session: Session, *, steps: bool) -> ClassSlot:
-    """Draw the sidebar and return the room for the classes; `steps`: a meta step is possible here."""
+    """Draw the sidebar and return the room for the classes; `steps`: with the control of the meta step."""
     with st.sidebar:
         _photo(session)
         _model(session)
@@ -164,17 +164,31 @@ def _follow_model(session: Session, listings: dict[str, ModelListing]) -> None:
 # -- class ---------------------------------------------------------------------------------------------------
 
 
-def _choose_class(session: Session, classes: range) -> None:
-    index = chosen("class", classes)
-    if index is not None:
-        session.choose_class(index)
+def _classes(session: Session, scene: Scene, *, two: bool) -> None:
+    """The most likely classes as buttons, and all of them in a searchable list.
 
-
-def _classes(session: Session, scene: Scene) -> None:
-    """The most likely classes as buttons, and all of them in a searchable list."""
+    Where `two` are compared, both are marked, and a choice is that of the first.
+    """
     labels = class_labels(scene.model.name)
-    target = scene.explanation.target if session.choice.target is None else session.choice.target
-    components.class_list(_picks(scene.explanation, labels), target, on_choose=session.choose_class)
+    if two:
+        both = pairs.compared(session.choice, scene)
+        marked = dict(zip(both, "AB", strict=True))
+    else:
+        target = scene.explanation.target if session.choice.target is None else session.choice.target
+        marked = {target: ""}
+
+    def choose(index: int) -> None:
+        if two:
+            session.choose_classes(*pairs.replaced(both, 0, index))
+        else:
+            session.choose_class(index)
+
+    def choose_found() -> None:
+        index = chosen("class", range(len(labels)))
+        if index is not None:
+            choose(index)
+
+    components.class_list(_picks(scene.explanation, labels, marked), on_choose=choose)
     # What is chosen here appears in the list above, so the box is ready for the next search.
     st.session_state["class"] = None
     st.selectbox(
@@ -185,22 +199,25 @@ def _classes(session: Session, scene: Scene) -> None:
         key="class",
         placeholder=f"Search all {len(labels):,} classes",
         label_visibility="collapsed",
-        on_change=_choose_class,
-        args=(session, range(len(labels))),
+        on_change=choose_found,
     )
 
 
-def _picks(explanation: sc.Explanation, labels: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The most likely classes, and the explained one if it is not among them."""
+def _picks(
+    explanation: sc.Explanation, labels: tuple[str, ...], marked: Mapping[int, str]
+) -> list[dict[str, Any]]:
+    """The most likely classes, and those that are marked (with a letter, or "") if not among them."""
     probabilities = explanation.probabilities
     likely = [int(index) for index in probabilities.argsort()[::-1][:QUICK_PICKS]]
-    picks = likely if explanation.target in likely else [*likely, explanation.target]
+    picks = [*likely, *(index for index in marked if index not in likely)]
     return [
         {
             "index": index,
             "label": labels[index],
             "probability": round(float(probabilities[index]), 4),
             "percent": formats.percent(float(probabilities[index])),
+            "letter": marked.get(index, ""),
+            "selected": marked.get(index) in ("", "A"),
         }
         for index in picks
     ]
@@ -242,16 +259,10 @@ def _fit(session: Session) -> None:
 # -- meta step -----------------------------------------------------------------------------------------------
 
 
-def step_switch(session: Session, key: str) -> None:
-    """The switch of the meta step; `key` identifies the widget."""
-
-    def switch() -> None:
-        on = st.session_state.get(key)
-        if on is not None:
-            session.choose_step(LEARNING_RATE if on else None)
-
-    st.session_state[key] = session.choice.step is not None
-    st.toggle(STEP_SWITCH, key=key, on_change=switch)
+def _switch_step(session: Session) -> None:
+    on = st.session_state.get("meta")
+    if on is not None:
+        session.choose_step(LEARNING_RATE if on else None)
 
 
 def _choose_step(session: Session, sizes: Collection[float]) -> None:
@@ -264,8 +275,9 @@ def _choose_step(session: Session, sizes: Collection[float]) -> None:
 def _meta(session: Session) -> None:
     """The gradient step before the explanation: on or off, its size and its direction."""
     theme.section("Meta step")
-    step_switch(session, "meta")
     choice = session.choice
+    st.session_state["meta"] = choice.step is not None
+    st.toggle(STEP_SWITCH, key="meta", on_change=_switch_step, args=(session,))
     if choice.step is None:
         theme.hint(STEP_HINT)
         return

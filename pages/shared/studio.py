@@ -15,15 +15,16 @@ def run(path: str, draw_page: Callable[[], None], skeleton: DeltaGenerator) -> N
     entry = entry_of(path)
     current = session()
     current.full_run = True
+    steps = entry.steps and not entry.own_steps
     try:
         follow_history(current)
         current.enter(entry)
         current.tasks.begin()
         scene.take_uploads(current)
         current.photo_file()  # one that has come back, or is gone, is in the sidebar of this run already
-        classes = sidebar.draw(current, steps=entry.steps)
-        scene.update(current, steps=entry.steps and not entry.own_steps)
-        classes.fill()
+        classes = sidebar.draw(current, steps=steps)
+        scene.update(current, steps=steps)
+        classes.fill(two=entry.two_classes)
         write_address(current)
         draw_page()
     except Exception as error:

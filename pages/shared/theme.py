@@ -104,9 +104,14 @@ def tiles(entries: Iterable[tuple[str, str]]) -> None:
 
 
 def table(
-    title: str, head: Sequence[str], rows: Sequence[Sequence[str]], remarks: Sequence[str] = ()
+    title: str,
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    remarks: Sequence[str] = (),
+    *,
+    unfolded: bool = False,
 ) -> None:
-    """A collapsible table: what a chart shows, in numbers that can be read aloud and copied."""
+    """A table that can be folded: what a chart shows, in numbers that can be read aloud and copied."""
 
     def row(name: str, *cells: str) -> str:
         values = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
@@ -115,8 +120,9 @@ def table(
     header = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
     body = "".join(row(*cells) for cells in rows)
     notes = "".join(f"<p>{html.escape(remark)}</p>" for remark in remarks)
+    state = " open" if unfolded else ""
     st.html(
-        f'<details class="ng-table" data-testid="table"><summary>{html.escape(title)}</summary>'
+        f'<details class="ng-table" data-testid="table"{state}><summary>{html.escape(title)}</summary>'
         f'<div tabindex="0" role="region" aria-label="{html.escape(title)}"><table>'
         f"<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>{notes}</details>"
     )

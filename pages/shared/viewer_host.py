@@ -6,9 +6,9 @@ correlations) travels in a second, invisible one: the maps need not travel again
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import pyarrow as pa
 import streamlit as st
@@ -38,10 +38,41 @@ class Figure(Protocol):
 
 @dataclass(frozen=True)
 class Correlations:
-    """Rank correlations layer by layer: of methods without a meta step, and after each step of the sweep."""
+    """Rank correlations layer by layer, for the rows of the table; None while they are being computed.
 
-    methods: Mapping[str, Sequence[Figure]]
+    `before` is without a meta step, `after` after the chosen one (None without one), `sweep` has the method
+    in the panels after each step of the sweep. `remark` says why methods that modify backpropagation are not
+    listed, or is empty.
+    """
+
+    before: Mapping[str, Sequence[Figure] | None]
+    after: Mapping[str, Sequence[Figure] | None] | None = None
     sweep: Sequence[Sequence[Figure]] = ()
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is chosen in the mode "classes", also while its maps are being computed.
+
+    Two classes, by their indices, and the size of the meta step (None: switched off) with its direction.
+    """
+
+    classes: tuple[int, int]
+    step: float | None
+    ascend: bool
+
+
+@dataclass(frozen=True)
+class StepRequest:
+    """The meta step that was chosen; `size` is None where it was switched off."""
+
+    size: float | None
+    ascend: bool
+
+
+ClassRequest = tuple[int, int] | StepRequest
+"""What the mode "classes" asks of its page: two classes, or a meta step."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +106,8 @@ def viewer(
     unavailable: Mapping[str, str] = MappingProxyType({}),
     state: str = "",
     comparison: ClassComparison | None = None,
+    asked: Asked | None = None,
+    on_request: Callable[[ClassRequest], None] | None = None,
     correlations: Callable[[], Correlations] | None = None,
 ) -> Report:
     """Show an explanation on its photo; the browser does everything else by itself.
@@ -96,6 +129,8 @@ def viewer(
         unavailable: method -> why it does not exist for this network, one sentence.
         state: a remark on the network at the end of every caption, or "".
         comparison: the second class; needed in the mode "classes".
+        asked: what is chosen in that mode; like `pending`, it travels apart from the maps.
+        on_request: called with what that mode asks for.
         correlations: gives the figures of the mode "classes", called when the maps are on their way; like
             `pending`, they travel apart from the maps.
     """
@@ -127,14 +162,21 @@ def viewer(
         if found is not None and on_view is not None:
             on_view(found)
 
+    def requested() -> None:
+        found = class_request(_state(key).get("request"), len(explanation.probabilities))
+        if found is not None and on_request is not None:
+            on_request(found)
+
     result = _component()(
         key=key,
         data=data,
         on_view_change=note,
         on_open_change=_no_callback,
         on_compute_change=on_compute or _no_callback,
+        on_request_change=requested,
     )
     update: dict[str, Any] = {"key": key, "pending": dict(pending), "correlations": None}
+    update["asked"] = None if asked is None else asdict(asked)
     if correlations is not None:
         update["correlations"] = {"maps": sent.meta["keys"]["maps"], **_written(correlations())}
     _updates()(key=f"{key}-updates", data=update)
@@ -157,6 +199,27 @@ def open_request(raw: object, layers: Sequence[str]) -> OpenRequest | None:
     return OpenRequest(method, layer if isinstance(layer, str) and layer in layers else None)
 
 
+def class_request(raw: object, classes: int) -> ClassRequest | None:
+    """What the mode "classes" asks for, read without trust; None if that does not exist."""
+    if not isinstance(raw, Mapping):
+        return None
+    pair = raw.get("classes")
+    if isinstance(pair, list | tuple) and len(pair) == 2:
+        both = [int(index) for index in pair if _is_number(index) and 0 <= index < classes]
+        return (both[0], both[1]) if len(both) == 2 else None
+    size, ascend = raw.get("step"), raw.get("ascend")
+    if "step" not in raw or not isinstance(ascend, bool):
+        return None
+    if size is None:
+        return StepRequest(None, ascend)
+    known = schema.from_browser({"epsilon": size}, ()).get("epsilon")
+    return StepRequest(known, ascend) if isinstance(known, float) else None
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _no_callback() -> None:
     """Streamlit gives out a trigger or a state only if there is a callback for it."""
 
@@ -165,9 +228,17 @@ def _written(correlations: Correlations) -> dict[str, Any]:
     def line(found: Sequence[Figure]) -> list[dict[str, Any]]:
         return [{"value": each.value, "reason": each.reason} for each in found]
 
+    def rows(found: Mapping[str, Sequence[Figure] | None]) -> list[dict[str, Any]]:
+        return [
+            {"method": method, "figures": None if figures is None else line(figures)}
+            for method, figures in found.items()
+        ]
+
     return {
-        "methods": {method: line(found) for method, found in correlations.methods.items()},
+        "before": rows(correlations.before),
+        "after": None if correlations.after is None else rows(correlations.after),
         "sweep": [line(found) for found in correlations.sweep] or None,
+        "remark": correlations.remark,
     }
 
 

@@ -11,7 +11,7 @@ from pages.shared import formats, method_lists
 from pages.shared.engine import shared_engine
 from pages.shared.registry import HOME
 from pages.shared.session import Scene, Session
-from pages.shared.viewer_host import Correlations, Report, viewer
+from pages.shared.viewer_host import Asked, ClassRequest, Correlations, Report, viewer
 from saliency_core.engine.request import ExplainRequest
 from saliency_core.viewer import schema
 from saliency_core.viewer.payload import DEFAULT_DEPTH, ClassComparison
@@ -33,6 +33,8 @@ def draw(
     on_epsilon: Callable[[float], None] | None = None,
     on_compute: Callable[[], None] | None = None,
     comparison: ClassComparison | None = None,
+    asked: Asked | None = None,
+    on_request: Callable[[ClassRequest], None] | None = None,
     correlations: Callable[[], Correlations] | None = None,
 ) -> None:
     """Draw the viewer with these maps, and take over what the browser reports; see `viewer_host.viewer`.
@@ -55,6 +57,8 @@ def draw(
         unavailable=unavailable,
         state=formats.after_step(scene.request.variant) if comparison is None else "",
         comparison=comparison,
+        asked=asked,
+        on_request=on_request,
         correlations=correlations,
     )
     if report.view is not None:

@@ -70,7 +70,8 @@ def explain(
         layers: layers or their names, ``"input"`` too; the classifier's default stages if None.
         methods: names; every method of the shared pass if None.
         fit: how a PIL image is fitted to the input: ``"crop"``, ``"stretch"`` or ``"pad"``.
-        meta: one gradient step before the explanation; the probabilities stay those before it.
+        meta: one gradient step before the explanation; ``probabilities`` are those before it,
+            ``probabilities_after`` those after it.
         options: values for options of many-pass methods, ``{"rise": {"masks": 500}}``.
         progress: called with (passes done, passes in all) by many-pass methods; what it raises stops them.
         lock: entered for every batch of passes.
@@ -204,6 +205,12 @@ def _extremes(logits: Tensor) -> list[int]:
     return [most, least]
 
 
+def _softmax(logits: Tensor) -> Tensor:
+    """Probabilities of the class scores (N, classes), in float32 or better."""
+    scores = logits.detach()
+    return scores.to(torch.promote_types(scores.dtype, torch.float32)).softmax(dim=1)
+
+
 @dataclass(frozen=True)
 class _Request:
     """What is computed for every image: layers and methods, checked, with the options of each method."""
@@ -267,12 +274,13 @@ class _Request:
                 )
                 stacks += map_stacks(second, [name for name in self.names if METHODS[name].rule is rule])
         stacks += self._at_the_input(batch, targets)
-        scores = logits.detach()
-        probabilities = scores.to(torch.promote_types(scores.dtype, torch.float32)).softmax(dim=1)
-        rows = to_host([probabilities, energies, *(stack.maps for stack in stacks)])
+        before, after = _softmax(logits), _softmax(first.logits)  # the same without a meta step
+        rows = to_host([before, after, energies, *(stack.maps for stack in stacks)])
         layers = tuple(Layer(name, *pair.activation.shape[1:]) for name, pair in first.layers.items())
         explanations = []
-        for target, region, (probability, shares, *arrays) in zip(targets, regions, rows, strict=True):
+        for target, region, (probability, stepped, shares, *arrays) in zip(
+            targets, regions, rows, strict=True
+        ):
             maps: dict[tuple[str, str], FloatMap] = {}
             for stack, array in zip(stacks, arrays, strict=True):
                 check_finite(stack, array)
@@ -289,6 +297,7 @@ class _Request:
                     channels=int(batch.shape[1]),
                     seconds=(time.perf_counter() - start) / len(batch),
                     meta=self.meta,
+                    probabilities_after=None if self.meta is None else stepped,
                     _maps=maps,
                     _energy=dict(zip(first.layers, shares.tolist(), strict=True)),
                 )

@@ -39,6 +39,8 @@ class Explanation:
     """Time taken by all passes and maps; of a batch, its time divided by the number of images."""
     meta: MetaStep | None
     """The gradient step taken before explaining."""
+    probabilities_after: NDArray[np.float32] | None
+    """Softmax of the class scores of the network after the meta step, (classes,); None without a step."""
     _maps: Mapping[tuple[str, str], FloatMap] = field(repr=False)
     _energy: Mapping[str, float] = field(repr=False)
 
@@ -143,7 +145,8 @@ class Explanation:
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""
-        return self.probabilities.nbytes + sum(values.nbytes for values in self._maps.values())
+        after = 0 if self.probabilities_after is None else self.probabilities_after.nbytes
+        return self.probabilities.nbytes + after + sum(values.nbytes for values in self._maps.values())
 
 
 def read_only(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -89,12 +89,23 @@ class SweepPoint:
 
 
 @dataclass(frozen=True)
+class ClassPair:
+    """Two classes, by their indices, with a title."""
+
+    title: str
+    first: int
+    second: int
+
+
+@dataclass(frozen=True)
 class ClassComparison:
     """What the mode "classes" shows beside the explanation of the first class.
 
     Args:
         other: the explanation of the second class.
         method: the method whose maps the sweep has.
+        labels: the names of all classes, by their index.
+        presets: pairs of classes to choose from, each with its title.
         sweep: meta steps in order of size; none for the unmodified network.
         ascend: whether the steps lower the class score.
         complete: whether all sizes are computed.
@@ -102,6 +113,8 @@ class ClassComparison:
 
     other: Explanation
     method: str
+    labels: tuple[str, ...]
+    presets: tuple[ClassPair, ...] = ()
     sweep: tuple[SweepPoint, ...] = ()
     ascend: bool = False
     complete: bool = True
@@ -216,7 +229,7 @@ def content(
         "model": model.title,
         "target": explanation.target,
         "label": explanation.label,
-        "probability": float(explanation.probabilities[explanation.target]),
+        **_probabilities(explanation),
         "layers": [
             {
                 "name": layer.name,
@@ -259,7 +272,7 @@ def identity(
         for point in comparison.sweep:
             shown += [(point.first, (comparison.method,)), (point.second, (comparison.method,))]
         sizes = tuple(point.epsilon for point in comparison.sweep)
-        steps = (comparison.method, sizes, comparison.ascend, comparison.complete)
+        steps = (comparison.method, sizes, comparison.ascend, comparison.complete, comparison.presets)
     maps = tuple(
         id(values) for each, names in shown for name in names for values in _maps_of(each, name).values()
     )
@@ -290,6 +303,7 @@ def _comparison(
         {
             "epsilon": point.epsilon,
             "maps": [_method_maps(each, method, store) for each in (point.first, point.second)],
+            "probabilities": [_probability_now(each) for each in (point.first, point.second)],
         }
         for point in comparison.sweep
     ]
@@ -297,15 +311,36 @@ def _comparison(
         "method": comparison.method,
         "ascend": comparison.ascend,
         "complete": comparison.complete,
-        "authors": LEARNING_RATE,
         "steps": steps,
     }
     return {
+        "target": other.target,
         "label": other.label,
-        "probability": float(other.probabilities[other.target]),
+        **_probabilities(other),
+        "classes": [
+            [label, round(float(probability), 6)]
+            for label, probability in zip(comparison.labels, explanation.probabilities, strict=True)
+        ],
+        "presets": [[each.title, each.first, each.second] for each in comparison.presets],
         "maps": {name: _method_maps(other, METHODS[name], store) for name in methods},
+        "authors": LEARNING_RATE,
         "sweep": sweep if steps else None,
     }
+
+
+def _probabilities(explanation: Explanation) -> dict[str, object]:
+    """The probability of the class before a meta step, and after it where there is one."""
+    after = None if explanation.probabilities_after is None else _probability_now(explanation)
+    return {
+        "probability": float(explanation.probabilities[explanation.target]),
+        "probability_after": after,
+    }
+
+
+def _probability_now(explanation: Explanation) -> float:
+    """The probability that the explained network gives the class: after the meta step, if there was one."""
+    after = explanation.probabilities_after
+    return float((explanation.probabilities if after is None else after)[explanation.target])
 
 
 class _Store:

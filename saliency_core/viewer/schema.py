@@ -253,11 +253,12 @@ VIEW = _fields(
     # Framework: which tab, and whether the cells show the layers mixed instead of one of them.
     Field("tab", Choice(("table", "layers")), "table"),
     Field("mixed", Flag(), False),
-    # Class sensitivity: what the third panel subtracts (the two classes, or one of them before and after the
-    # meta step), and which methods beside the named ones the page's charts list.
+    # Class sensitivity: what the third panel subtracts (the two classes, or one of them after and before the
+    # meta step), what its table shows when there is a step, and which methods beside the named ones it lists.
     Field("difference", Choice(("classes", "first", "second")), "classes"),
-    Field("cells", Flag(), False, browser=False),
-    Field("modified", Flag(), False, browser=False),
+    Field("figures", Choice(("after", "before", "change")), "after"),
+    Field("cells", Flag(), False),
+    Field("modified", Flag(), False),
     # The size of the meta step. What is explained decides it: the address has it there, with its direction.
     Field("epsilon", Number(0, MAX_EPSILON), 0.0, address=False),
 )

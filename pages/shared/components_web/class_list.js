@@ -6,7 +6,6 @@ function row(entry, choose) {
   element.title = entry.label;
   element.dataset.index = entry.index;
   element.dataset.testid = "class";
-  element.setAttribute("aria-label", `${entry.label}, probability ${entry.percent}`);
   const bar = document.createElement("span");
   bar.className = "bar";
   bar.style.width = `${100 * entry.probability}%`;
@@ -16,27 +15,36 @@ function row(entry, choose) {
   const percent = document.createElement("span");
   percent.className = "percent";
   percent.textContent = entry.percent;
-  element.append(bar, label, percent);
+  const letter = document.createElement("span");
+  letter.className = "letter";
+  element.append(bar, letter, label, percent);
   element.addEventListener("click", () => choose(entry.index));
   return element;
 }
 
-function mark(list, selected) {
-  for (const element of list.children) {
-    element.setAttribute("aria-pressed", String(Number(element.dataset.index) === selected));
-  }
+/** Marks the class that is chosen, and those with a letter. */
+function mark(list, classes) {
+  classes.forEach((entry, i) => {
+    const row = list.children[i];
+    const letter = row.querySelector(".letter");
+    letter.textContent = entry.letter;
+    letter.hidden = !entry.letter;
+    const name = entry.letter ? `${entry.letter}: ${entry.label}` : entry.label;
+    row.setAttribute("aria-label", `${name}, probability ${entry.percent}`);
+    row.setAttribute("aria-pressed", String(entry.selected));
+  });
 }
 
 export default function classes({ data, parentElement, setTriggerValue }) {
   const list = parentElement.querySelector(".list");
   list.choose = (index) => {
-    mark(list, index);
+    for (const row of list.children) row.setAttribute("aria-pressed", String(Number(row.dataset.index) === index));
     setTriggerValue("chosen", index);
   };
-  const content = JSON.stringify(data.classes);
+  const content = JSON.stringify(data.classes.map(({ index, label, percent }) => [index, label, percent]));
   if (list.dataset.content !== content) {
     list.dataset.content = content;
     list.replaceChildren(...data.classes.map((entry) => row(entry, (index) => list.choose(index))));
   }
-  mark(list, data.selected);
+  mark(list, data.classes);
 }

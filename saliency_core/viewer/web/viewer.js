@@ -10,7 +10,7 @@ import { MODES } from "./modes/registry.js";
 
 /** @import { Delivery } from "./core/payload.js" */
 /** @import { View } from "./core/view.js" */
-/** @import { Mode, Note, Updates } from "./modes/mode.js" */
+/** @import { ClassRequest, Mode, Note, Updates } from "./modes/mode.js" */
 
 const REPORT_MILLISECONDS = 200;
 const SPEAK_MILLISECONDS = 600;
@@ -18,12 +18,13 @@ const MAX_TIMINGS = 500;
 
 /**
  * What a host offers the viewer: it takes the view (with the revision it belongs to as `rev`), requests to open a
- * method on Compare and to compute the maps that are missing, and knows how high the page's own header is.
+ * method on Compare, to compute the maps that are missing and those of the mode "classes", and knows how high the page's own header is.
  *
  * @typedef {object} Host
  * @property {(view: object) => void} report
  * @property {(request: {method: string, layer: string}) => void} open
  * @property {() => void} compute
+ * @property {(wanted: ClassRequest) => void} request
  * @property {() => number} headerHeight
  */
 
@@ -36,7 +37,7 @@ export class Viewer {
     /** @type {View} */
     this.view = /** @type {any} */ (null);
     /** @type {Updates} */
-    this.updates = { pending: {}, correlations: null };
+    this.updates = { pending: {}, correlations: null, asked: null };
     /** @type {number | null} */
     this.revision = null;
     /** @type {Host} */
@@ -126,6 +127,13 @@ export class Viewer {
 
   compute() {
     this.host.compute();
+  }
+
+  /** @param {ClassRequest} wanted */
+  request(wanted) {
+    clearTimeout(this.reportTimer);
+    this.#report();
+    this.host.request(wanted);
   }
 
   /**

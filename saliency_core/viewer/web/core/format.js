@@ -37,6 +37,16 @@ export function percent(share) {
 }
 
 /**
+ * A probability, or its change by a meta step: "94% → 99%".
+ *
+ * @param {number} before
+ * @param {number | null} after null without a step
+ */
+export function change(before, after) {
+  return after === null ? percent(before) : `${percent(before)} → ${percent(after)}`;
+}
+
+/**
  * A weight with two decimals, as its slider steps; finer weights (a preset's) with up to four.
  *
  * @param {number} value

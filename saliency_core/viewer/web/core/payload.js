@@ -1,6 +1,7 @@
 /** What Python sent, decoded once per content. */
 
 import { packTable, LEVELS } from "./colors.js";
+import { change } from "./format.js";
 import { shared, whenChanged } from "./redraw.js";
 
 /** @import { Colors } from "./colors.js" */
@@ -96,6 +97,12 @@ export class Content {
     this.label = meta.label;
     /** @type {number} */
     this.probability = meta.probability;
+    /**
+     * The same after the meta step; null without a step.
+     *
+     * @type {number | null}
+     */
+    this.probabilityAfter = meta.probability_after;
     /** @type {Record<string, MapRecord>} */
     this.maps = meta.maps;
     this.comparison = meta.comparison;
@@ -136,6 +143,11 @@ export class Content {
    */
   emptyLayers(method) {
     return this.layers.map((_, i) => (this.map(method, i)?.reason ?? null) !== null);
+  }
+
+  /** The explained class with its probability, before and after a meta step if there was one. */
+  get classText() {
+    return `${this.label} ${change(this.probability, this.probabilityAfter)}`;
   }
 
   /** The boxes of the objects that are of the explained class. */

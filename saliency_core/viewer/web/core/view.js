@@ -18,6 +18,9 @@ import { shared } from "./redraw.js";
  * @property {"table" | "layers"} tab
  * @property {boolean} mixed
  * @property {"classes" | "first" | "second"} difference
+ * @property {"after" | "before" | "change"} figures
+ * @property {boolean} cells
+ * @property {boolean} modified
  * @property {number} epsilon
  */
 

@@ -29,7 +29,7 @@ export function publish(key, updates) {
  * @returns {Updates}
  */
 export function latest(key) {
-  return store[key] ?? { pending: {}, correlations: null };
+  return store[key] ?? { pending: {}, correlations: null, asked: null };
 }
 
 /**

@@ -4,5 +4,5 @@ import { publish } from "./streamlit-channel.js";
 
 /** @param {{data: any}} component */
 export default function updates({ data }) {
-  publish(data.key, { pending: data.pending, correlations: data.correlations });
+  publish(data.key, { pending: data.pending, correlations: data.correlations, asked: data.asked });
 }

@@ -42,6 +42,7 @@ export default function mount({ data, parentElement, setStateValue, setTriggerVa
     report: (/** @type {object} */ view) => setStateValue("view", view),
     open: (/** @type {object} */ request) => setTriggerValue("open", request),
     compute: () => setTriggerValue("compute", true),
+    request: (/** @type {object} */ wanted) => setTriggerValue("request", wanted),
     headerHeight,
   });
   return () => {

@@ -14,12 +14,40 @@
  */
 
 /**
- * What changes while the maps stay: what is happening to methods without maps, and the rank correlations of the mode
- * "classes" layer by layer, for the maps with the given identity.
+ * A method's rank correlations layer by layer; null while they are being computed.
+ *
+ * @typedef {{method: string, figures: Figure[] | null}} Row
+ */
+
+/**
+ * Rank correlations for the maps with the given identity: for every row of the table before the meta step and after
+ * the chosen one, and for the method in the panels after each step of the sweep. `remark` says why methods that modify
+ * backpropagation cannot be listed, or is empty.
+ *
+ * @typedef {{maps: string, before: Row[], after: Row[] | null, sweep: Figure[][] | null, remark: string}} Correlations
+ */
+
+/**
+ * What is chosen in the mode "classes", also while its maps are being computed: two classes by their indices, and the
+ * size of the meta step (null: switched off) with its direction.
+ *
+ * @typedef {{classes: [number, number], step: number | null, ascend: boolean}} Asked
+ */
+
+/**
+ * What the mode "classes" asks of its page: two classes, or a meta step.
+ *
+ * @typedef {{classes: [number, number]} | {step: number | null, ascend: boolean}} ClassRequest
+ */
+
+/**
+ * What changes while the maps stay: what is happening to methods without maps, and the figures and choices of the mode
+ * "classes".
  *
  * @typedef {object} Updates
  * @property {Record<string, string>} pending
- * @property {{maps: string, methods: Record<string, Figure[]>, sweep: Figure[][] | null} | null} correlations
+ * @property {Correlations | null} correlations
+ * @property {Asked | null} asked
  */
 
 /**
@@ -53,6 +81,7 @@
  * @property {(atOnce?: boolean) => void} settle a change is final (a release, a click): report it, soon or immediately
  * @property {(method: string, layer: string) => void} open ask the surrounding page for this method on Compare
  * @property {() => void} compute ask the surrounding page for the maps of all methods that have none yet
+ * @property {(wanted: ClassRequest) => void} request ask the surrounding page for other classes or another step
  * @property {() => void} schedule draw again in the next frame
  * @property {(method: string) => Note | null} absence why a method has no maps here; null if it has
  * @property {(text: () => string) => void} speak say something to screen readers once nothing moves any more

@@ -3,7 +3,6 @@
 import { element } from "../controls/dom.js";
 import { MethodHead } from "../controls/method-picker.js";
 import { sharedScale } from "../core/colors.js";
-import { percent } from "../core/format.js";
 import { whenChanged } from "../core/redraw.js";
 import { SIDES } from "../core/view.js";
 import { LinkedPanels } from "../panels/linked-panels.js";
@@ -103,7 +102,7 @@ export class TwoPanels {
     methods.forEach((method, i) => {
       const caption = method.maps ? variant.caption(frame, method.name) : method.unavailable ? "not available" : "no map yet";
       this.heads[i].setMethod(method);
-      const words = [method.title, caption, `${content.label} ${percent(content.probability)}`, payload.meta.state];
+      const words = [method.title, caption, content.classText, payload.meta.state];
       this.panels[i].describe(words.filter(Boolean).join(" · "), meaningsOf(method, coloring[i]));
     });
     const [left, right] = notes.map((note) => note?.kind ?? "map");

@@ -1,18 +1,21 @@
-/** Classes: one method's maps for two classes at one layer, and their signed difference. */
+/** Classes: one method's maps for two classes at one layer, their signed difference, and how alike they are. */
 
-import { element, setText } from "../../controls/dom.js";
+import { element } from "../../controls/dom.js";
 import { MethodHead } from "../../controls/method-picker.js";
 import { Segmented } from "../../controls/segmented.js";
 import { scaleOf } from "../../core/colors.js";
-import { layerSize, percent, rho, stepText } from "../../core/format.js";
+import { change, rho, stepText } from "../../core/format.js";
 import { extent, normalise, resize, SIZE } from "../../core/maths.js";
 import { whenChanged } from "../../core/redraw.js";
 import { LinkedPanels } from "../../panels/linked-panels.js";
 import { Panel } from "../../panels/panel.js";
 import { Strip } from "../../panels/strip.js";
 import { ThumbnailPainter } from "../../panels/thumbnails.js";
-import { figureAfterStep, mapAfterStep, sizesOf } from "./meta-steps.js";
-import { StepSlider } from "./step-slider.js";
+import { ClassPicker } from "./class-picker.js";
+import { Dial } from "./dial.js";
+import { figureAfterStep, mapAfterStep, probabilityAfterStep, sizesOf } from "./meta-steps.js";
+import { SensitivityTable } from "./sensitivity-table.js";
+import { StepCard } from "./step-card.js";
 
 /** @import { Colors } from "../../core/colors.js" */
 /** @import { Content, RawMap } from "../../core/payload.js" */
@@ -23,32 +26,20 @@ import { StepSlider } from "./step-slider.js";
 const CLASS_SIDES = ["first", "second"];
 const CLASS_LETTERS = ["A", "B"];
 const PANEL_NAMES = [...CLASS_SIDES, "difference"];
-const STAGE_HEIGHT = 0.42;
+const STAGE_HEIGHT = 0.31;
 const INVISIBLE = 1 / 510; // half a level of a colour table
 const SHARES = { low: 0, high: 1 };
 const SIGNED_SHARES = { low: -1, high: 1 };
 
 /** @type {Note} */
-const WAITING = { kind: "waiting", text: "Taking the meta steps." };
+const WAITING = { kind: "waiting", text: "Computing the meta steps…" };
 
-/** What the third panel shows: the two classes, or one of them before and after the meta step. */
+/** What the third panel shows: the two classes, or one of them after and before the meta step. */
 const DIFFERENCE_OPTIONS = [
-  { name: "classes", title: "A − B", hint: "The first class’s map minus the second’s" },
-  { name: "first", title: "A: before − after", hint: "The first class’s map before the meta step minus the one after it" },
-  { name: "second", title: "B: before − after", hint: "The second class’s map before the meta step minus the one after it" },
+  { name: "classes", title: "A − B", hint: "Class A’s map minus class B’s" },
+  { name: "first", title: "A: change", hint: "Class A’s map after the meta step minus the one without it" },
+  { name: "second", title: "B: change", hint: "Class B’s map after the meta step minus the one without it" },
 ];
-
-/** What a rank correlation means, from the highest down. */
-const MEANINGS = /** @type {[number, string][]} */ ([
-  [0.995, "the same map for both classes"],
-  [0.9, "nearly the same map for both classes"],
-  [0.7, "largely the same map for both classes"],
-  [0.4, "the maps agree in part"],
-  [0.1, "the maps have little in common"],
-  [-0.1, "the maps have nothing in common"],
-  [-0.5, "the maps disagree: where one is high the other tends to be low"],
-  [-Infinity, "opposite maps: the method points to different locations for the two classes"],
-]);
 
 /** @implements {Mode} */
 export class Classes {
@@ -56,39 +47,50 @@ export class Classes {
   constructor(viewer) {
     this.viewer = viewer;
     this.fixedScale = true;
-    this.head = new MethodHead("left", "Method", (method) => this.#choose(method));
-    this.names = PANEL_NAMES.map(() => element("h3", { class: "class-name" }));
+    /** The classes that are chosen, also while their maps are being computed. @type {number[]} */
+    this.asked = [];
+    this.head = new MethodHead("left", "Method", (method) => this.#show({ left: method }));
+    this.presets = element("div", { class: "chips presets", role: "group", "aria-label": "Pairs of classes", "data-testid": "presets" });
+    this.offer = whenChanged((/** @type {{presets: [string, number, number][]}} */ { presets }) => this.#offer(presets));
+    this.pickers = CLASS_LETTERS.map((letter, i) => new ClassPicker(letter, (index) => this.#choose(i, index)));
     this.difference = new Segmented("Difference", "subtraction", DIFFERENCE_OPTIONS, (difference) => {
       viewer.set({ difference });
       viewer.settle();
     });
-    this.panels = PANEL_NAMES.map((name, i) => {
-      const choice = name === "difference" ? this.difference.element : null;
-      return new Panel(name, { element: element("header", {}, this.names[i], choice), sheet: null });
-    });
+    this.differenceName = element("h3", { class: "class-name" }, element("span", { class: "letter", text: "A − B" }), "Difference");
+    const heads = [...this.pickers.map((picker) => [picker.element]), [this.differenceName, this.difference.element]];
+    this.panels = PANEL_NAMES.map((name, i) => new Panel(name, { element: element("header", {}, ...heads[i]), sheet: null }));
     this.linked = new LinkedPanels(viewer, this.panels, { height: STAGE_HEIGHT, hint: "Hover over a map to read all values." });
-    this.rho = element("b", { "data-testid": "rho" });
-    this.meaning = element("span", { "data-testid": "rho-words" });
-    this.verdict = element("p", { class: "verdict" }, this.rho, this.meaning);
+    this.dial = new Dial();
     const note = [
       element("strong", { text: "ρ" }),
-      " is Spearman’s rank correlation of both classes’ maps: near 1 the map is the same whatever class is asked for, " +
-        "near 0 the class decides it.",
+      " is Spearman’s rank correlation of both classes’ maps. At 1 the map is the same whatever class is asked for; " +
+        "near 0 and below, the class decides it.",
     ];
     this.strip = new Strip(viewer, { sides: CLASS_SIDES, label: "Depth: layer shown in all panels", figure: "ρ", note });
-    this.steps = new StepSlider(viewer);
+    this.steps = new StepCard(viewer);
+    this.table = new SensitivityTable(
+      viewer,
+      (left, layer) => this.#show({ left, layer }),
+      () => this.element.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" }),
+    );
     const painter = new ThumbnailPainter();
     const before = new Float32Array(SIZE * SIZE);
     this.drawMaps = whenChanged((/** @type {MapInputs} */ inputs) => drawMaps(this.panels, before, inputs));
+    this.drawPreview = whenChanged((/** @type {PreviewInputs} */ { photo, content, opacity }) => {
+      this.table.preview.draw(this.panels, photo, content.box, opacity);
+    });
     this.drawThumbnails = whenChanged((/** @type {ThumbnailInputs} */ inputs) => drawThumbnails(this.strip, painter, inputs));
     this.element = element(
       "div",
       { class: "trio" },
-      element("div", { class: "trio-head" }, this.head.element, this.head.sheet),
+      element("div", { class: "trio-head" }, this.head.element, this.presets, this.head.sheet),
       element("div", { class: "panels" }, ...this.panels.map((panel) => panel.element)),
-      element("div", { class: "verdict-line" }, this.verdict, this.linked.readout.element),
-      this.steps.element,
+      this.linked.readout.element,
+      this.dial.element,
       this.strip.element,
+      this.steps.element,
+      this.table.element,
     );
   }
 
@@ -99,6 +101,7 @@ export class Classes {
   take() {
     this.linked.setStage();
     this.head.setMethods(this.viewer.payload.methods);
+    this.offer({ presets: this.viewer.payload.content.comparison.presets });
   }
 
   resize() {
@@ -107,36 +110,98 @@ export class Classes {
 
   /** @param {Frame} frame */
   draw(frame) {
-    const { payload, view, colors } = frame;
+    const { payload, view, updates, colors } = frame;
     const { content } = payload;
     const { epsilon, left: method } = view;
+    const asked = updates.asked?.classes ?? [content.target, content.comparison.target];
     const difference = shownDifference(content, view);
     const layer = content.layerIndex(view.layer);
     const note = this.viewer.absence(method) ?? (mapOf(content, method, 0, layer, epsilon) === null ? WAITING : null);
     const { signed } = payload.method(method);
     this.head.setMethod(payload.method(method));
-    this.drawMaps({ content, method, layer, epsilon, difference, kind: note?.kind, text: note?.text, signed, colors });
-    this.steps.set(content.comparison.sweep, epsilon);
+    this.pickers.forEach((picker, i) => picker.set(content.comparison.classes, asked[i]));
+    this.#markPreset(asked);
+    const coming = [content.target, content.comparison.target].map((index, i) => {
+      // The maps may still be those of another network, with fewer classes.
+      const name = content.comparison.classes[asked[i]]?.[0] ?? "the class";
+      return index === asked[i] ? "" : `Explaining ${name}…`;
+    });
+    const maps = this.drawMaps({
+      content,
+      method,
+      layer,
+      epsilon,
+      difference,
+      kind: note?.kind,
+      text: note?.text,
+      first: coming[0],
+      second: coming[1],
+      signed,
+      colors,
+    });
+    this.steps.set(content, updates.asked, epsilon);
     this.#describe(frame, difference);
-    this.#drawFigures(frame, layer);
+    const figure = coming.some(Boolean) ? null : figureAt(frame, layer);
+    this.dial.set(figure);
+    this.#drawFigures(frame);
     this.drawThumbnails({ content, method, epsilon, photo: this.linked.photo, colors: colors(signed) });
     const title = DIFFERENCE_OPTIONS.find((option) => option.name === difference)?.title ?? "";
     this.linked.read([...CLASS_LETTERS, title]);
+    this.table.draw(frame);
+    this.table.preview.describe(`${payload.method(method).title} at ${view.layer}`, this.dial.text, [
+      content.label,
+      content.comparison.label,
+      title,
+    ]);
+    this.drawPreview({ maps, content, photo: this.linked.photo, opacity: view.opacity });
   }
 
   announcement() {
-    return [...this.panels.map((panel) => panel.canvas.getAttribute("aria-label")), this.verdict.innerText].join(". ");
+    return [...this.panels.map((panel) => panel.canvas.getAttribute("aria-label")), this.dial.text].join(". ");
   }
 
   /**
-   * A method whose maps are not here, or not after the steps, is asked for at once.
+   * Shows a method, a layer or both. A method whose maps are not here, or not after the steps, is asked for at once.
    *
-   * @param {string} left
+   * @param {Partial<View>} change
    */
-  #choose(left) {
+  #show(change) {
     const { payload } = this.viewer;
-    this.viewer.set({ left });
-    this.viewer.settle(payload.method(left).maps === null || payload.content.comparison.sweep !== null);
+    this.viewer.set(change);
+    const missing = change.left !== undefined && payload.method(change.left).maps === null;
+    this.viewer.settle(missing || payload.content.comparison.sweep !== null);
+  }
+
+  /**
+   * Asks for another class A (position 0) or B (1); the two change places if it is the other.
+   *
+   * @param {number} position
+   * @param {number} index
+   */
+  #choose(position, index) {
+    const [first, second] = this.asked;
+    const other = position === 0 ? second : first;
+    const pair = position === 0 ? [index, second] : [first, index];
+    this.viewer.request({ classes: index === other ? [second, first] : [pair[0], pair[1]] });
+  }
+
+  /** @param {[string, number, number][]} presets */
+  #offer(presets) {
+    this.presets.replaceChildren(
+      ...presets.map(([title, first, second]) => {
+        const onclick = () => this.viewer.request({ classes: [first, second] });
+        return element("button", { type: "button", class: "chip", text: title, "data-pair": `${first} ${second}`, onclick });
+      }),
+    );
+  }
+
+  /** @param {number[]} asked */
+  #markPreset(asked) {
+    this.asked = asked;
+    const pair = asked.join(" ");
+    for (const chip of /** @type {Iterable<HTMLElement>} */ (this.presets.children)) {
+      chip.setAttribute("aria-pressed", String(chip.dataset.pair === pair));
+    }
   }
 
   /**
@@ -145,55 +210,42 @@ export class Classes {
    * @param {Frame} frame
    * @param {string} difference
    */
-  #describe({ payload, view }, difference) {
+  #describe({ payload, view, updates }, difference) {
     const { content } = payload;
-    const layer = content.layers[content.layerIndex(view.layer)];
     const classes = [content, content.comparison];
-    const { sweep } = content.comparison;
+    /** @type {Sweep | null} */
+    const sweep = content.comparison.sweep;
+    const stepped = sweep !== null && view.epsilon > 0;
     const { title, signed, dark, bright } = payload.method(view.left);
-    const step = sweep && (view.epsilon > 0 ? `after a step of ε = ${stepText(view.epsilon)}` : "before the step");
+    const wanted = (updates.asked?.step ?? null) !== null;
+    const step = stepped ? `ε = ${stepText(view.epsilon)}` : wanted && "without a step";
     classes.forEach(({ label, probability }, i) => {
-      this.names[i].replaceChildren(element("span", { class: "letter", text: CLASS_LETTERS[i] }), ` ${label}`);
-      const words = [`${label} ${percent(probability)}`, title, `${layer.name} · ${layerSize(layer)}`, step];
+      const after = stepped && sweep !== null ? probabilityAfterStep(sweep, i, view.epsilon) : null;
+      const words = [`${label} ${change(probability, after)}`, `${title} · ${view.layer}`, step];
       this.panels[i].describe(words.filter(Boolean).join(" · "), [dark, bright]);
     });
-    this.names[2].hidden = sweep !== null;
+    this.differenceName.hidden = sweep !== null;
     this.difference.element.hidden = sweep === null;
     this.difference.set(difference);
-    this.names[2].replaceChildren(element("span", { class: "letter", text: "A − B" }), " difference");
     const which = CLASS_SIDES.indexOf(difference);
-    const what = which < 0 ? classes.map(({ label }) => label).join(" − ") : `${classes[which].label}, before − after`;
+    const what = which < 0 ? "A − B" : `${classes[which].label}, after − without the step`;
     this.panels[2].describe(
       `${what} · both maps from ${signed ? "−1" : "0"} to 1`,
-      which < 0 ? ["more for B", "more for A"] : ["more after", "more before"],
+      which < 0 ? ["more for B", "more for A"] : ["less after", "more after"],
     );
   }
 
-  /**
-   * @param {Frame} frame
-   * @param {number} layer
-   */
-  #drawFigures(frame, layer) {
+  /** @param {Frame} frame */
+  #drawFigures(frame) {
     const { content } = frame.payload;
-    const figures = content.layers.map((_, i) => figureAt(frame, i));
-    const here = figures[layer];
-    const value = here?.value ?? null;
-    setText(this.rho, here === null ? "ρ …" : value === null ? "ρ undefined" : `ρ ${here.interpolated ? "≈" : "="} ${rho(value)}`);
-    setText(this.meaning, here === null ? "" : value === null ? here.reason : meaningOf(value));
-    this.verdict.dataset.state = here === null ? "waiting" : value === null ? "undefined" : "known";
     const written = (/** @type {Figure | null} */ figure) => ({
       text: figure === null ? "…" : figure.value === null ? "undefined" : rho(figure.value),
       share: Math.max(figure?.value ?? 0, 0),
     });
-    this.strip.setLayers(content.layers, figures.map(written));
+    this.strip.setLayers(content.layers, content.layers.map((_, i) => written(figureAt(frame, i))));
     this.strip.setMethods([content.label, content.comparison.label]);
     this.strip.setLayer(frame.view.layer);
   }
-}
-
-/** @param {number} value */
-function meaningOf(value) {
-  return (MEANINGS.find(([from]) => value >= from) ?? MEANINGS[MEANINGS.length - 1])[1];
 }
 
 /**
@@ -233,11 +285,11 @@ function mapOf(content, method, which, layer, epsilon) {
  */
 function figureAt({ payload, view, updates }, layer) {
   const { correlations } = updates;
-  if (correlations?.maps !== payload.meta.keys.maps) return null;
+  if (correlations === null || correlations.maps !== payload.meta.keys.maps) return null;
   /** @type {Sweep | null} */
   const sweep = payload.content.comparison.sweep;
-  if (sweep === null) return correlations?.methods[view.left]?.[layer] ?? null;
-  const figures = correlations?.sweep;
+  if (sweep === null) return correlations.before.find((row) => row.method === view.left)?.figures?.[layer] ?? null;
+  const figures = correlations.sweep;
   if (sweep.method !== view.left || !figures) return null;
   return figureAfterStep(sizesOf(sweep), figures.map((line) => line[layer]), view.epsilon);
 }
@@ -251,6 +303,8 @@ function figureAt({ payload, view, updates }, layer) {
  * @property {string} difference
  * @property {Note["kind"] | undefined} kind
  * @property {string | undefined} text
+ * @property {string} first what happens to class A if its map is not here, else empty
+ * @property {string} second
  * @property {boolean} signed
  * @property {Frame["colors"]} colors
  */
@@ -261,7 +315,7 @@ function figureAt({ payload, view, updates }, layer) {
  * @param {MapInputs} inputs
  */
 function drawMaps(panels, before, inputs) {
-  const { content, method, layer, epsilon, difference, kind, text, signed, colors } = inputs;
+  const { content, method, layer, epsilon, difference, kind, text, first, second, signed, colors } = inputs;
   if (kind !== undefined) for (const panel of panels) panel.measure({ kind, text: text ?? "" });
   else {
     const maps = CLASS_SIDES.map((_, which) => /** @type {RawMap} */ (mapOf(content, method, which, layer, epsilon)));
@@ -274,11 +328,14 @@ function drawMaps(panels, before, inputs) {
     else {
       const map = /** @type {RawMap} */ (mapOf(content, method, which, layer, 0));
       fill(before, map, signed);
-      subtract(panels[2], before, panels[which].values, isEmpty(map) && isEmpty(maps[which]));
+      subtract(panels[2], panels[which].values, before, isEmpty(map) && isEmpty(maps[which]));
     }
+    const coming = [first, second, first || second];
+    coming.forEach((words, i) => words && panels[i].measure({ kind: "waiting", text: words }));
   }
   for (const panel of panels.slice(0, 2)) panel.draw(signed ? SIGNED_SHARES : SHARES, colors(signed).table);
   panels[2].draw(panels[2].ownScale, colors(true).table);
+  return {}; // another object whenever the maps are others
 }
 
 /** @param {RawMap} map */
@@ -324,6 +381,14 @@ function subtract(panel, from, what, empty) {
   const same = Math.max(-low, high) < INVISIBLE;
   panel.measure(same ? { kind: "empty", text: "No difference: the two maps are the same here." } : null, true);
 }
+
+/**
+ * @typedef {object} PreviewInputs
+ * @property {object} maps another object whenever the panels show other maps
+ * @property {Content} content
+ * @property {HTMLImageElement | null} photo
+ * @property {number} opacity
+ */
 
 /**
  * @typedef {object} ThumbnailInputs

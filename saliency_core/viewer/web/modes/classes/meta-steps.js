@@ -10,8 +10,8 @@
  * @property {string} method the only one whose maps there are
  * @property {boolean} ascend
  * @property {boolean} complete
- * @property {number} authors the size that the authors use
- * @property {{epsilon: number, maps: MapRecord[]}[]} steps
+ * @property {{epsilon: number, maps: MapRecord[], probabilities: number[]}[]} steps the probabilities are those of both
+ *   classes, each after the step for it
  */
 
 /** A position closer to a size than this share of the gap to the next counts as the size itself. */
@@ -69,6 +69,19 @@ export function mapAfterStep(content, sweep, which, layer, epsilon) {
   const after = to.values;
   const values = from.values.map((value, i) => value + part * (after[i] - value));
   return { ...from, values, reason: from.reason && to.reason };
+}
+
+/**
+ * A class's probability after a step, linear between two computed sizes.
+ *
+ * @param {Sweep} sweep
+ * @param {number} which
+ * @param {number} epsilon
+ */
+export function probabilityAfterStep(sweep, which, epsilon) {
+  const { index, part } = split(sizesOf(sweep), epsilon);
+  const from = sweep.steps[index].probabilities[which];
+  return part < NEAR ? from : from + part * (sweep.steps[index + 1].probabilities[which] - from);
 }
 
 /**

@@ -155,7 +155,7 @@ export class Framework {
   /** @param {Frame} frame */
   draw(frame) {
     const { payload, view } = frame;
-    const { layers, label, probability } = payload.content;
+    const { layers, classText } = payload.content;
     this.layer = view.layer;
     const layer = layers[this.depth.set(layers, view.layer)];
     this.element.style.setProperty("--layers", String(layers.length));
@@ -169,7 +169,7 @@ export class Framework {
     if (view.mixed) this.drawWeights({ layers, weights: view.weights });
     const count = weightsOf(layers, view.weights).filter((weight) => weight > 0).length;
     const shown = view.mixed ? `${view.how} of ${count} ${count === 1 ? "layer" : "layers"}` : `${layer.channels} channels`;
-    setText(this.caption, [shown, `${label} ${percent(probability)}`, payload.meta.state].filter(Boolean).join(" · "));
+    setText(this.caption, [shown, classText, payload.meta.state].filter(Boolean).join(" · "));
     if (view.tab === "layers") this.allMethods.draw(frame);
     else this.#drawTable(frame, view.mixed ? shown : layer.name);
   }
