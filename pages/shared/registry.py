@@ -63,8 +63,6 @@ PAGES = (
         icon=":material/trending_down:",
         lead="Averaging the gradient throws most of it away before the last layer: see it on your photo.",
         phone_tab="Why it fails",
-        steps=False,
-        methods=("grad_cam", "linear_approx"),
     ),
     PageEntry(
         slug="classes",

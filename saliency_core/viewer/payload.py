@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -23,7 +23,9 @@ from saliency_core.registry import unknown
 from saliency_core.viewer import methods as method_facts
 from saliency_core.viewer import schema
 
-MODES = ("compare", "mix", "framework", "classes")
+MODES = ("compare", "mix", "framework", "classes", "why")
+AVERAGING_METHODS = ("grad_cam", "linear_approx", "normgrad")
+"""What the mode "why" shows: Grad-CAM, the same without averaging, and NormGrad."""
 DEFAULT_DEPTH = 0.6
 """The layer shown first, as a share of the depth: late enough to mean objects, too early for Grad-CAM."""
 
@@ -34,7 +36,8 @@ NO_REASONS: Mapping[str, str] = MappingProxyType({})
 class PhotoObject:
     """An object on a photo: its class and the box around it.
 
-    `index` is the ImageNet class, `box` is (left, top, right, bottom) in the pixels of the photo itself.
+    `index` is the ImageNet class, `box` is (left, top, right, bottom): of a photo's objects in the pixels of
+    the photo itself, of those that :func:`objects_inside` gives in fractions of the input region.
     """
 
     index: int
@@ -143,8 +146,8 @@ def payload(
     Args:
         content: photo and maps, of :func:`content`.
         mode: "compare" (two methods at one layer), "mix" (two methods, their layers mixed), "framework"
-            (every cell of the table, and every named method at every layer) or "classes" (one method for two
-            classes, and the difference).
+            (every cell of the table, and every named method at every layer), "classes" (one method for two
+            classes, and the difference) or "why" (three methods at every layer, and what averaging keeps).
         view: what is shown at first; what does not exist is replaced by a default.
         layers: the names of the explanation's layers.
         revision: raised whenever the browser must take over `view`; else it keeps its own.
@@ -176,6 +179,8 @@ def needed_methods(mode: str, explanation: Explanation, view: schema.View) -> tu
     """The methods whose maps a mode needs: two panels can do without cells that neither of them shows."""
     if mode == "framework":
         return explanation.methods
+    if mode == "why":
+        return tuple(name for name in AVERAGING_METHODS if name in explanation.methods)
     chosen = (view.get("left"), view.get("right"))
     return tuple(
         name
@@ -209,7 +214,10 @@ def content(
             "original": list(photo.original_size),
         },
         "box": _box_on(photo, explanation.box),
-        "objects": _objects_inside(photo, explanation.box),
+        "objects": [
+            {"index": each.index, "label": each.label, "box": list(each.box)}
+            for each in objects_inside(photo, explanation.box)
+        ],
         "model": model.title,
         "target": explanation.target,
         "label": explanation.label,
@@ -350,19 +358,21 @@ def _box_on(photo: DisplayPhoto, box: tuple[float, float, float, float]) -> list
     return [float(left * across), float(top * down), float(right * across), float(bottom * down)]
 
 
-def _objects_inside(
-    photo: DisplayPhoto, region: tuple[float, float, float, float]
-) -> list[dict[str, object]]:
-    """The objects with their boxes as fractions of the input region, clipped to it; none that lie outside."""
+def objects_inside(photo: DisplayPhoto, region: tuple[float, float, float, float]) -> tuple[PhotoObject, ...]:
+    """The objects with their boxes as fractions of the input region, clipped to it; none that lie outside.
+
+    Args:
+        photo: the photo with its objects.
+        region: (left, top, right, bottom) of what the network sees, in the photo's pixels.
+    """
     left, top, right, bottom = region
-    found: list[dict[str, object]] = []
+    found = []
     for each in photo.objects:
         across = [min(max((x - left) / (right - left), 0.0), 1.0) for x in each.box[::2]]
         down = [min(max((y - top) / (bottom - top), 0.0), 1.0) for y in each.box[1::2]]
         if across[0] < across[1] and down[0] < down[1]:
-            box = [across[0], down[0], across[1], down[1]]
-            found.append({"index": each.index, "label": each.label, "box": box})
-    return found
+            found.append(replace(each, box=(across[0], down[0], across[1], down[1])))
+    return tuple(found)
 
 
 def _presets(model: Model, layers: list[str]) -> dict[str, dict[str, float]]:

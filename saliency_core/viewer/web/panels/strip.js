@@ -11,18 +11,20 @@ import { THUMBNAIL } from "./thumbnails.js";
 export class Strip {
   /**
    * @param {import("../modes/mode.js").ModeHost} viewer
-   * @param {{sides: readonly string[], label: string, figure: string, note: (Node | string)[]}} options `sides` names the
-   *   rows of maps, `label` says what the slider moves, `figure` what the last row has, `note` explains that
+   * @param {{sides: readonly string[], label: string, figure: string, note: (Node | string)[], chart?: HTMLElement}} options
+   *   `sides` names the rows of maps, `label` says what the slider moves, `figure` what the row below the maps has, `note`
+   *   explains that; `chart` is the name of one more row, whose cells the mode fills
    */
-  constructor(viewer, { sides, label, figure, note }) {
+  constructor(viewer, { sides, label, figure, note, chart }) {
     this.viewer = viewer;
     this.sides = sides;
     this.figure = figure;
+    this.chart = chart;
     /** @type {Layer[]} */
     this.layers = [];
     /** @type {any[]} */
     this.cells = [];
-    this.labels = sides.map(() => element("span", { class: "row-label" }));
+    this.labels = sides.map((side) => element("span", { class: "row-label", "data-side": side }));
     this.build = whenChanged((/** @type {{layers: Layer[]}} */ { layers }) => this.#build(layers));
     this.slider = new DepthSlider(label, viewer);
     this.scroller = element("div", { class: "strip-scroll", tabindex: "-1" });
@@ -54,7 +56,7 @@ export class Strip {
       const { meter, fill, text: figure } = this.cells[i];
       const { text, share } = figures[i];
       setText(figure, text);
-      fill.style.transform = `scaleX(${share})`;
+      fill.style.setProperty("--share", String(share));
       meter.setAttribute("aria-label", `${this.figure} at ${layer.name}: ${text}`);
     });
   }
@@ -121,7 +123,8 @@ export class Strip {
       const fill = element("span", { class: "meter-fill" });
       const text = element("span", { class: "meter-text" });
       const meter = element("span", { class: "energy", role: "img" }, text, element("span", { class: "meter" }, fill));
-      return { canvases, buttons, name, meter, fill, text, all: [name, ...buttons, meter] };
+      const chart = element("span", { class: "chart-cell", role: "img" });
+      return { canvases, buttons, name, meter, fill, text, chart, all: [name, ...buttons, meter, chart] };
     });
     this.scroller.replaceChildren(
       element(
@@ -132,6 +135,7 @@ export class Strip {
         ...this.labels.flatMap((label, row) => [label, ...this.cells.map((cell) => cell.buttons[row])]),
         element("span", { class: "row-label", text: this.figure }),
         ...this.cells.map((cell) => cell.meter),
+        ...(this.chart ? [this.chart, ...this.cells.map((cell) => cell.chart)] : []),
       ),
     );
   }
