@@ -117,28 +117,6 @@ def test_a_step_of_size_zero_is_none_whatever_its_direction() -> None:
     assert Choice(step=0.006, direction=UNLEARN).variant == sc.MetaStep(0.006, ascend=True)
 
 
-def test_a_page_with_its_own_methods_has_only_others_in_its_address() -> None:
-    own = entry_of("why").methods
-    assert own is not None
-    shown = Choice(view=viewed(left=own[0], right=own[1]))
-    assert address.write(shown, own) == address.write(Choice())
-    assert address.write(Choice(), own) == {
-        **address.write(Choice()),
-        "left": "normgrad",
-        "right": "grad_cam",
-    }
-
-
-def test_a_link_to_a_page_with_its_own_methods_reopens_those_and_leaves_the_other_pages_alone() -> None:
-    session = Session(Choice())
-    session.open({"photo": "coffee", "right": "gradient"})
-    session.enter(entry_of("why"))
-    assert session.methods == ("grad_cam", "gradient")
-    assert session.address() == {"photo": "coffee", "right": "gradient"}
-    session.enter(HOME)
-    assert session.methods == schema.DEFAULT_METHODS
-
-
 # -- the switch of models ------------------------------------------------------------------------------------
 
 
@@ -187,16 +165,6 @@ def test_another_photo_starts_with_its_own_classes_and_keeps_the_step() -> None:
     session.choose_photo("coffee")
     choice = session.choice
     assert (choice.target, choice.other, choice.step) == (None, None, 0.006)
-
-
-def test_a_page_with_its_own_methods_leaves_those_of_the_others() -> None:
-    session = Session(Choice(view=viewed(left="rise")))
-    session.enter(entry_of("why"))
-    session.see_view({"left": "gradient", "right": "normgrad", "layer": "a"})
-    assert session.methods == ("gradient", "normgrad")
-    assert session.choice.view == viewed(left="rise", layer="a")
-    session.enter(HOME)
-    assert session.methods == ("rise", "grad_cam")
 
 
 def test_a_method_that_is_dropped_is_replaced_by_the_previous_one_or_the_default() -> None:
@@ -561,7 +529,7 @@ class Walk:
 
     def do_method_is_refused(self) -> None:
         name = self.random.choice(self.session.methods)
-        if name in (*schema.DEFAULT_METHODS, *(self.session.viewer.own or ())):
+        if name in schema.DEFAULT_METHODS:
             return
         self.session.replace_method(name, f"{name} is not shown.")
         assert name not in self.session.methods or name in self.session.viewer.settled

@@ -16,8 +16,7 @@ class PageEntry:
 
     `tab` is its name in the navigation where the `title` is too long for that, `phone_tab` its name in a
     narrow window. `steps` says whether its maps can be computed after a meta step, `own_steps` whether the
-    page takes the steps itself: its scene is then without one. `methods` are the two methods that the page
-    starts with, where it has its own; otherwise it shows the methods of the other pages.
+    page takes the steps itself: its scene is then without one.
     """
 
     slug: str
@@ -28,7 +27,6 @@ class PageEntry:
     phone_tab: str = ""
     steps: bool = True
     own_steps: bool = False
-    methods: tuple[str, str] | None = None
 
     @property
     def path(self) -> Path:

@@ -6,7 +6,7 @@ run.
 """
 
 from collections.abc import Callable, Collection, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -15,7 +15,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import saliency_core as sc
 from pages.shared import address, photos
-from pages.shared.address import LEARN, METHOD_FIELDS, Choice
+from pages.shared.address import LEARN, Choice
 from pages.shared.photos import Photo, PhotoFile
 from pages.shared.registry import PageEntry
 from pages.shared.selection import Selection
@@ -58,26 +58,22 @@ class Scene:
 class ViewerState:
     """What Python and the browser agree on about the viewer of a page.
 
-    `revision` rises whenever the browser must take over the session's view, and never falls. `own` are the
-    methods that the page starts with if it has its own, `pair` those that it shows now; the other pages'
-    methods stay as they are. `settled` are the last methods of the other pages that had their maps.
+    `revision` rises whenever the browser must take over the session's view, and never falls. `settled` are
+    the last two methods that had their maps.
     """
 
     def __init__(self) -> None:
         self.revision = 1
         self.page: str | None = None
-        self.own: Methods | None = None
-        self.pair: Methods | None = None
         self.settled: Methods = schema.DEFAULT_METHODS
 
     def raise_revision(self) -> None:
         """Make the browser take over the view."""
         self.revision += 1
 
-    def enter(self, entry: PageEntry, pair: Methods | None) -> None:
-        """A page's viewer is new on the screen; it starts with `pair` if it has its own methods."""
-        self.page, self.own = entry.slug, entry.methods
-        self.pair = pair if entry.methods else None
+    def enter(self, entry: PageEntry) -> None:
+        """A page's viewer is new on the screen."""
+        self.page = entry.slug
         self.raise_revision()
 
     def leave(self) -> None:
@@ -111,7 +107,6 @@ class Session:
         self.last_drawn: dict[str, Any] = {}
         """What pages have drawn last, kept until the next is there."""
         self._memory: dict[str, tuple[object, Any]] = {}
-        self._opened: Mapping[str, str] = {}
 
     @property
     def choice(self) -> Choice:
@@ -120,15 +115,13 @@ class Session:
 
     @property
     def view(self) -> schema.View:
-        """What the viewer of this page shows."""
-        pair = self.viewer.pair
-        return self.choice.view if pair is None else {**self.choice.view, "left": pair[0], "right": pair[1]}
+        """What the viewer shows."""
+        return self.choice.view
 
     @property
     def methods(self) -> Methods:
-        """The two methods compared on this page."""
-        left, right = (str(self.view[side]) for side in METHOD_FIELDS)
-        return left, right
+        """The two methods compared."""
+        return str(self.view["left"]), str(self.view["right"])
 
     def remember(self, name: str, subject: object, make: Callable[[], Any]) -> Any:
         """What `make` gives, made again only when the subject is another object than the last time."""
@@ -224,25 +217,17 @@ class Session:
     def see_view(self, changes: Mapping[str, Any]) -> None:
         """Note what the browser shows now."""
         before = dict(self.view)
-        if self.viewer.pair is not None:
-            left, right = (
-                str(changes.get(side) or old)
-                for side, old in zip(METHOD_FIELDS, self.viewer.pair, strict=True)
-            )
-            self.viewer.pair = (left, right)
-            changes = {name: value for name, value in changes.items() if name not in METHOD_FIELDS}
         self.selection.change_view(changes)
         if before != self.view:
             self.remarks.clear()
 
     def settle(self, available: Collection[str]) -> None:
         """Note the methods that have their maps: a panel goes back to them if another method fails."""
-        if self.viewer.pair is None:
-            left, right = (
-                name if name in available else old
-                for name, old in zip(self.methods, self.viewer.settled, strict=True)
-            )
-            self.viewer.settled = (left, right)
+        left, right = (
+            name if name in available else old
+            for name, old in zip(self.methods, self.viewer.settled, strict=True)
+        )
+        self.viewer.settled = (left, right)
 
     def show_methods(self, left: str, right: str, layer: str | None = None) -> None:
         """Make the browser compare these two methods, at this layer if one is given."""
@@ -253,11 +238,11 @@ class Session:
         """Go back, on each side that shows `method`, to what was there before; `reason` becomes a remark."""
         if method not in self.methods:
             return
-        defaults = self.viewer.own or schema.DEFAULT_METHODS
-        before = self.viewer.own or self.viewer.settled
         left, right = (
             name if name != method else (old if old != method else default)
-            for name, old, default in zip(self.methods, before, defaults, strict=True)
+            for name, old, default in zip(
+                self.methods, self.viewer.settled, schema.DEFAULT_METHODS, strict=True
+            )
         )
         self.show_methods(left, right)
         if reason is not None:
@@ -267,36 +252,20 @@ class Session:
         """Note the page of this run; a viewer that is new on the screen starts from the session's view."""
         if entry.slug == self.viewer.page:
             return
-        pair = None
-        if entry.methods is not None:
-            # Methods in the address of such a page are the page's own, not those of the others.
-            left, right = (
-                str(self.choice.view[side]) if side in self._opened else start
-                for side, start in zip(METHOD_FIELDS, entry.methods, strict=True)
-            )
-            pair = (left, right)
-            if self._opened:
-                self.selection.change_view({side: schema.DEFAULTS[side] for side in METHOD_FIELDS})
-        self._opened = {}
         self.remarks.clear()
-        self.viewer.enter(entry, pair)
+        self.viewer.enter(entry)
 
     # -- the address -----------------------------------------------------------------------------------------
 
     def open(self, query: Mapping[str, str]) -> None:
         """Show what an address describes."""
-        self._opened = {name: text for name, text in query.items() if name in METHOD_FIELDS}
         self.selection.open(address.read(query))
         self.viewer.leave()
         self.viewer.raise_revision()
 
     def address(self) -> dict[str, str]:
         """The query that reopens this session's view."""
-        pair = self.viewer.pair
-        choice = self.selection.latest
-        if pair is not None:
-            choice = replace(choice, view={**choice.view, "left": pair[0], "right": pair[1]})
-        return address.write(choice, self.viewer.own)
+        return address.write(self.selection.latest)
 
     # -- photos ----------------------------------------------------------------------------------------------
 

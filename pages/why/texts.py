@@ -11,6 +11,8 @@ from saliency_core.viewer.payload import AVERAGING_METHODS, PhotoObject
 NETWORKS = {"vgg16": "VGG-16", "resnet50": "ResNet-50"}
 TABLE = "These figures as a table"
 LOSES_NOTHING = "averaging loses nothing"
+FILLS_THE_PICTURE = 0.9
+"""A box of this share of the area or more has nearly all of any map inside."""
 KEEPS_TO_OBJECT = "Grad-CAM keeps to the object"
 
 DIFFERENCE = r"""
@@ -84,6 +86,8 @@ def inside(figures: PhotoFigures) -> str:
     ]
     if figures.area is None or not grad_cam:
         return "Grad-CAM has no positive value at any of these layers."
+    if figures.area >= FILLS_THE_PICTURE:
+        return f"The box is {percent(figures.area)} of the area, so the shares inside it say little here."
     least, where = min(grad_cam, key=lambda pair: pair[0])
     chance = f"The box is **{percent(figures.area)}** of the area. "
     if least >= figures.area:
