@@ -19,7 +19,7 @@ from PIL import Image
 
 from saliency_core.registry import Registry
 
-__all__ = ["COLORMAPS", "DEFAULT_COLORMAP", "ColorMap", "display_jpeg"]
+__all__ = ["COLORMAPS", "DEFAULT_COLORMAP", "SEQUENTIAL_COLORMAPS", "ColorMap", "display_jpeg"]
 
 Kind = Literal["uniform", "diverging", "classic"]
 
@@ -59,6 +59,8 @@ def _load_colormaps() -> Registry[ColorMap]:
 
 COLORMAPS: Final = _load_colormaps()
 DEFAULT_COLORMAP: Final = "magma"
+SEQUENTIAL_COLORMAPS: Final = tuple(name for name, entry in COLORMAPS.items() if entry.kind != "diverging")
+"""Those for maps without a sign; maps with one are drawn with the diverging colour map."""
 
 
 def display_jpeg(

@@ -13,9 +13,12 @@ from playwright.sync_api import Browser, Page, expect
 import saliency_core as sc
 from pages.shared.method_lists import NAMED
 from pages.shared.registry import PAGES
+from saliency_core.combine import resize
 from tests.browser_helpers import (
+    PANEL_SIZE,
     SAMPLES,
     assert_drawn,
+    assert_map_drawn,
     complaints,
     drag,
     photo_file,
@@ -127,7 +130,7 @@ def test_every_method_is_drawn_as_its_resized_map(
         title = re.escape(sc.METHODS[method].title)
         expect(page.get_by_test_id("caption-left")).to_have_text(re.compile(f"^{title} · "))
         expect(page.get_by_test_id("stage-left")).to_have_attribute("data-state", "map")
-        assert_drawn(page, "left", explanation.resized(method, "blocks.5", size=(448, 448)))
+        assert_map_drawn(page, "left", explanation, method, "blocks.5")
 
 
 def test_dragging_scrubbing_hovering_and_zooming_send_nothing_and_the_release_one_message(
@@ -259,6 +262,49 @@ def test_a_phone_shows_two_panels_without_scrolling_sideways(
     assert width == 390
     assert stage["width"] >= 150
     assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 19, 24)"}[theme]
+
+
+def test_colours_follow_the_sign_and_are_shared_only_where_units_agree(
+    app_url: str, page: Page, classifier: sc.Classifier
+) -> None:
+    methods = ("normgrad", "grad_cam", "hires_cam", "linear_approx")
+    explanation = sc.explain(classifier, sc.open_image(SAMPLES / "chelsea.png"), methods=methods)
+    page.goto(f"{app_url}/compare?photo=chelsea&layer=blocks.5&scale=shared&colormap=coolwarm")
+    viewer(page)
+    scale, shared = page.get_by_test_id("scale"), page.get_by_role("radio", name="Shared")
+    left, right = (page.get_by_test_id(f"colorbar-{side}") for side in ("left", "right"))
+    expect(shared).to_be_disabled()
+    expect(scale).to_have_accessible_description(re.compile("NormGrad measures .*, Grad-CAM the class score"))
+    assert_map_drawn(page, "left", explanation, "normgrad", "blocks.5")
+    assert_map_drawn(page, "right", explanation, "grad_cam", "blocks.5")
+    expect(left).to_contain_text(sc.METHODS["normgrad"].bright)
+    page.get_by_test_id("method-left").select_option("hires_cam")
+    expect(shared).to_be_checked()
+    expect(left.locator(".bound.high")).to_have_text(right.locator(".bound.high").inner_text())
+    expect(left).not_to_contain_text("−")  # no negative end where values cannot be negative
+    page.get_by_test_id("method-left").select_option("linear_approx")
+    expect(shared).to_be_disabled()
+    expect(scale).to_have_accessible_description(re.compile("Linear approximation has a sign"))
+    for text in ("evidence against it", "ends at the 99th percentile", "evidence for the class"):
+        expect(left).to_contain_text(text)
+    page.get_by_label("Fade low values").uncheck()
+    page.wait_for_url(re.compile("fade=0"))
+    values = resize(explanation.map("linear_approx", "blocks.5"), PANEL_SIZE)
+    assert_drawn(page, "left", values, signed=True, fade=False)
+
+
+def test_photos_of_other_shapes_and_longer_captions_move_nothing(app_url: str, browser: Browser) -> None:
+    for size in ((1280, 800), (390, 844)):
+        context = browser.new_context(viewport={"width": size[0], "height": size[1]})
+        page = context.new_page()
+        tops = []
+        for address in ("photo=rocket&left=eigen_cam", "photo=astronaut&left=linear_approx&layer=bn2"):
+            page.goto(f"{app_url}/compare?{address}")
+            viewer(page)
+            depth, top = page.get_by_test_id("depth").bounding_box(), page.get_by_test_id("stage-left")
+            tops.append(depth["y"] - top.bounding_box()["y"])
+        context.close()
+        assert tops[0] == tops[1]
 
 
 def test_the_depth_scrubber_and_the_strip_work_by_keyboard(app_url: str, page: Page) -> None:

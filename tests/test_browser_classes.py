@@ -95,7 +95,7 @@ def expect_all_sizes(page: Page) -> None:
 def assert_classes_drawn(page: Page, first: np.ndarray, second: np.ndarray) -> None:
     assert_drawn(page, "first", first)
     assert_drawn(page, "second", second)
-    assert_drawn(page, "difference", first - second, colormap="coolwarm", bounds=(-1, 1))
+    assert_drawn(page, "difference", first - second, signed=True)
 
 
 def test_both_maps_and_their_difference_are_drawn_as_defined(
@@ -226,7 +226,7 @@ def test_a_meta_step_takes_the_sameness_from_normgrad_at_the_last_layer(
     expect(page.get_by_test_id("colorbar-difference")).to_contain_text("more before")
     page.wait_for_url(re.compile("difference=first"))
     before = explained(classifier, ESPRESSO, None).resized("normgrad", "bn2", size=SIZE)
-    assert_drawn(page, "difference", before - first, colormap="coolwarm", bounds=(-1, 1))
+    assert_drawn(page, "difference", before - first, signed=True)
 
 
 def test_a_link_with_classes_and_step_reopens_the_view(

@@ -55,13 +55,15 @@ def test_every_cell_is_drawn_as_the_framework_defines_it(
     viewer(page)
     for extract, aggregate in CELLS:
         expected = resize(raw(captured, "blocks.5", extract, aggregate), CELL_SIZE)
-        assert_drawn(page, f"{extract}-{aggregate}", expected)
+        signed = AGGREGATES[aggregate].signed
+        assert_drawn(page, f"{extract}-{aggregate}", expected, signed=signed)
     page.get_by_test_id("depth").focus()
     page.keyboard.press("Home")
     expect(page.get_by_test_id("depth-name")).to_contain_text("blocks.0")
     for extract, aggregate in CELLS:
         expected = resize(raw(captured, "blocks.0", extract, aggregate), CELL_SIZE)
-        assert_drawn(page, f"{extract}-{aggregate}", expected)
+        signed = AGGREGATES[aggregate].signed
+        assert_drawn(page, f"{extract}-{aggregate}", expected, signed=signed)
 
 
 @pytest.mark.parametrize("how", ["product", "sum"])

@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import saliency_core as sc
 from pages.shared import formats
-from saliency_core.combine import resize
 from saliency_core.viewer.payload import AVERAGING_METHODS
 from tests.browser_helpers import (
     SAMPLES,
-    assert_drawn,
+    assert_map_drawn,
     complaints,
     drag,
     photo_file,
@@ -56,7 +54,7 @@ def test_a_link_with_methods_of_one_extra_pass_opens_on_their_maps(
     for side, method in methods.items():
         expect(page.get_by_test_id(f"map-{side}")).to_be_visible()
         assert view(page)[side] == method
-        assert_drawn(page, side, explanation.resized(method, "blocks.3", size=(448, 448)))
+        assert_map_drawn(page, side, explanation, method, "blocks.3")
 
 
 def test_many_passes_run_beside_the_page_and_end_in_the_map(
@@ -73,20 +71,18 @@ def test_many_passes_run_beside_the_page_and_end_in_the_map(
     expect(page.get_by_test_id("note-left")).to_contain_text("Computing")
     page.get_by_test_id("method-right").select_option("layer_cam")
     expect(page.get_by_test_id("caption-right")).to_contain_text("Layer-CAM")
-    assert_drawn(page, "right", explained(classifier).resized("layer_cam", "blocks.3", size=(448, 448)))
+    assert_map_drawn(page, "right", explained(classifier), "layer_cam", "blocks.3")
     expect(card).to_have_count(0, timeout=MINUTES)
     expect(page.get_by_test_id("caption-left")).to_contain_text("Integrated gradients · input")
     expect(page.get_by_test_id("map-left")).to_be_visible()
-    expected = explained(classifier, "integrated_gradients").resized(
-        "integrated_gradients", "input", size=(448, 448)
-    )
-    assert_drawn(page, "left", expected)
+    expected = explained(classifier, "integrated_gradients")
+    assert_map_drawn(page, "left", expected, "integrated_gradients", "input")
     assert view(page)["right"] == "layer_cam"
     assert (zoom_of(page), photos_decoded(page)) == (zoom, 1)
     # Another visitor finds it done.
     page.goto(f"{app_url}/compare?photo=chelsea&left=integrated_gradients")
     expect(page.get_by_test_id("map-left")).to_be_visible()
-    assert_drawn(page, "left", expected)
+    assert_map_drawn(page, "left", expected, "integrated_gradients", "input")
 
 
 def test_a_running_method_outlives_leaving_the_page_and_ends_when_cancelled(app_url: str, page: Page) -> None:
@@ -138,12 +134,7 @@ def test_the_article_draws_three_methods_and_its_figures_in_the_columns_of_the_l
     def shown(layer: str) -> None:
         for method in AVERAGING_METHODS:
             expect(page.get_by_test_id(f"inside-{method}")).to_have_text(share(method, layer))
-            values = resize(explanation.map(method, layer), (448, 448))
-            if sc.METHODS[method].signed:
-                reach = float(np.abs(values).max())
-                assert_drawn(page, method, values, colormap="coolwarm", bounds=(-reach, reach))
-            else:
-                assert_drawn(page, method, values)
+            assert_map_drawn(page, method, explanation, method, layer)
 
     shown("blocks.4")
     chart, bars = page.locator(".chart-cell"), page.locator(".energy")

@@ -191,6 +191,14 @@ def test_a_method_that_is_not_signed_is_never_negative(name: str) -> None:
     assert sc.METHODS[name].signed or sc.METHODS[name](pair).min() >= 0
 
 
+@pytest.mark.parametrize("method", sc.METHODS.values(), ids=lambda method: method.name)
+def test_every_method_says_in_a_few_words_what_bright_means_and_in_what_unit(method):
+    assert 0 < len(method.bright.split()) <= 4
+    assert method.unit
+    assert bool(method.dark) == method.signed, "a negative end only where values can be negative"
+    assert len(method.dark.split()) <= 4
+
+
 def test_every_cell_of_the_framework_is_one_registered_method() -> None:
     cells = [method.cell for method in sc.METHODS.values() if method.cell]
     assert sorted(cells) == sorted(CELLS)

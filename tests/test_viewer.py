@@ -312,6 +312,7 @@ FULL_VIEW: schema.View = {
     "weights": (0.25, 1.0),
     "how": "sum",
     "opacity": 0.25,
+    "fade": False,
     "colormap": "viridis",
     "scale": "shared",
     "tab": "layers",
@@ -350,6 +351,8 @@ def test_an_address_reopens_the_view() -> None:
         ("opacity", "2"),
         ("opacity", "inf"),
         ("mixed", "yes"),
+        ("fade", "no"),
+        ("colormap", "coolwarm"),  # of maps with a sign, which have no choice
         ("tab", ""),
     ],
 )

@@ -31,6 +31,7 @@ def test_the_browser_functions_do_what_their_tests_and_saliency_core_say(tmp_pat
         "resized": resized(),
         "mixed": mixed(),
         "painted": painted(),
+        "reaches": reaches(),
         "modes": MODES,
         "view": view(),
         "inside": inside(),
@@ -135,13 +136,26 @@ def painted() -> list[dict[str, object]]:
             {
                 "values": values.tolist(),
                 "table": np.asarray(entry.table).ravel().tolist(),
-                "low": low,
-                "high": high,
                 "diverging": diverging,
                 "pixels": pixels.ravel().tolist(),
             }
         )
     return cases
+
+
+def reaches() -> list[dict[str, object]]:
+    """Signed maps, one of them with a heavy tail, with the 99th percentile of their absolute values."""
+    random = np.random.default_rng(4)
+    planes = [random.normal(size=size) for size in (1, 99, 100, 101, 5000)] + [random.standard_cauchy(5000)]
+    planes.append(1e-30 * random.normal(size=300))
+    singles = [plane.astype(np.float32) for plane in planes]
+    return [
+        {
+            "values": plane.tolist(),
+            "reach": float(np.percentile(np.abs(plane), 99, method="inverted_cdf")),
+        }
+        for plane in singles
+    ]
 
 
 def view() -> dict[str, object]:

@@ -66,6 +66,10 @@ class Aggregate:
     """LaTeX, of a share's entries :math:`s_i`."""
     signed: bool
     """Whether the number can be negative."""
+    bright: str
+    """What a bright location means, in a few words; of a signed number, its positive end."""
+    dark: str = ""
+    """What the negative end of a signed number means, in a few words."""
 
 
 EXTRACTS: Registry[Extract] = Registry("extract")
@@ -90,10 +94,36 @@ for _extract in (
 ):
     EXTRACTS.add(_extract.name, _extract)
 for _aggregate in (
-    Aggregate("sum", "sum", r"\sum_i s_i", signed=True),
-    Aggregate("norm", "norm", r"\Big(\sum_i s_i^2\Big)^{1/2}", signed=False),
-    Aggregate("filter_norm", "filter norm", r"\Big(\sum_i (s_i^+)^2\Big)^{1/2}", signed=False),
-    Aggregate("max", "max", r"\max_i s_i", signed=True),
+    Aggregate(
+        "sum",
+        "sum",
+        r"\sum_i s_i",
+        signed=True,
+        bright="larger weights, higher score",
+        dark="larger weights, lower score",
+    ),
+    Aggregate(
+        "norm",
+        "norm",
+        r"\Big(\sum_i s_i^2\Big)^{1/2}",
+        signed=False,
+        bright="strong influence on weights",
+    ),
+    Aggregate(
+        "filter_norm",
+        "filter norm",
+        r"\Big(\sum_i (s_i^+)^2\Big)^{1/2}",
+        signed=False,
+        bright="strong score-raising influence",
+    ),
+    Aggregate(
+        "max",
+        "max",
+        r"\max_i s_i",
+        signed=True,
+        bright="a weight raises score",
+        dark="all weights lower score",
+    ),
 ):
     AGGREGATES.add(_aggregate.name, _aggregate)
 

@@ -169,9 +169,15 @@ class Method:
     empty: str
     """Why a map can be constant, as a sentence."""
     kind: SharedPass | ExtraBackward | MultiPass
+    bright: str
+    """What a bright location means, in a few words beside a colour bar; of a signed map, its positive end."""
+    unit: str
+    """What the values measure, as a noun. Maps of methods with the same unit can share a colour scale."""
     domain: Domain = Domain.LAYERS
     signed: bool = False
     """Whether negative values occur and mean something: evidence against the class."""
+    dark: str = ""
+    """What the negative end of a signed map means, in a few words; empty for other maps."""
     cell: tuple[str, str] | None = None
     """(extract, aggregate) of a cell of the framework."""
     needs: str = ""

@@ -16,13 +16,13 @@ from typing import Any, Protocol
 
 from saliency_core.methods.registry import METHODS
 from saliency_core.registry import Registry
-from saliency_core.render import COLORMAPS, DEFAULT_COLORMAP
+from saliency_core.render import DEFAULT_COLORMAP, SEQUENTIAL_COLORMAPS
 
 Value = str | float | bool | tuple[float, ...] | None
 View = Mapping[str, Value]
 
 DEFAULT_METHODS = ("normgrad", "grad_cam")
-DEFAULT_OPACITY = 0.6
+DEFAULT_OPACITY = 0.8
 MAX_EPSILON = 0.1
 """The largest meta step that can be shown: forty times the authors'."""
 MAX_WEIGHT = 1000.0
@@ -246,7 +246,9 @@ VIEW = _fields(
     Field("weights", Weights(), ()),
     Field("how", Choice(("product", "sum")), "product"),
     Field("opacity", Number(0, 1), DEFAULT_OPACITY),
-    Field("colormap", Choice(tuple(COLORMAPS)), DEFAULT_COLORMAP),
+    # Whether a map's opacity follows its values, and the colours of maps without a sign.
+    Field("fade", Flag(), True),
+    Field("colormap", Choice(SEQUENTIAL_COLORMAPS), DEFAULT_COLORMAP),
     Field("scale", Choice(("panel", "shared")), "panel"),
     # Framework: which tab, and whether the cells show the layers mixed instead of one of them.
     Field("tab", Choice(("table", "layers")), "table"),

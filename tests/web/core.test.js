@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cssColor, paintLevels, position, quantise, scaleOf } from "../../saliency_core/viewer/web/core/colors.js";
+import { chooseColors, cssColor, paintLevels, position, quantise, scaleOf, sharedScale } from "../../saliency_core/viewer/web/core/colors.js";
 import { layerSize, number, percent, rho, stepText, weightText } from "../../saliency_core/viewer/web/core/format.js";
 import { extent, logarithm, mixProduct, mixSum, normalise, shares } from "../../saliency_core/viewer/web/core/maths.js";
 import { partsOf } from "../../saliency_core/viewer/web/core/mixing.js";
@@ -54,11 +54,35 @@ test("a mix says why there is none", () => {
   assert.deepEqual(partsOf(content, "m", { a: 1, b: 0.5 }), { parts: [0, 1], reason: null });
 });
 
-test("a diverging scale is symmetric about zero, a shared one spans all", () => {
-  assert.deepEqual(scaleOf([{ low: -1, high: 3 }], true), { low: -3, high: 3 });
-  assert.deepEqual(scaleOf([{ low: 0, high: 1 }, { low: -2, high: 0.5 }], false), { low: -2, high: 1 });
+test("a map's scale has its own ends, a diverging one is symmetric about zero, a shared one spans all", () => {
+  assert.deepEqual(scaleOf(Float32Array.of(2, -1, 3), false), { low: -1, high: 3 });
+  assert.deepEqual(scaleOf(Float32Array.of(0.5, -1, -3), true), { low: -3, high: 3 });
+  assert.deepEqual(sharedScale([{ low: 0, high: 1 }, { low: -2, high: 0.5 }]), { low: -2, high: 1 });
   assert.equal(position(5, { low: 0, high: 4 }), 1);
   assert.equal(position(5, { low: 4, high: 4 }), 0);
+});
+
+test("single values far from the others do not flatten a diverging map", () => {
+  const values = Float32Array.from({ length: 1000 }, (_, i) => (i % 2 ? -1 : 1) * (i + 1));
+  values[7] = 1e6;
+  assert.deepEqual(scaleOf(values, true), { low: -991, high: 991 });
+  const sparse = new Float32Array(1000);
+  sparse[3] = -5;
+  assert.deepEqual(scaleOf(sparse, true), { low: -5, high: 5 }, "all but one are zero");
+});
+
+test("faded colours are those of the table, with an opacity of their position on the scale", () => {
+  const table = Uint32Array.from({ length: 256 }, (_, i) => (0xff000000 | i) >>> 0);
+  const colormaps = new Map([["plain", { table, diverging: false }], ["signed", { table, diverging: true }]]);
+  const alphas = (/** @type {Uint32Array} */ pixels) => [...pixels].map((pixel) => pixel >>> 24);
+  const faded = chooseColors({ colormaps, name: "plain", faded: true });
+  assert.deepEqual(alphas(faded(false).table), alphas(table).map((_, i) => i));
+  assert.deepEqual(alphas(faded(true).table), alphas(table).map((_, i) => Math.round(Math.abs(2 * i - 255))));
+  for (const signed of [false, true]) {
+    assert.deepEqual([...faded(signed).table].map((pixel) => pixel & 0xffffff), [...table].map((pixel) => pixel & 0xffffff));
+    assert.equal(faded(signed).diverging, signed);
+    assert.equal(chooseColors({ colormaps, name: "plain", faded: false })(signed).table, table);
+  }
 });
 
 test("colouring in two steps uses the same levels as a single value's colour", () => {

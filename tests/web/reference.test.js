@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { packTable, paint, scaleOf } from "../../saliency_core/viewer/web/core/colors.js";
 import { percent } from "../../saliency_core/viewer/web/core/format.js";
-import { energyInside, normalise, resize, resizedAt } from "../../saliency_core/viewer/web/core/maths.js";
+import { absolutePercentile, energyInside, normalise, resize, resizedAt } from "../../saliency_core/viewer/web/core/maths.js";
 import { mixInto } from "../../saliency_core/viewer/web/core/mixing.js";
 import { Content } from "../../saliency_core/viewer/web/core/payload.js";
 import { completeView } from "../../saliency_core/viewer/web/core/view.js";
@@ -13,7 +13,7 @@ import { MODES } from "../../saliency_core/viewer/web/modes/registry.js";
 
 const path = process.env.VIEWER_REFERENCE;
 const skip = path ? false : "run by pytest tests/test_web.py, which exports the cases";
-const cases = path ? JSON.parse(readFileSync(path, "utf8")) : { resized: [], mixed: [], painted: [], inside: [], percents: [] };
+const cases = path ? JSON.parse(readFileSync(path, "utf8")) : { resized: [], mixed: [], painted: [], reaches: [], inside: [], percents: [] };
 
 /**
  * @param {Float32Array} found
@@ -72,11 +72,19 @@ test("layers are mixed as by saliency_core.combine", { skip }, () => {
 
 test("values are coloured as by saliency_core.render", { skip }, () => {
   assert.ok(cases.painted.length > 0);
-  for (const { values, table, low, high, diverging, pixels } of cases.painted) {
+  for (const { values, table, diverging, pixels } of cases.painted) {
     const found = new Uint32Array(values.length);
-    paint(Float32Array.from(values), scaleOf([{ low, high }], diverging), packTable(Uint8Array.from(table)), found);
+    paint(Float32Array.from(values), scaleOf(Float32Array.from(values), diverging), packTable(Uint8Array.from(table)), found);
     const channels = [...found].flatMap((pixel) => [pixel & 255, (pixel >> 8) & 255, (pixel >> 16) & 255]);
     assert.deepEqual(channels, pixels);
+  }
+});
+
+test("a signed map's scale reaches to the 99th percentile of its absolute values", { skip }, () => {
+  assert.ok(cases.reaches.length > 0);
+  for (const { values, reach } of cases.reaches) {
+    assert.equal(absolutePercentile(Float32Array.from(values), 0.99), reach);
+    assert.deepEqual(scaleOf(Float32Array.from(values), true), { low: -reach, high: reach });
   }
 });
 

@@ -2,7 +2,9 @@
 
 import { element, setText } from "./controls/dom.js";
 import { Toolbar } from "./controls/toolbar.js";
+import { chooseColors } from "./core/colors.js";
 import { Payload } from "./core/payload.js";
+import { whenChanged } from "./core/redraw.js";
 import { completeView } from "./core/view.js";
 import { MODES } from "./modes/registry.js";
 
@@ -48,6 +50,7 @@ export class Viewer {
     this.firstEvent = null;
     this.timings = { latency: /** @type {number[]} */ ([]), draw: /** @type {number[]} */ ([]) };
     this.sent = 0;
+    this.chooseColors = whenChanged(chooseColors);
     this.toolbar = this.#toolbar();
     this.body = element("div", {});
     this.speech = element("p", { class: "visually-hidden", role: "status", "aria-live": "polite" });
@@ -180,6 +183,7 @@ export class Viewer {
       opacity: (/** @type {number} */ opacity) => this.set({ opacity }),
       settle: () => this.settle(),
       colormap: (/** @type {string} */ colormap) => choose({ colormap }),
+      fade: (/** @type {boolean} */ fade) => choose({ fade }),
       scale: (/** @type {"panel" | "shared"} */ scale) => choose({ scale }),
       zoom: (/** @type {number} */ factor) => this.mode.zoomActions?.zoom(factor),
       reset: () => this.mode.zoomActions?.reset(),
@@ -200,10 +204,12 @@ export class Viewer {
   #draw() {
     const begun = performance.now();
     const { payload, view, updates } = this;
-    const table = /** @type {Uint32Array} */ (payload.tables.get(view.colormap));
+    const colors = this.chooseColors({ colormaps: payload.colormaps, name: view.colormap, faded: view.fade });
     this.root.style.setProperty("--map-opacity", String(view.opacity));
-    this.toolbar.set(view);
-    this.mode.draw({ payload, view, updates, table, diverging: payload.isDiverging(view.colormap) });
+    /** @type {import("./modes/mode.js").Frame} */
+    const frame = { payload, view, updates, colors };
+    this.toolbar.set(view, this.mode.sharingObstacle?.(frame) ?? null);
+    this.mode.draw(frame);
     this.#endTiming(begun);
   }
 

@@ -1,6 +1,6 @@
 /** A segmented control: native radio buttons, so arrow keys and screen readers work. */
 
-import { element } from "./dom.js";
+import { element, setText } from "./dom.js";
 
 export class Segmented {
   /**
@@ -14,13 +14,30 @@ export class Segmented {
     this.inputs = options.map((option) =>
       element("input", { type: "radio", name: group, value: option.name, onchange: () => onchoose(option.name) }),
     );
+    this.options = options;
+    this.labels = options.map((option, i) =>
+      element("label", { title: option.hint ?? null }, this.inputs[i], element("span", { text: option.title })),
+    );
+    this.reason = element("p", { class: "visually-hidden", id: `${group}-reason` });
     this.element = element(
       "fieldset",
-      { class: "segmented", "data-testid": name, "aria-label": label },
-      ...options.map((option, i) =>
-        element("label", { title: option.hint ?? null }, this.inputs[i], element("span", { text: option.title })),
-      ),
+      { class: "segmented", "data-testid": name, "aria-label": label, "aria-describedby": `${group}-reason` },
+      ...this.labels,
+      this.reason,
     );
+  }
+
+  /**
+   * Switches an option off, and says why; null switches it on again.
+   *
+   * @param {string} name
+   * @param {string | null} reason
+   */
+  disable(name, reason) {
+    const i = this.options.findIndex((option) => option.name === name);
+    this.inputs[i].disabled = reason !== null;
+    this.labels[i].title = reason ?? this.options[i].hint ?? "";
+    setText(this.reason, reason ?? "");
   }
 
   /** @param {string} value */

@@ -16,20 +16,22 @@ const FRAME =
   '<path d="M4 7V4h3M13 4h3v3M16 13v3h-3M7 16H4v-3"/><rect x="7.5" y="7.5" width="5" height="5"/>';
 const BACK = '<path d="M4.5 8.5a6 6 0 1 1-.4 3.2"/><path d="M4 4.5v4h4"/>';
 
+const FADE_HINT = "The lower a value, the more of the photo shows through";
+const COLORS_HINT = "Colours of maps without a sign; maps with one always run from blue through white to red";
 const SCALE_OPTIONS = [
   { name: "panel", title: "Per panel", hint: "Colours run from each map’s own smallest to its largest value" },
   { name: "shared", title: "Shared", hint: "Both maps on one scale: equal colours mean equal values" },
 ];
 
 /**
- * `actions` has opacity(value) while the slider moves, settle() on its release, colormap(name), scale(name),
+ * `actions` has opacity(value) while the slider moves, settle() on its release, fade(on), colormap(name), scale(name),
  * zoom(factor), reset(), toBox() and peek(on).
  */
 export class Toolbar {
   /** @param {Record<string, (value?: any) => void>} actions */
   constructor(actions) {
     this.offerColormaps = whenChanged((/** @type {{colormaps: any[]}} */ { colormaps }) =>
-      this.colormap.replaceChildren(...select({}, colormaps).children),
+      this.colormap.replaceChildren(...select({}, colormaps.filter(({ kind }) => kind !== "diverging")).children),
     );
     this.opacity = rangeInput({
       min: 0,
@@ -40,8 +42,9 @@ export class Toolbar {
       oninput: () => actions.opacity(Number(this.opacity.value)),
       onchange: () => actions.settle(),
     });
+    this.fade = element("input", { type: "checkbox", "data-testid": "fade", onchange: () => actions.fade(this.fade.checked) });
     const onchange = () => actions.colormap(this.colormap.value);
-    this.colormap = select({ "aria-label": "Colours", "data-testid": "colormap", onchange }, []);
+    this.colormap = select({ "aria-label": "Colours", title: COLORS_HINT, "data-testid": "colormap", onchange }, []);
     this.scale = new Segmented("Colour scale", "scale", SCALE_OPTIONS, actions.scale);
     this.peek = element(
       "button",
@@ -77,6 +80,7 @@ export class Toolbar {
       { class: "toolbar", role: "group", "aria-label": "Picture" },
       this.lead,
       element("label", { class: "field opacity" }, element("span", { text: "Opacity" }), this.opacity),
+      element("label", { class: "field fade", title: FADE_HINT }, this.fade, element("span", { text: "Fade low values" })),
       element(
         "label",
         { class: "field colors" },
@@ -102,17 +106,26 @@ export class Toolbar {
     this.scaleField.hidden = !zoomActions || fixedScale === true;
   }
 
-  /** @param {any[]} colormaps */
+  /**
+   * Offers the colour maps for maps without a sign.
+   *
+   * @param {any[]} colormaps
+   */
   setColormaps(colormaps) {
     this.offerColormaps({ colormaps });
   }
 
-  /** @param {import("../core/view.js").View} view */
-  set(view) {
+  /**
+   * @param {import("../core/view.js").View} view
+   * @param {string | null} sharingObstacle why the panels cannot share a colour scale
+   */
+  set(view, sharingObstacle) {
+    this.fade.checked = view.fade;
     setRange(this.opacity, view.opacity);
     this.opacity.setAttribute("aria-valuetext", `${Math.round(100 * view.opacity)}%`);
     this.colormap.value = view.colormap;
-    this.scale.set(view.scale);
+    this.scale.set(sharingObstacle === null ? view.scale : "panel");
+    this.scale.disable("shared", sharingObstacle);
   }
 
   /**

@@ -1,9 +1,20 @@
 /** From values to pixels: colour tables and colour scales. */
 
+import { absolutePercentile, extent } from "./maths.js";
+
 /** @typedef {{low: number, high: number}} Scale the values of a colour table's two ends */
+
+/**
+ * The colours of one kind of map: a table of 256 pixels, and whether its middle stands for zero.
+ *
+ * @typedef {{table: Uint32Array, diverging: boolean}} Colors
+ */
 
 /** Number of entries of a colour table. */
 export const LEVELS = 256;
+
+/** Share of a signed map's values, by size, that its colours distinguish; larger ones take the colour of an end. */
+const SIGNED_SHARE = 0.99;
 
 /**
  * An RGB table of 256 × 3 bytes as 256 opaque pixels of a (little-endian) ImageData.
@@ -19,18 +30,58 @@ export function packTable(rgb) {
 }
 
 /**
- * The two ends of a colour scale over one or several extents; a diverging one is symmetric about 0.
+ * The same colours with opacity that follows the value: none at the low end (of diverging ones: at zero), all at the ends.
  *
- * @param {Scale[]} extents
+ * @param {Colors} colors
+ * @returns {Colors}
+ */
+function fade({ table, diverging }) {
+  const faded = table.map((pixel, i) => {
+    const share = i / (LEVELS - 1);
+    const alpha = Math.round(255 * (diverging ? Math.abs(2 * share - 1) : share));
+    return (alpha << 24) | (pixel & 0xffffff);
+  });
+  return { table: faded, diverging };
+}
+
+/**
+ * The colours that a view asks for: of maps with a sign the diverging ones, of others those of the colour map chosen.
+ *
+ * @param {{colormaps: Map<string, Colors>, name: string, faded: boolean}} choice
+ * @returns {(signed: boolean) => Colors}
+ */
+export function chooseColors({ colormaps, name, faded }) {
+  const diverging = [...colormaps.values()].find((colors) => colors.diverging);
+  const [plain, signed] = [colormaps.get(name), diverging].map((colors) => {
+    const found = /** @type {Colors} */ (colors);
+    return faded ? fade(found) : found;
+  });
+  return (isSigned) => (isSigned ? signed : plain);
+}
+
+/**
+ * The two ends of a map's own colour scale: its smallest and its largest value, or for diverging colours plus and minus
+ * the 99th percentile of its absolute values (the largest one where that is 0), so that 0 is in the middle.
+ *
+ * @param {Float32Array} values
  * @param {boolean} diverging
  * @returns {Scale}
  */
-export function scaleOf(extents, diverging) {
-  const low = Math.min(...extents.map((extent) => extent.low));
-  const high = Math.max(...extents.map((extent) => extent.high));
+export function scaleOf(values, diverging) {
+  const { low, high } = extent(values);
   if (!diverging) return { low, high };
-  const reach = Math.max(Math.abs(low), Math.abs(high));
+  const reach = absolutePercentile(values, SIGNED_SHARE) || Math.max(-low, high);
   return { low: -reach, high: reach };
+}
+
+/**
+ * One scale for several maps, from the scales of each.
+ *
+ * @param {Scale[]} scales
+ * @returns {Scale}
+ */
+export function sharedScale(scales) {
+  return { low: Math.min(...scales.map(({ low }) => low)), high: Math.max(...scales.map(({ high }) => high)) };
 }
 
 /**

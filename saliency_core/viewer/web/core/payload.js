@@ -3,6 +3,8 @@
 import { packTable, LEVELS } from "./colors.js";
 import { shared, whenChanged } from "./redraw.js";
 
+/** @import { Colors } from "./colors.js" */
+
 /**
  * What a host hands over: the JSON, and how to get at the numbers and the photo, called only when they are new.
  *
@@ -49,6 +51,9 @@ import { shared, whenChanged } from "./redraw.js";
  * @property {string} summary
  * @property {string} family
  * @property {boolean} signed
+ * @property {string} bright what a bright location means, or the positive end of a map with a sign
+ * @property {string} dark what the negative end means, empty without a sign
+ * @property {string} unit what the values measure; equal ones can share a colour scale
  * @property {string} formula
  * @property {string} reference
  * @property {string} url
@@ -164,8 +169,8 @@ export class Payload {
     this.content = /** @type {any} */ (null);
     /** @type {Map<string, Method>} */
     this.methods = new Map();
-    /** @type {Map<string, Uint32Array>} */
-    this.tables = new Map();
+    /** @type {Map<string, Colors>} */
+    this.colormaps = new Map();
     /** @type {string} */
     this.photoUrl = "";
     this.decoded = { photo: 0, maps: 0 };
@@ -181,7 +186,7 @@ export class Payload {
     if (before?.keys.photo !== meta.keys.photo) this.#takePhoto(delivery.photo());
     if (before?.keys.maps !== meta.keys.maps) {
       this.content = new Content(meta, delivery.maps());
-      this.tables = unpackTables(meta.colormaps, delivery.luts());
+      this.colormaps = unpackColormaps(meta.colormaps, delivery.luts());
       this.decoded.maps += 1;
     }
   }
@@ -192,11 +197,6 @@ export class Payload {
    */
   method(name) {
     return /** @type {Method} */ (this.methods.get(name));
-  }
-
-  /** @param {string} name */
-  isDiverging(name) {
-    return this.meta.colormaps.find((/** @type {{name: string}} */ colormap) => colormap.name === name).kind === "diverging";
   }
 
   release() {
@@ -225,11 +225,15 @@ function mergeMethods({ methods, maps, unavailable }) {
 }
 
 /**
- * @param {{name: string}[]} colormaps
+ * @param {{name: string, kind: string}[]} colormaps
  * @param {Uint8Array} luts
+ * @returns {Map<string, Colors>}
  */
-function unpackTables(colormaps, luts) {
+function unpackColormaps(colormaps, luts) {
   return new Map(
-    colormaps.map(({ name }, i) => [name, packTable(luts.subarray(3 * LEVELS * i, 3 * LEVELS * (i + 1)))]),
+    colormaps.map(({ name, kind }, i) => {
+      const table = packTable(luts.subarray(3 * LEVELS * i, 3 * LEVELS * (i + 1)));
+      return [name, { table, diverging: kind === "diverging" }];
+    }),
   );
 }

@@ -13,6 +13,7 @@ import { shared } from "./redraw.js";
  * @property {"product" | "sum"} how
  * @property {number} opacity
  * @property {string} colormap
+ * @property {boolean} fade
  * @property {"panel" | "shared"} scale
  * @property {"table" | "layers"} tab
  * @property {boolean} mixed

@@ -34,7 +34,7 @@ function variant(viewer) {
   return {
     stageHeight: 0.5,
     element: strip.element,
-    alwaysShares: false,
+    normalised: () => false,
     inputs: ({ layer }) => ({ layer }),
     compute: (_, inputs, out) => compute(inputs, out),
     caption,

@@ -1,7 +1,7 @@
 /** Mix: every layer's map weighted into one. */
 
 import { Weights } from "../controls/weights.js";
-import { mixProduct, mixSum, normalise, resize, SIZE } from "../core/maths.js";
+import { mixProduct, mixSum, resize, SIZE } from "../core/maths.js";
 import { logarithmsOf, normalisedMaps, partsOf, weightsOf } from "../core/mixing.js";
 import { whenChanged } from "../core/redraw.js";
 import { SIDES } from "../core/view.js";
@@ -38,7 +38,7 @@ function variant(viewer) {
   return {
     stageHeight: 0.4,
     element: weights.element,
-    alwaysShares: true,
+    normalised: (method) => !method.maps?.input,
     inputs: ({ how, weights }) => ({ how, weights }),
     compute: (side, inputs, out) => compute(prepared[side], inputs, out),
     caption,
@@ -72,7 +72,7 @@ function compute(prepared, { content, method, how, weights }, out) {
   if (content.maps[method].input) {
     const map = content.map(method, 0);
     if (!map?.values || map.reason) return map?.reason ?? "";
-    normalise(resize(map.values, map.height, map.width, SIZE, out));
+    resize(map.values, map.height, map.width, SIZE, out);
     return null;
   }
   const { parts, reason } = partsOf(content, method, weights);

@@ -1,5 +1,6 @@
 /** The interface between the viewer and its modes. */
 
+/** @import { Colors } from "../core/colors.js" */
 /** @import { Payload } from "../core/payload.js" */
 /** @import { View } from "../core/view.js" */
 
@@ -37,8 +38,8 @@
  * @property {Payload} payload
  * @property {View} view
  * @property {Updates} updates
- * @property {Uint32Array} table the colours of the view's colour map
- * @property {boolean} diverging whether that colour map has a middle, which stands for zero
+ * @property {(signed: boolean) => Colors} colors of maps that have a sign, and of those that have none; another function
+ *   when the colours are others
  */
 
 /**
@@ -73,6 +74,7 @@
  * @property {HTMLElement} element stands below the toolbar
  * @property {HTMLElement} [lead] stands first in the toolbar
  * @property {ZoomActions} [zoomActions] without them the toolbar has no zoom and no choice of scale
+ * @property {(frame: Frame) => string | null} [sharingObstacle] why the panels cannot share a colour scale, null if they can
  * @property {boolean} [fixedScale] whether the scale of the colours cannot be chosen
  * @property {() => void} take a payload has come
  * @property {() => void} resize the window or the viewer has another size

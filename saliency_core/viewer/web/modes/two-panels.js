@@ -2,7 +2,7 @@
 
 import { element } from "../controls/dom.js";
 import { MethodHead } from "../controls/method-picker.js";
-import { scaleOf } from "../core/colors.js";
+import { sharedScale } from "../core/colors.js";
 import { percent } from "../core/format.js";
 import { whenChanged } from "../core/redraw.js";
 import { SIDES } from "../core/view.js";
@@ -10,9 +10,11 @@ import { LinkedPanels } from "../panels/linked-panels.js";
 import { Panel } from "../panels/panel.js";
 import { ThumbnailPainter } from "../panels/thumbnails.js";
 
-/** @import { Scale } from "../core/colors.js" */
+/** @import { Colors, Scale } from "../core/colors.js" */
+/** @import { Method } from "../core/payload.js" */
 /** @import { View } from "../core/view.js" */
 /** @import { Frame, Mode, ModeHost } from "./mode.js" */
+/** @import { Meanings } from "../panels/legend.js" */
 
 /**
  * The differences between Compare and Mix.
@@ -25,7 +27,7 @@ import { ThumbnailPainter } from "../panels/thumbnails.js";
  * @property {(side: number, inputs: any, out: Float32Array) => string | null} compute a panel's map into `out`; returns
  *   why there is none, or null
  * @property {(frame: Frame, method: string) => string} caption what a caption says between method and class
- * @property {boolean} alwaysShares whether the maps are shares of 1 whatever the method's sign
+ * @property {(method: Method) => boolean} normalised whether a method's map is a share of 1, whatever its sign and unit
  * @property {(draw: (canvas: HTMLCanvasElement, layer: number, side: number) => void) => void} drawThumbnails
  */
 
@@ -74,30 +76,54 @@ export class TwoPanels {
   /** @param {Frame} frame */
   draw(frame) {
     const { variant } = this;
-    const { payload, view, table, diverging } = frame;
+    const { payload, view, colors } = frame;
     const { content } = payload;
+    const methods = SIDES.map((side) => payload.method(view[side]));
+    const coloring = methods.map((method) => colors(method.signed && !variant.normalised(method)));
     const notes = SIDES.map((side) => this.viewer.absence(view[side]));
     const more = variant.inputs(view);
     // A new object whenever a panel has new values.
     const drawn = SIDES.map((side, i) => {
       const inputs = { content, method: view[side], ...more, kind: notes[i]?.kind, text: notes[i]?.text };
-      return this.measure[i](inputs);
+      return this.measure[i]({ ...inputs, diverging: coloring[i].diverging });
     });
-    const scales = scalesOf(drawn.map(({ extent }) => extent), view.scale, diverging);
+    const own = drawn.map(({ scale }) => scale);
+    const present = /** @type {Scale[]} */ (own.filter((scale) => scale !== null));
+    const shared = view.scale === "shared" && this.sharingObstacle(frame) === null;
     this.paint.forEach((paint, i) => {
-      paint({ drawn: drawn[i], low: scales[i]?.low, high: scales[i]?.high, table });
+      const scale = own[i] && (shared ? sharedScale(present) : own[i]);
+      paint({ drawn: drawn[i], low: scale?.low, high: scale?.high, table: coloring[i].table });
     });
     variant.refresh(frame);
-    SIDES.forEach((side, i) => {
-      const method = payload.method(view[side]);
+    methods.forEach((method, i) => {
       const caption = method.maps ? variant.caption(frame, method.name) : method.unavailable ? "not available" : "no map yet";
       this.heads[i].setMethod(method);
       const words = [method.title, caption, `${content.label} ${percent(content.probability)}`, payload.meta.state];
-      this.panels[i].describe(words.filter(Boolean).join(" · "), method.signed && !variant.alwaysShares);
+      this.panels[i].describe(words.filter(Boolean).join(" · "), meaningsOf(method, coloring[i]));
     });
     const [left, right] = notes.map((note) => note?.kind ?? "map");
-    this.drawThumbnails({ content, left: view.left, right: view.right, leftState: left, rightState: right, photo: this.linked.photo, table, diverging });
-    this.linked.read(SIDES.map((side) => payload.method(view[side]).title));
+    const [leftColors, rightColors] = methods.map((method) => colors(method.signed));
+    const { photo } = this.linked;
+    this.drawThumbnails({ content, left: view.left, right: view.right, leftState: left, rightState: right, photo, leftColors, rightColors });
+    this.linked.read(methods.map((method) => method.title));
+  }
+
+  /**
+   * Why equal colours could not mean equal values in both panels.
+   *
+   * @param {Frame} frame
+   */
+  sharingObstacle({ payload, view }) {
+    const { normalised } = this.variant;
+    const [left, right] = SIDES.map((side) => payload.method(view[side]));
+    if (normalised(left) && normalised(right)) return null;
+    const measured = (/** @type {Method} */ method) => (normalised(method) ? "a share of 1" : method.unit);
+    if (measured(left) !== measured(right)) {
+      return `The maps have different units: ${left.title} measures ${measured(left)}, ${right.title} ${measured(right)}.`;
+    }
+    if (left.signed === right.signed) return null;
+    const [signed, plain] = left.signed ? [left, right] : [right, left];
+    return `${signed.title} has a sign and ${plain.title} has none, so their colours differ.`;
   }
 
   announcement() {
@@ -123,14 +149,15 @@ export class TwoPanels {
  * @param {Variant} variant
  * @param {number} side
  * @param {any} inputs
+ * @returns {{scale: Scale | null}} of the map by itself
  */
-function measure(panel, variant, side, { kind, text, ...inputs }) {
+function measure(panel, variant, side, { kind, text, diverging, ...inputs }) {
   if (kind !== undefined) panel.measure({ kind, text });
   else {
     const reason = variant.compute(side, inputs, panel.values);
-    panel.measure(reason === null ? null : { kind: "empty", text: reason });
+    panel.measure(reason === null ? null : { kind: "empty", text: reason }, diverging);
   }
-  return { extent: panel.extent };
+  return { scale: panel.ownScale };
 }
 
 /**
@@ -142,15 +169,14 @@ function paintPanel(panel, { low, high, table }) {
 }
 
 /**
- * The colour scale of each panel: its own, or one for both.
+ * What the ends of a colour bar mean for a method.
  *
- * @param {(Scale | null)[]} extents
- * @param {string} choice
- * @param {boolean} diverging
+ * @param {Method} method
+ * @param {Colors} colors
+ * @returns {Meanings}
  */
-function scalesOf(extents, choice, diverging) {
-  const present = /** @type {Scale[]} */ (extents.filter((extent) => extent !== null));
-  return extents.map((extent) => extent && scaleOf(choice === "shared" ? present : [extent], diverging));
+function meaningsOf(method, { diverging }) {
+  return [diverging ? method.dark : "", method.bright];
 }
 
 /**
@@ -158,11 +184,12 @@ function scalesOf(extents, choice, diverging) {
  * @param {Variant} variant
  * @param {any} inputs
  */
-function drawThumbnails(painter, variant, { content, left, right, leftState, rightState, photo, table, diverging }) {
+function drawThumbnails(painter, variant, { content, left, right, leftState, rightState, photo, leftColors, rightColors }) {
   const methods = [left, right];
   const states = [leftState, rightState];
+  const colors = [leftColors, rightColors];
   variant.drawThumbnails((canvas, layer, side) => {
     canvas.dataset.state = states[side];
-    painter.draw(canvas, photo, content.box, content.map(methods[side], layer), table, diverging);
+    painter.draw(canvas, photo, content.box, content.map(methods[side], layer), colors[side]);
   });
 }

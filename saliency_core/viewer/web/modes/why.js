@@ -1,7 +1,6 @@
 /** Why Grad-CAM fails: three methods at every layer, and below each layer what averaging leaves of the gradient. */
 
 import { element, setText } from "../controls/dom.js";
-import { scaleOf } from "../core/colors.js";
 import { layerSize, percent } from "../core/format.js";
 import { energyInside, resize, SIZE } from "../core/maths.js";
 import { whenChanged } from "../core/redraw.js";
@@ -79,21 +78,16 @@ export class Why {
 
   /** @param {Frame} frame */
   draw(frame) {
-    const { payload, view } = frame;
+    const { payload, view, colors } = frame;
     const { content } = payload;
     const layer = content.layerIndex(view.layer);
     const inside = this.inside({ content });
     const titles = METHODS.map((name) => payload.method(name).title);
-    const [plain, signed] = [colorsOf(frame, false), colorsOf(frame, true)];
     this.outline({ content, stage: this.linked.stage });
-    METHODS.forEach((method, i) => {
-      const colors = payload.method(method).signed ? signed : plain;
-      this.drawPanels[i]({ content, method, layer, ...colors });
-    });
+    METHODS.forEach((method, i) => this.drawPanels[i]({ content, method, layer, colors: colors(payload.method(method).signed) }));
     this.#describe(frame, layer, inside);
     this.#drawStrip(frame, titles, inside);
-    const tables = { plain: plain.table, signed: signed.table, diverging: plain.diverging };
-    this.drawThumbnails({ content, methods: payload.methods, photo: this.linked.photo, ...tables });
+    this.drawThumbnails({ content, methods: payload.methods, photo: this.linked.photo, colors });
     this.linked.read(titles);
   }
 
@@ -112,9 +106,9 @@ export class Why {
     const { content, meta } = payload;
     const layer = content.layers[index];
     METHODS.forEach((name, i) => {
-      const { title, signed } = payload.method(name);
+      const { title, dark, bright } = payload.method(name);
       const words = [`${layer.name} · ${layerSize(layer)}`, `${content.label} ${percent(content.probability)}`, meta.state];
-      this.panels[i].describe(words.filter(Boolean).join(" · "), signed);
+      this.panels[i].describe(words.filter(Boolean).join(" · "), [dark, bright]);
       this.panels[i].element.setAttribute("aria-label", title);
       this.heads[i].set(title, inside && shareText(inside.lines[i][index]));
     });
@@ -170,18 +164,6 @@ function shareText(share) {
 }
 
 /**
- * The colours of a method's maps: signed ones need a table with a middle, which stands for zero.
- *
- * @param {Frame} frame
- * @param {boolean} signed
- */
-function colorsOf({ payload, table, diverging }, signed) {
-  if (!signed || diverging) return { table, diverging };
-  const { name } = payload.meta.colormaps.find((/** @type {{kind: string}} */ colormap) => colormap.kind === "diverging");
-  return { table: /** @type {Uint32Array} */ (payload.tables.get(name)), diverging: true };
-}
-
-/**
  * The shares inside the boxes of the explained class; null where none is known.
  *
  * @param {Content} content
@@ -206,14 +188,14 @@ function insideOf(content) {
  * @param {Panel} panel
  * @param {any} inputs
  */
-function drawPanel(panel, { content, method, layer, table, diverging }) {
+function drawPanel(panel, { content, method, layer, colors }) {
   const map = content.map(method, layer);
   if (!map.values || map.reason) panel.measure({ kind: "empty", text: map.reason });
   else {
     resize(map.values, map.height, map.width, SIZE, panel.values);
-    panel.measure(null);
+    panel.measure(null, colors.diverging);
   }
-  panel.draw(panel.extent && scaleOf([panel.extent], diverging), table);
+  panel.draw(panel.ownScale, colors.table);
 }
 
 /**
@@ -242,11 +224,10 @@ function outline(panels, content, stage) {
  * @param {ThumbnailPainter} painter
  * @param {any} inputs
  */
-function drawThumbnails(strip, painter, { content, methods, photo, plain, signed, diverging }) {
+function drawThumbnails(strip, painter, { content, methods, photo, colors }) {
   strip.drawThumbnails((canvas, layer, row) => {
     const method = METHODS[row];
-    const colors = methods.get(method).signed ? { table: signed, diverging: true } : { table: plain, diverging };
-    painter.draw(canvas, photo, content.box, content.map(method, layer), colors.table, colors.diverging);
+    painter.draw(canvas, photo, content.box, content.map(method, layer), colors(methods.get(method).signed));
   });
 }
 

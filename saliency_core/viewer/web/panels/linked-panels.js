@@ -11,7 +11,7 @@ import { Stage, Zoom } from "./stage.js";
 
 const FLATTEST_STAGE = 1.7;
 
-/** @typedef {{photo: any, photoUrl: string, box: [number, number, number, number], narrowest: number}} StageInputs */
+/** @typedef {{photo: any, photoUrl: string, box: [number, number, number, number], aspect: number}} StageInputs */
 
 export class LinkedPanels {
   /**
@@ -60,8 +60,8 @@ export class LinkedPanels {
   setStage() {
     const { meta, photoUrl } = this.viewer.payload;
     const room = this.panels[0].stage.clientWidth / (this.height * window.innerHeight);
-    const narrowest = Math.min(Math.max(Math.ceil(20 * room) / 20, 1), FLATTEST_STAGE);
-    this.lay({ photo: meta.photo, photoUrl, box: meta.box, narrowest });
+    const aspect = Math.min(Math.max(Math.ceil(20 * room) / 20, 1), FLATTEST_STAGE);
+    this.lay({ photo: meta.photo, photoUrl, box: meta.box, aspect });
   }
 
   /**
@@ -87,8 +87,8 @@ export class LinkedPanels {
   }
 
   /** @param {StageInputs} inputs */
-  #lay({ photo, photoUrl, box, narrowest }) {
-    this.stage = new Stage(photo, box, narrowest);
+  #lay({ photo, photoUrl, box, aspect }) {
+    this.stage = new Stage(photo, box, aspect);
     this.zoom.stage = this.stage;
     if (this.panels[0].photo.src !== photoUrl) this.photo = null;
     for (const panel of this.panels) panel.setStage(this.stage, photoUrl, photo.name);

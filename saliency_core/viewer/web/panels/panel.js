@@ -1,20 +1,24 @@
 /** One panel: its head, photo with its map, caption, colour bar. */
 
 import { context2d, element, setText } from "../controls/dom.js";
-import { cssColor, LEVELS, paint, position } from "../core/colors.js";
-import { number } from "../core/format.js";
+import { cssColor, paint, scaleOf } from "../core/colors.js";
+import { number, percent } from "../core/format.js";
 import { extent, SIZE } from "../core/maths.js";
-import { whenChanged } from "../core/redraw.js";
+import { Legend } from "./legend.js";
 import { cover } from "./stage.js";
 
 /** @import { Scale } from "../core/colors.js" */
 /** @import { Note } from "../modes/mode.js" */
+/** @import { Meanings } from "./legend.js" */
 /** @import { Stage } from "./stage.js" */
 
 /** The cursor that all maps share. */
 export const CROSSHAIR =
   '<svg viewBox="-12 -12 24 24" width="24" height="24"><g fill="none" stroke-linecap="round">' +
   '<path class="halo" d="M-10 0H-4M4 0H10M0-10V-4M0 4V10"/><path class="line" d="M-10 0H-4M4 0H10M0-10V-4M0 4V10"/></g></svg>';
+
+/** A map that takes up less of a shared scale than this is nearly of one colour: the colour bar says why. */
+const LITTLE = 0.25;
 
 /** The part of a page on which one map is drawn. */
 export class Panel {
@@ -26,13 +30,18 @@ export class Panel {
     this.values = new Float32Array(SIZE * SIZE);
     /** @type {Scale | null} */
     this.extent = null;
+    /**
+     * The scale that the map has by itself.
+     *
+     * @type {Scale | null}
+     */
+    this.ownScale = null;
     /** @type {Scale | null} */
     this.scale = null;
     /** @type {Uint32Array | null} */
     this.table = null;
     /** @type {Note | null} */
     this.note = null;
-    this.drawBar = whenChanged((/** @type {{table: Uint32Array}} */ { table }) => paintBar(this.bar, table));
     this.photo = element("img", { class: "photo", alt: "", draggable: "false", decoding: "async" });
     this.veil = element("div", { class: "veil" });
     this.photoFrame = element("div", { class: "photo-frame" }, this.photo, this.veil);
@@ -52,29 +61,14 @@ export class Panel {
       this.noteText,
     );
     this.caption = element("p", { class: "caption", "data-testid": `caption-${side}` });
-    this.low = element("b", { class: "bound low" });
-    this.high = element("b", { class: "bound high" });
-    this.lowMeaning = element("span", { class: "meaning low" });
-    this.highMeaning = element("span", { class: "meaning high" });
-    this.bar = element("canvas", { class: "bar-colors", width: LEVELS, height: 1, "aria-hidden": "true" });
-    this.marker = element("span", { class: "bar-marker", hidden: true });
-    this.zero = element("span", { class: "bar-zero", hidden: true, title: "0" });
-    this.legend = element(
-      "div",
-      { class: "legend", "data-testid": `colorbar-${side}` },
-      this.lowMeaning,
-      this.low,
-      element("div", { class: "bar" }, this.bar, this.zero, this.marker),
-      this.high,
-      this.highMeaning,
-    );
+    this.legend = new Legend(side);
     this.element = element(
       "section",
       { class: "panel", "aria-label": `${side} map` },
       head.element,
       this.stage,
       this.caption,
-      this.legend,
+      this.legend.element,
       head.sheet,
     );
   }
@@ -108,14 +102,16 @@ export class Panel {
    * Announces new values in `this.values`, or, with a note, that there is no map and why.
    *
    * @param {Note | null} note
+   * @param {boolean} [diverging] whether the colours of the map diverge from zero
    */
-  measure(note) {
+  measure(note, diverging = false) {
     this.note = note;
     this.extent = note ? null : extent(this.values);
     if (this.extent && this.extent.high === this.extent.low) {
       this.note = { kind: "empty", text: "The map has the same value everywhere, so there is nothing to colour." };
       this.extent = null;
     }
+    this.ownScale = this.extent && scaleOf(this.values, diverging);
   }
 
   /**
@@ -127,39 +123,38 @@ export class Panel {
   draw(scale, table) {
     this.scale = scale;
     this.table = table;
-    this.drawBar({ table });
     this.canvas.hidden = this.note !== null;
     this.noteText.hidden = this.note === null;
-    this.legend.classList.toggle("empty", this.note !== null);
+    this.legend.draw(this.note ? null : scale, table, this.#remark());
     this.stage.dataset.state = this.note?.kind ?? "map";
     if (this.note) setText(this.noteText, this.note.text);
     if (this.note || scale === null) return;
     paint(this.values, scale, table, this.pixels);
     this.context.putImageData(this.image, 0, 0);
-    setText(this.low, number(scale.low));
-    setText(this.high, number(scale.high));
+  }
+
+  /** What is to be known about the scale beside its ends. */
+  #remark() {
+    const { extent: all, ownScale: own, scale } = this;
+    if (!all || !own || !scale) return "";
+    const share = (own.high - own.low) / (scale.high - scale.low);
+    if (share < LITTLE) return `this map takes up ${percent(share)} of the shared scale`;
+    return all.low < own.low || all.high > own.high ? "ends at the 99th percentile" : "";
   }
 
   /**
    * Writes the texts around the map.
    *
    * @param {string} caption
-   * @param {boolean} signed whether values below 0 have a meaning
-   * @param {[string, string] | null} meanings of the scale's two ends
+   * @param {Meanings} meanings of the scale's two ends
    */
-  describe(caption, signed, meanings = null) {
+  describe(caption, meanings) {
     setText(this.caption, caption);
-    const { low, high } = this.scale ?? { low: 0, high: 0 };
-    const highest = high <= 0 ? "less negative" : signed || low < 0 ? "positive" : "high share";
-    const [lowMeaning, highMeaning] = meanings ?? [low < 0 ? "negative" : "low share", highest];
-    setText(this.lowMeaning, lowMeaning);
-    setText(this.highMeaning, highMeaning);
+    this.caption.title = caption;
+    this.legend.describe(meanings);
     const state = this.note?.text ?? (this.extent ? `from ${number(this.extent.low)} to ${number(this.extent.high)}` : "");
     this.canvas.setAttribute("aria-label", `${caption}; ${state}`);
     this.stage.setAttribute("aria-label", `${caption}. Arrow keys move the cursor, plus and minus zoom, 0 shows everything.`);
-    const crossing = low < 0 && high > 0;
-    this.zero.hidden = !crossing;
-    if (crossing && this.scale) this.zero.style.left = `${100 * position(0, this.scale)}%`;
   }
 
   /**
@@ -189,21 +184,10 @@ export class Panel {
    */
   point(scenePoint, value) {
     this.cursor.hidden = scenePoint === null;
-    this.marker.hidden = value === null;
+    this.legend.mark(value);
     if (scenePoint) {
       this.cursor.style.left = `${100 * scenePoint[0]}%`;
       this.cursor.style.top = `${100 * scenePoint[1]}%`;
     }
-    if (value !== null && this.scale) this.marker.style.left = `${100 * position(value, this.scale)}%`;
   }
-}
-
-/**
- * @param {HTMLCanvasElement} bar
- * @param {Uint32Array} table
- */
-function paintBar(bar, table) {
-  const image = new ImageData(LEVELS, 1);
-  new Uint32Array(image.data.buffer).set(table);
-  context2d(bar).putImageData(image, 0, 0);
 }

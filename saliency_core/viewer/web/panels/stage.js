@@ -3,9 +3,6 @@
 /** @typedef {[number, number, number, number]} Rectangle left, top, right, bottom */
 /** @typedef {[number, number]} Point */
 
-/** Widest stage, as width / height, unless the box itself is wider. */
-const WIDEST = 1.3;
-const WIDEST_BOX = 3;
 const CLOSEST = 16;
 
 const clamp = (/** @type {number} */ value, /** @type {number} */ low, /** @type {number} */ high) => Math.min(Math.max(value, low), high);
@@ -28,17 +25,16 @@ function shorten(all, from, to, length) {
 /**
  * Where the photo and the box (the input region) lie on the stage.
  *
- * The stage shows the photo and the box, but not a wider or taller piece of the photo than
- * `narrowest` to WIDEST (width / height): the surroundings of the box are cut, the box never. What is cut is
- * reached by zooming out or dragging.
+ * The stage has the same proportions for every photo. It shows as much of the photo around the box as fits: the
+ * surroundings are cut, the box never. What is cut is reached by zooming out or dragging.
  */
 export class Stage {
   /**
    * @param {{width: number, height: number}} photo
    * @param {Rectangle} box
-   * @param {number} narrowest
+   * @param {number} aspect width / height of the stage
    */
-  constructor(photo, box, narrowest) {
+  constructor(photo, box, aspect) {
     /** @type {Rectangle} */
     const all = [Math.min(0, box[0]), Math.min(0, box[1]), Math.max(photo.width, box[2]), Math.max(photo.height, box[3])];
     /** @type {Point} */
@@ -46,12 +42,11 @@ export class Stage {
     /** @type {Point} */
     let down = [all[1], all[3]];
     const ratio = (all[2] - all[0]) / (all[3] - all[1]);
-    const widest = Math.max(WIDEST, narrowest);
-    if (ratio > widest) across = shorten(across, box[0], box[2], (all[3] - all[1]) * widest);
-    if (ratio < narrowest) down = shorten(down, box[1], box[3], (all[2] - all[0]) / narrowest);
+    if (ratio > aspect) across = shorten(across, box[0], box[2], (all[3] - all[1]) * aspect);
+    if (ratio < aspect) down = shorten(down, box[1], box[3], (all[2] - all[0]) / aspect);
     const width = across[1] - across[0];
     const height = down[1] - down[0];
-    this.aspect = clamp(width / height, narrowest, WIDEST_BOX);
+    this.aspect = aspect;
     // In stage widths per photo pixel, so that everything below is a fraction of the stage whatever its size on screen.
     this.unit = Math.min(1 / width, 1 / (this.aspect * height));
     this.origin = [

@@ -2,12 +2,12 @@
 
 import { context2d } from "../controls/dom.js";
 import { paint, scaleOf } from "../core/colors.js";
-import { extent, resize } from "../core/maths.js";
+import { resize } from "../core/maths.js";
 
 /** Side of a thumbnail's canvas in pixels. */
 export const THUMBNAIL = 128;
 
-const MAP_OPACITY = 0.78;
+const MAP_OPACITY = 0.9;
 
 /** Draws thumbnails: the input region of the photo, and the map over it on its own scale. */
 export class ThumbnailPainter {
@@ -24,17 +24,16 @@ export class ThumbnailPainter {
    * @param {HTMLImageElement | null} photo loaded, or null
    * @param {number[]} box the input region in its pixels
    * @param {import("../core/payload.js").RawMap | null} map null draws the photo alone
-   * @param {Uint32Array} table
-   * @param {boolean} diverging
+   * @param {import("../core/colors.js").Colors} colors
    */
-  draw(canvas, photo, box, map, table, diverging) {
+  draw(canvas, photo, box, map, { table, diverging }) {
     const context = context2d(canvas);
     context.clearRect(0, 0, THUMBNAIL, THUMBNAIL);
     context.globalAlpha = 1;
     if (photo) context.drawImage(photo, box[0], box[1], box[2] - box[0], box[3] - box[1], 0, 0, THUMBNAIL, THUMBNAIL);
     if (!map?.values || map.reason) return;
     resize(map.values, map.height, map.width, THUMBNAIL, this.values);
-    paint(this.values, scaleOf([extent(this.values)], diverging), table, this.pixels);
+    paint(this.values, scaleOf(this.values, diverging), table, this.pixels);
     context2d(this.scratch).putImageData(this.image, 0, 0);
     context.globalAlpha = MAP_OPACITY;
     context.drawImage(this.scratch, 0, 0);

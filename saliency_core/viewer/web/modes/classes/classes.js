@@ -14,6 +14,7 @@ import { ThumbnailPainter } from "../../panels/thumbnails.js";
 import { figureAfterStep, mapAfterStep, sizesOf } from "./meta-steps.js";
 import { StepSlider } from "./step-slider.js";
 
+/** @import { Colors } from "../../core/colors.js" */
 /** @import { Content, RawMap } from "../../core/payload.js" */
 /** @import { View } from "../../core/view.js" */
 /** @import { Figure, Frame, Mode, ModeHost, Note } from "../mode.js" */
@@ -25,7 +26,7 @@ const PANEL_NAMES = [...CLASS_SIDES, "difference"];
 const STAGE_HEIGHT = 0.42;
 const INVISIBLE = 1 / 510; // half a level of a colour table
 const SHARES = { low: 0, high: 1 };
-const DIFFERENCES = { low: -1, high: 1 };
+const SIGNED_SHARES = { low: -1, high: 1 };
 
 /** @type {Note} */
 const WAITING = { kind: "waiting", text: "Taking the meta steps." };
@@ -106,19 +107,19 @@ export class Classes {
 
   /** @param {Frame} frame */
   draw(frame) {
-    const { payload, view, table, diverging } = frame;
+    const { payload, view, colors } = frame;
     const { content } = payload;
     const { epsilon, left: method } = view;
     const difference = shownDifference(content, view);
     const layer = content.layerIndex(view.layer);
     const note = this.viewer.absence(method) ?? (mapOf(content, method, 0, layer, epsilon) === null ? WAITING : null);
-    const signedTable = diverging ? table : divergingTable(frame);
+    const { signed } = payload.method(method);
     this.head.setMethod(payload.method(method));
-    this.drawMaps({ content, method, layer, epsilon, difference, kind: note?.kind, text: note?.text, table, signedTable, diverging });
+    this.drawMaps({ content, method, layer, epsilon, difference, kind: note?.kind, text: note?.text, signed, colors });
     this.steps.set(content.comparison.sweep, epsilon);
     this.#describe(frame, difference);
     this.#drawFigures(frame, layer);
-    this.drawThumbnails({ content, method, epsilon, photo: this.linked.photo, table, diverging });
+    this.drawThumbnails({ content, method, epsilon, photo: this.linked.photo, colors: colors(signed) });
     const title = DIFFERENCE_OPTIONS.find((option) => option.name === difference)?.title ?? "";
     this.linked.read([...CLASS_LETTERS, title]);
   }
@@ -149,12 +150,12 @@ export class Classes {
     const layer = content.layers[content.layerIndex(view.layer)];
     const classes = [content, content.comparison];
     const { sweep } = content.comparison;
-    const { title } = payload.method(view.left);
+    const { title, signed, dark, bright } = payload.method(view.left);
     const step = sweep && (view.epsilon > 0 ? `after a step of ε = ${stepText(view.epsilon)}` : "before the step");
     classes.forEach(({ label, probability }, i) => {
       this.names[i].replaceChildren(element("span", { class: "letter", text: CLASS_LETTERS[i] }), ` ${label}`);
       const words = [`${label} ${percent(probability)}`, title, `${layer.name} · ${layerSize(layer)}`, step];
-      this.panels[i].describe(words.filter(Boolean).join(" · "), false);
+      this.panels[i].describe(words.filter(Boolean).join(" · "), [dark, bright]);
     });
     this.names[2].hidden = sweep !== null;
     this.difference.element.hidden = sweep === null;
@@ -163,8 +164,7 @@ export class Classes {
     const which = CLASS_SIDES.indexOf(difference);
     const what = which < 0 ? classes.map(({ label }) => label).join(" − ") : `${classes[which].label}, before − after`;
     this.panels[2].describe(
-      `${what} · both maps from 0 to 1`,
-      true,
+      `${what} · both maps from ${signed ? "−1" : "0"} to 1`,
       which < 0 ? ["more for B", "more for A"] : ["more after", "more before"],
     );
   }
@@ -204,16 +204,6 @@ function meaningOf(value) {
  */
 function shownDifference(content, view) {
   return content.comparison.sweep === null ? "classes" : view.difference;
-}
-
-/**
- * The colours of the difference where the view's own have no middle.
- *
- * @param {Frame} frame
- */
-function divergingTable({ payload }) {
-  const { name } = payload.meta.colormaps.find((/** @type {{kind: string}} */ colormap) => colormap.kind === "diverging");
-  return /** @type {Uint32Array} */ (payload.tables.get(name));
 }
 
 /**
@@ -261,9 +251,8 @@ function figureAt({ payload, view, updates }, layer) {
  * @property {string} difference
  * @property {Note["kind"] | undefined} kind
  * @property {string | undefined} text
- * @property {Uint32Array} table
- * @property {Uint32Array} signedTable
- * @property {boolean} diverging
+ * @property {boolean} signed
+ * @property {Frame["colors"]} colors
  */
 
 /**
@@ -272,26 +261,24 @@ function figureAt({ payload, view, updates }, layer) {
  * @param {MapInputs} inputs
  */
 function drawMaps(panels, before, inputs) {
-  const { content, method, layer, epsilon, difference, kind, text, table, signedTable, diverging } = inputs;
+  const { content, method, layer, epsilon, difference, kind, text, signed, colors } = inputs;
   if (kind !== undefined) for (const panel of panels) panel.measure({ kind, text: text ?? "" });
   else {
     const maps = CLASS_SIDES.map((_, which) => /** @type {RawMap} */ (mapOf(content, method, which, layer, epsilon)));
     maps.forEach((map, which) => {
-      fill(panels[which].values, map);
-      panels[which].measure(map.reason === null ? null : { kind: "empty", text: map.reason });
+      fill(panels[which].values, map, signed);
+      panels[which].measure(map.reason === null ? null : { kind: "empty", text: map.reason }, signed);
     });
     const which = CLASS_SIDES.indexOf(difference);
     if (which < 0) subtract(panels[2], panels[0].values, panels[1].values, maps.every(isEmpty));
     else {
       const map = /** @type {RawMap} */ (mapOf(content, method, which, layer, 0));
-      fill(before, map);
+      fill(before, map, signed);
       subtract(panels[2], before, panels[which].values, isEmpty(map) && isEmpty(maps[which]));
     }
   }
-  const scale = scaleOf([SHARES], diverging);
-  panels[0].draw(scale, table);
-  panels[1].draw(scale, table);
-  panels[2].draw(DIFFERENCES, signedTable);
+  for (const panel of panels.slice(0, 2)) panel.draw(signed ? SIGNED_SHARES : SHARES, colors(signed).table);
+  panels[2].draw(panels[2].ownScale, colors(true).table);
 }
 
 /** @param {RawMap} map */
@@ -300,14 +287,24 @@ function isEmpty(map) {
 }
 
 /**
- * A map at drawing size in [0, 1], zeros where there is nothing to see.
+ * A map at drawing size, zeros where there is nothing to see: from 0 to 1, or for one with a sign divided by the reach of its
+ * colour scale, so that 0 stays 0.
  *
  * @param {Float32Array} out
  * @param {RawMap} map
+ * @param {boolean} signed
  */
-function fill(out, map) {
-  if (map.values === null || map.reason !== null) out.fill(0);
-  else normalise(resize(map.values, map.height, map.width, SIZE, out));
+function fill(out, map, signed) {
+  if (map.values === null || map.reason !== null) {
+    out.fill(0);
+    return;
+  }
+  resize(map.values, map.height, map.width, SIZE, out);
+  if (!signed) normalise(out);
+  else {
+    const reach = scaleOf(out, true).high;
+    for (let i = 0; i < out.length; i++) out[i] /= reach;
+  }
 }
 
 /**
@@ -325,7 +322,7 @@ function subtract(panel, from, what, empty) {
   for (let i = 0; i < values.length; i++) values[i] = from[i] - what[i];
   const { low, high } = extent(values);
   const same = Math.max(-low, high) < INVISIBLE;
-  panel.measure(same ? { kind: "empty", text: "No difference: the two maps are the same here." } : null);
+  panel.measure(same ? { kind: "empty", text: "No difference: the two maps are the same here." } : null, true);
 }
 
 /**
@@ -334,8 +331,7 @@ function subtract(panel, from, what, empty) {
  * @property {string} method
  * @property {number} epsilon
  * @property {HTMLImageElement | null} photo
- * @property {Uint32Array} table
- * @property {boolean} diverging
+ * @property {Colors} colors
  */
 
 /**
@@ -343,10 +339,10 @@ function subtract(panel, from, what, empty) {
  * @param {ThumbnailPainter} painter
  * @param {ThumbnailInputs} inputs
  */
-function drawThumbnails(strip, painter, { content, method, epsilon, photo, table, diverging }) {
+function drawThumbnails(strip, painter, { content, method, epsilon, photo, colors }) {
   strip.drawThumbnails((canvas, layer, which) => {
     const map = mapOf(content, method, which, layer, epsilon);
     canvas.dataset.state = map === null ? "waiting" : "map";
-    painter.draw(canvas, photo, content.box, map, table, diverging);
+    painter.draw(canvas, photo, content.box, map, colors);
   });
 }

@@ -3,7 +3,7 @@
 import { context2d, element, setText } from "../../controls/dom.js";
 import { paint, scaleOf } from "../../core/colors.js";
 import { layerSize } from "../../core/format.js";
-import { extent, resize } from "../../core/maths.js";
+import { resize } from "../../core/maths.js";
 import { shared, whenChanged } from "../../core/redraw.js";
 import { THUMBNAIL } from "../../panels/thumbnails.js";
 
@@ -13,6 +13,7 @@ import { THUMBNAIL } from "../../panels/thumbnails.js";
 /**
  * @typedef {object} Thumbnail
  * @property {string} method
+ * @property {boolean} signed
  * @property {number} layer
  * @property {HTMLCanvasElement} canvas
  * @property {HTMLButtonElement} button
@@ -41,14 +42,14 @@ export class AllMethods {
   }
 
   /** @param {Frame} frame */
-  draw({ payload, table, diverging }) {
+  draw({ payload, colors }) {
     const named = [...payload.methods.values()].filter((method) => !method.plainCell);
     const missing = named.filter((method) => method.maps === null && method.unavailable === null);
     const text = missing.map((method) => method.title).join(", ");
     setText(this.missing, text && `Not computed yet: ${text}. Choose one on the page Compare and it appears here.`);
     this.shown = shared(this.shown, named.filter((method) => method.maps !== null));
     this.build({ layers: payload.content.layers, methods: this.shown });
-    this.paint({ content: payload.content, thumbnails: this.thumbnails, table, diverging });
+    this.paint({ content: payload.content, thumbnails: this.thumbnails, colors });
   }
 
   /** @param {{layers: Layer[], methods: Method[]}} inputs */
@@ -86,7 +87,7 @@ export class AllMethods {
         },
         element("span", { class: "thumb-photo" }, canvas),
       );
-      this.thumbnails.push({ method: method.name, layer: i, canvas, button, label: `${method.title} at ${where}` });
+      this.thumbnails.push({ method: method.name, signed: method.signed, layer: i, canvas, button, label: `${method.title} at ${where}` });
       return button;
     });
     const remark = element("span", { class: "all-methods-remark", text: "one map, of the input itself" });
@@ -94,16 +95,16 @@ export class AllMethods {
   }
 }
 
-/** @typedef {{content: Content, thumbnails: Thumbnail[], table: Uint32Array, diverging: boolean}} PaintInputs */
+/** @typedef {{content: Content, thumbnails: Thumbnail[], colors: Frame["colors"]}} PaintInputs */
 
 /**
  * @param {ImageData} image
  * @param {PaintInputs} inputs
  */
-function paintThumbnails(image, { content, thumbnails, table, diverging }) {
+function paintThumbnails(image, { content, thumbnails, colors }) {
   const pixels = new Uint32Array(image.data.buffer);
   const values = new Float32Array(THUMBNAIL * THUMBNAIL);
-  for (const { method, layer, canvas, button, label } of thumbnails) {
+  for (const { method, signed, layer, canvas, button, label } of thumbnails) {
     const map = content.map(method, layer);
     const reason = map?.reason ?? null;
     canvas.hidden = reason !== null;
@@ -111,7 +112,8 @@ function paintThumbnails(image, { content, thumbnails, table, diverging }) {
     button.setAttribute("aria-label", reason === null ? `${label}: open beside Grad-CAM` : `${label}: ${reason}`);
     if (!map?.values || reason !== null) continue;
     resize(map.values, map.height, map.width, THUMBNAIL, values);
-    paint(values, scaleOf([extent(values)], diverging), table, pixels);
+    const { table, diverging } = colors(signed);
+    paint(values, scaleOf(values, diverging), table, pixels);
     context2d(canvas, { willReadFrequently: true }).putImageData(image, 0, 0);
   }
 }

@@ -38,9 +38,9 @@ const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowD
  */
 
 /**
- * What a cell shows: indices into a colour table, or why there is nothing.
+ * What a cell shows: indices into the table of colours of maps with or without a sign, or why there is nothing.
  *
- * @typedef {{levels: Uint8Array, low: number, high: number, reason: null} | {levels: null, reason: string}} Drawing
+ * @typedef {{levels: Uint8Array, signed: boolean, low: number, high: number, reason: null} | {levels: null, reason: string}} Drawing
  */
 
 /** @typedef {{values: (Float32Array | null)[], reasons: (string | null)[]}} Mixture */
@@ -85,27 +85,26 @@ export class Matrix {
    *
    * @param {Frame} frame
    */
-  draw({ payload, view, table, diverging }) {
+  draw({ payload, view, colors }) {
     const { content } = payload;
     this.build({ table: payload.meta.table });
     const { cells } = this;
     const layer = content.layerIndex(view.layer);
     const mixture = view.mixed ? this.mix({ content, cells, weights: view.weights, how: view.how }) : null;
     this.shown = { content, layer, mixture };
-    const drawings = mixture ? this.mixDrawings({ mixture, diverging }) : this.#drawingsAt(content, layer, diverging);
-    this.paint({ cells, drawings, table });
+    const drawings = mixture ? this.mixDrawings({ mixture }) : this.#drawingsAt(content, layer);
+    this.paint({ cells, drawings, colors });
     this.read();
   }
 
   /**
    * @param {Content} content
    * @param {number} layer
-   * @param {boolean} diverging
    */
-  #drawingsAt(content, layer, diverging) {
+  #drawingsAt(content, layer) {
     const { cells } = this;
-    const kept = this.layerDrawings({ content, cells, diverging });
-    const drawings = kept.get(layer) ?? quantiseLayer(content, cells, layer, diverging);
+    const kept = this.layerDrawings({ content, cells });
+    const drawings = kept.get(layer) ?? quantiseLayer(content, cells, layer);
     kept.set(layer, drawings);
     return drawings;
   }
@@ -302,13 +301,13 @@ export class Matrix {
   }
 }
 
-/** @typedef {{cells: Cell[], drawings: Drawing[], table: Uint32Array}} PaintInputs */
+/** @typedef {{cells: Cell[], drawings: Drawing[], colors: Frame["colors"]}} PaintInputs */
 
 /**
  * @param {ImageData} image
  * @param {PaintInputs} inputs
  */
-function paintCells(image, { cells, drawings, table }) {
+function paintCells(image, { cells, drawings, colors }) {
   const pixels = new Uint32Array(image.data.buffer);
   cells.forEach((cell, i) => {
     const drawing = drawings[i];
@@ -316,7 +315,7 @@ function paintCells(image, { cells, drawings, table }) {
     cell.canvas.hidden = cell.cursor.hidden = drawing.levels === null;
     cell.note.hidden = drawing.levels !== null;
     if (drawing.levels) {
-      paintLevels(drawing.levels, table, pixels);
+      paintLevels(drawing.levels, colors(drawing.signed).table, pixels);
       cell.context.putImageData(image, 0, 0);
     }
     const state = drawing.levels === null ? drawing.reason : `from ${number(drawing.low)} to ${number(drawing.high)}`;
@@ -328,14 +327,14 @@ function paintCells(image, { cells, drawings, table }) {
  * @param {Content} content
  * @param {Cell[]} cells
  * @param {number} layer
- * @param {boolean} diverging
+ * @returns {Drawing[]}
  */
-function quantiseLayer(content, cells, layer, diverging) {
+function quantiseLayer(content, cells, layer) {
   const values = new Float32Array(CELL * CELL);
   return cells.map((cell) => {
     const map = content.map(cell.method.name, layer);
     if (!map?.values || map.reason) return { levels: null, reason: map?.reason ?? "Not computed." };
-    return drawingOf(resize(map.values, map.height, map.width, CELL, values), diverging);
+    return drawingOf(resize(map.values, map.height, map.width, CELL, values), cell.method.signed);
   });
 }
 
@@ -350,23 +349,25 @@ function mixCells({ content, cells, weights, how }) {
 }
 
 /**
- * @param {{mixture: Mixture, diverging: boolean}} inputs
+ * Mixed maps lie between 0 and 1, also those of methods with a sign.
+ *
+ * @param {{mixture: Mixture}} inputs
  * @returns {Drawing[]}
  */
-function quantiseMixture({ mixture, diverging }) {
+function quantiseMixture({ mixture }) {
   return mixture.values.map((values, i) =>
-    values ? drawingOf(values, diverging) : { levels: null, reason: mixture.reasons[i] ?? "" },
+    values ? drawingOf(values, false) : { levels: null, reason: mixture.reasons[i] ?? "" },
   );
 }
 
 /**
  * @param {Float32Array} values
- * @param {boolean} diverging
+ * @param {boolean} signed
  * @returns {Drawing}
  */
-function drawingOf(values, diverging) {
+function drawingOf(values, signed) {
   const { low, high } = extent(values);
   const levels = new Uint8Array(values.length);
-  quantise(values, scaleOf([{ low, high }], diverging), levels);
-  return { levels, low, high, reason: null };
+  quantise(values, scaleOf(values, signed), levels);
+  return { levels, signed, low, high, reason: null };
 }
