@@ -38,7 +38,7 @@ def content(
 
 
 def send(photo: payload.DisplayPhoto, explanation: sc.Explanation, **changes: object) -> payload.Payload:
-    arguments = {"mode": "compare", "view": {}, "layers": [layer.name for layer in explanation.layers]}
+    arguments = {"mode": "compare", "view": {}}
     return payload.payload(content(photo, explanation), **{**arguments, **changes})
 
 

@@ -2,7 +2,7 @@
 
 import { element, rangeInput, setRange, setText } from "./dom.js";
 import { Segmented } from "./segmented.js";
-import { layerSize, percent, weightText } from "../core/format.js";
+import { layerSize, percent, weightTexts } from "../core/format.js";
 import { shares } from "../core/maths.js";
 import { whenChanged } from "../core/redraw.js";
 import { SIDES } from "../core/view.js";
@@ -29,8 +29,11 @@ function inPercent(share) {
  * and reset().
  */
 export class Weights {
-  /** @param {Record<string, (...values: any[]) => void>} actions */
-  constructor(actions) {
+  /**
+   * @param {Record<string, (...values: any[]) => void>} actions
+   * @param {HTMLElement} tools stands beside the presets
+   */
+  constructor(actions, tools) {
     this.actions = actions;
     /** @type {Layer[]} */
     this.layers = [];
@@ -58,7 +61,7 @@ export class Weights {
     this.element = element(
       "section",
       { class: "mixer card", "aria-label": "Layer weights" },
-      element("div", { class: "mixer-head" }, this.how.element, this.presetRow, this.reset, this.howHint),
+      element("div", { class: "mixer-head" }, this.how.element, this.presetRow, this.reset, tools, this.howHint),
       this.sliders,
       element("figure", { class: "chart-box" }, element("figcaption", {}, "Normalised weights, %", this.chartKey), this.chart),
     );
@@ -80,20 +83,21 @@ export class Weights {
    *
    * @param {Record<string, number>} weights
    * @param {string} how
-   * @param {boolean[][]} leftOut per panel and layer: whether the map there is constant
+   * @param {boolean[][]} leftOut per panel and layer: whether there is no map, or a constant one
    * @param {string[]} titles the panels' methods
    */
   setWeights(weights, how, leftOut, titles) {
     this.how.set(how);
     setText(this.howHint, HOW_OPTIONS.find((entry) => entry.name === how)?.hint ?? "");
     const values = this.layers.map((layer) => weights[layer.name]);
+    const texts = weightTexts(values);
     this.rows.forEach((row, i) => {
       setRange(row.input, values[i]);
-      row.input.setAttribute("aria-valuetext", weightText(values[i]));
-      setText(row.value, weightText(values[i]));
+      row.input.setAttribute("aria-valuetext", texts[i]);
+      setText(row.value, texts[i]);
       const without = titles.filter((_, k) => leftOut[k][i]);
-      setText(row.out, without.length > 0 ? "left out: constant" : "");
-      row.out.title = without.length > 0 ? `The map of ${without.join(" and of ")} is constant at this layer` : "";
+      setText(row.out, without.length > 0 ? "left out: nothing to see" : "");
+      row.out.title = without.length > 0 ? `There is no map of ${without.join(" and of ")} at this layer, or a constant one` : "";
       row.input.ariaDescription = row.out.title;
     });
     const wanted = shares(values);
@@ -153,7 +157,7 @@ export class Weights {
       const name = element(
         "span",
         { class: "slider-name" },
-        element("b", { text: layer.name }),
+        element("b", { text: layer.name, title: layer.name }),
         element("small", { text: layerSize(layer) }),
       );
       const cell = element("div", { class: "slider-cell" }, input, out);

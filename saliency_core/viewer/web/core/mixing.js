@@ -32,7 +32,7 @@ export function partsOf(content, method, weights) {
   const empty = content.emptyLayers(method);
   const parts = shares(wanted.map((weight, i) => (empty[i] ? 0 : weight)));
   if (parts.some((part) => part > 0)) return { parts, reason: null };
-  const reason = "Every layer that has a weight is constant for this method. Raise another layer’s weight to see a map.";
+  const reason = "Every layer that has a weight is constant for this method, or has no map of it. Raise another layer’s weight to see a map.";
   return { parts: null, reason };
 }
 

@@ -43,8 +43,13 @@ function variant(viewer) {
       const { layers, energy } = payload.content;
       const figure = (/** @type {number | null} */ share) => ({ text: share === null ? "no gradient" : percent(share), share: share ?? 0 });
       strip.setLayers(layers, energy.map(figure));
-      strip.setMethods([payload.method(view.left).title, payload.method(view.right).title]);
-      strip.setLayer(view.layer);
+      const methods = SIDES.map((side) => payload.method(view[side]));
+      const reasons = methods.map(({ name }) => layers.map((_, i) => payload.content.map(name, i)?.reason ?? null));
+      strip.setMethods(
+        methods.map((method) => method.title),
+        methods.map(({ atInput }, row) => ({ whole: atInput, reasons: reasons[row] })),
+      );
+      strip.setView(payload, view);
     },
   };
 }

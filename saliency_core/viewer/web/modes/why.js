@@ -124,7 +124,7 @@ export class Why {
     const figure = (/** @type {number | null} */ share) => ({ text: share === null ? "no gradient" : percent(share), share: share ?? 0 });
     this.strip.setLayers(layers, energy.map(figure));
     this.strip.setMethods(titles);
-    this.strip.setLayer(view.layer);
+    this.strip.setView(payload, view);
     this.element.classList.toggle("boxed", inside !== null);
     if (inside === null) return;
     setText(this.chance, `Dashed: the box’s share of the area, ${percent(inside.area)}`);
