@@ -66,6 +66,7 @@ def test_two_panels_need_no_cells_but_those_they_show_and_the_table_needs_all(
     assert cells("mix", left="bias_max", right="grad_cam") == {"bias_max"}
     assert {"normgrad", "grad_cam"} < set(payload.needed_methods("compare", explanation, {}))
     assert payload.needed_methods("framework", explanation, {}) == explanation.methods
+    assert payload.needed_methods("why", explanation, {"left": "gradient"}) == payload.AVERAGING_METHODS
     assert len(cells("framework")) == 15
 
 

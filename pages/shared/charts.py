@@ -4,8 +4,6 @@ from typing import Any
 
 # Streamlit's stand-ins for the theme's `chartCategoricalColors`: the browser puts in those of light or dark.
 ORANGE, BLUE, GREEN, PURPLE, GREY = (f"#00000{number}" for number in range(1, 6))
-# Another of its stand-ins: the theme's strongest grey, 4.5:1 and more against the page.
-TEXT = "#000037"
 BAND = "rgba(128, 140, 170, 0.15)"
 LINE = "rgba(128, 140, 170, 0.25)"
 FONT = "Inter, system-ui, sans-serif"

@@ -61,6 +61,8 @@ def photo_figures(explanation: sc.Explanation, boxes: Sequence[Box]) -> PhotoFig
 
 
 def _inside(explanation: sc.Explanation, method: str, layer: str, boxes: Sequence[Box]) -> Figure:
+    if not explanation.has(method, layer):
+        return Figure(None, "There is no map of this method here.")
     return _figure(sc.energy_inside(explanation.map(method, layer), boxes), NOTHING_POSITIVE)
 
 
