@@ -73,7 +73,10 @@ test("single values far from the others do not flatten a diverging map", () => {
 
 test("faded colours are those of the table, with an opacity of their position on the scale", () => {
   const table = Uint32Array.from({ length: 256 }, (_, i) => (0xff000000 | i) >>> 0);
-  const colormaps = new Map([["plain", { table, diverging: false }], ["signed", { table, diverging: true }]]);
+  const colormaps = new Map([
+    ["plain", { table, diverging: false, faded: false }],
+    ["signed", { table, diverging: true, faded: false }],
+  ]);
   const alphas = (/** @type {Uint32Array} */ pixels) => [...pixels].map((pixel) => pixel >>> 24);
   const faded = chooseColors({ colormaps, name: "plain", faded: true });
   assert.deepEqual(alphas(faded(false).table), alphas(table).map((_, i) => i));

@@ -89,8 +89,7 @@ export class Toolbar {
       ),
       this.scaleField,
       element("span", { class: "space" }),
-      this.peek,
-      this.zoom,
+      element("div", { class: "toolbar-view" }, this.peek, this.zoom),
     );
   }
 

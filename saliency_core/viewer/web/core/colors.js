@@ -5,9 +5,10 @@ import { absolutePercentile, extent } from "./maths.js";
 /** @typedef {{low: number, high: number}} Scale the values of a colour table's two ends */
 
 /**
- * The colours of one kind of map: a table of 256 pixels, and whether its middle stands for zero.
+ * The colours of one kind of map: a table of 256 pixels, whether its middle stands for zero, and whether the opacity follows the
+ * value.
  *
- * @typedef {{table: Uint32Array, diverging: boolean}} Colors
+ * @typedef {{table: Uint32Array, diverging: boolean, faded: boolean}} Colors
  */
 
 /** Number of entries of a colour table. */
@@ -36,12 +37,12 @@ export function packTable(rgb) {
  * @returns {Colors}
  */
 function fade({ table, diverging }) {
-  const faded = table.map((pixel, i) => {
+  const pixels = table.map((pixel, i) => {
     const share = i / (LEVELS - 1);
     const alpha = Math.round(255 * (diverging ? Math.abs(2 * share - 1) : share));
     return (alpha << 24) | (pixel & 0xffffff);
   });
-  return { table: faded, diverging };
+  return { table: pixels, diverging, faded: true };
 }
 
 /**

@@ -241,7 +241,7 @@ function unpackColormaps(colormaps, luts) {
   return new Map(
     colormaps.map(({ name, kind }, i) => {
       const table = packTable(luts.subarray(3 * LEVELS * i, 3 * LEVELS * (i + 1)));
-      return [name, { table, diverging: kind === "diverging" }];
+      return [name, { table, diverging: kind === "diverging", faded: false }];
     }),
   );
 }

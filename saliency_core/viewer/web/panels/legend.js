@@ -55,8 +55,11 @@ export class Legend {
 
   /** @param {Meanings} meanings */
   describe([low, high]) {
-    setText(this.lowMeaning, low);
-    setText(this.highMeaning, high);
+    this.element.classList.toggle("signed", low !== "");
+    for (const [node, meaning] of /** @type {[HTMLElement, string][]} */ ([[this.lowMeaning, low], [this.highMeaning, high]])) {
+      setText(node, meaning);
+      node.title = meaning;
+    }
   }
 
   /**

@@ -7,7 +7,9 @@ import { resize } from "../core/maths.js";
 /** Side of a thumbnail's canvas in pixels. */
 export const THUMBNAIL = 128;
 
-const MAP_OPACITY = 0.9;
+const OPACITY = 0.75;
+/** Where only the highest values have it, a map needs more. */
+const FADED_OPACITY = 0.9;
 
 /** Draws thumbnails: the input region of the photo, and the map over it on its own scale. */
 export class ThumbnailPainter {
@@ -26,7 +28,7 @@ export class ThumbnailPainter {
    * @param {import("../core/payload.js").RawMap | null} map null draws the photo alone
    * @param {import("../core/colors.js").Colors} colors
    */
-  draw(canvas, photo, box, map, { table, diverging }) {
+  draw(canvas, photo, box, map, { table, diverging, faded }) {
     const context = context2d(canvas);
     context.clearRect(0, 0, THUMBNAIL, THUMBNAIL);
     context.globalAlpha = 1;
@@ -35,7 +37,7 @@ export class ThumbnailPainter {
     resize(map.values, map.height, map.width, THUMBNAIL, this.values);
     paint(this.values, scaleOf(this.values, diverging), table, this.pixels);
     context2d(this.scratch).putImageData(this.image, 0, 0);
-    context.globalAlpha = MAP_OPACITY;
+    context.globalAlpha = faded ? FADED_OPACITY : OPACITY;
     context.drawImage(this.scratch, 0, 0);
   }
 }
