@@ -83,7 +83,7 @@ export class Weights {
    *
    * @param {Record<string, number>} weights
    * @param {string} how
-   * @param {boolean[][]} leftOut per panel and layer: whether there is no map, or a constant one
+   * @param {(string | null)[][]} leftOut per panel and layer: why the map there has no part in the mix, or null
    * @param {string[]} titles the panels' methods
    */
   setWeights(weights, how, leftOut, titles) {
@@ -95,9 +95,9 @@ export class Weights {
       setRange(row.input, values[i]);
       row.input.setAttribute("aria-valuetext", texts[i]);
       setText(row.value, texts[i]);
-      const without = titles.filter((_, k) => leftOut[k][i]);
-      setText(row.out, without.length > 0 ? "left out: nothing to see" : "");
-      row.out.title = without.length > 0 ? `There is no map of ${without.join(" and of ")} at this layer, or a constant one` : "";
+      const without = titles.flatMap((title, k) => (leftOut[k][i] ? [`${title} at this layer: ${leftOut[k][i]}`] : []));
+      setText(row.out, without.length > 0 ? `left out: ${leftOut.map((out) => out[i]).find(Boolean)}` : "");
+      row.out.title = [...new Set(without)].join("; ");
       row.input.ariaDescription = row.out.title;
     });
     const wanted = shares(values);
@@ -119,7 +119,7 @@ export class Weights {
 
   /**
    * @param {number[]} values
-   * @param {boolean[][]} leftOut
+   * @param {(string | null)[][]} leftOut
    * @param {string[]} titles
    */
   #drawChart(values, leftOut, titles) {

@@ -51,11 +51,24 @@ function variant(viewer) {
       weights.setWeights(
         view.weights,
         view.how,
-        SIDES.map((side) => payload.content.emptyLayers(view[side])),
+        SIDES.map((side) => leftOut(payload.content, view[side])),
         SIDES.map((side) => payload.method(view[side]).title),
       );
     },
   };
+}
+
+/**
+ * For every layer: why a method's map there has no part in the mix, in a word or two; null where it has one.
+ *
+ * @param {Content} content
+ * @param {string} method
+ */
+function leftOut(content, method) {
+  return content.layers.map((_, i) => {
+    const map = content.map(method, i);
+    return (map?.reason ?? null) === null ? null : map?.values ? "constant" : "no map";
+  });
 }
 
 /** A method's maps at drawing size, normalised, and for products their logarithms. */
