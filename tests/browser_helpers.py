@@ -22,7 +22,7 @@ PANEL_SIZE = (448, 448)
 def viewer(page: Page) -> Locator:
     """The viewer, once it shows an explanation."""
     found = page.get_by_test_id("normgrad-viewer")
-    names = ("caption-first", "framework-caption")
+    names = ("caption-first", "framework-caption", "caption-grad_cam")
     caption = reduce(Locator.or_, map(page.get_by_test_id, names), page.get_by_test_id("caption-left"))
     expect(caption).to_contain_text("%")
     expect(caption).to_be_visible()  # hidden until the page replaces its skeleton

@@ -10,8 +10,18 @@ from playwright.sync_api import Browser, Page, expect
 
 import saliency_core as sc
 from pages.shared import formats
-from pages.why import texts
-from tests.browser_helpers import SAMPLES, assert_map_drawn, complaints, photo_file, upload, view, viewer
+from saliency_core.viewer.payload import AVERAGING_METHODS
+from tests.browser_helpers import (
+    SAMPLES,
+    assert_map_drawn,
+    complaints,
+    drag,
+    photo_file,
+    sent_messages,
+    upload,
+    view,
+    viewer,
+)
 
 MINUTES = 180_000  # milliseconds: many passes on a busy machine
 
@@ -98,31 +108,55 @@ def test_a_running_method_outlives_leaving_the_page_and_ends_when_cancelled(app_
     assert trouble == []
 
 
-def test_the_article_follows_the_depth_and_leaves_the_other_pages_methods_alone(
+def middle_of(page: Page, selector: str, index: int) -> float:
+    box = page.locator(selector).nth(index).bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2
+
+
+def test_the_article_draws_three_methods_and_its_figures_in_the_columns_of_the_layers(
     app_url: str, page: Page, classifier: sc.Classifier
 ) -> None:
-    page.goto(f"{app_url}/compare?photo=chelsea&left=normgrad&right=gradient&layer=blocks.5")
+    sent = sent_messages(page)
+    page.goto(f"{app_url}/compare?photo=cat-above-coffee&class=967&layer=blocks.4&left=gradient")
     viewer(page)
     page.get_by_role("link", name="Why Grad-CAM fails").click()
-    tiles = page.get_by_test_id("tiles")
-    expect(page.get_by_test_id("caption-right")).to_contain_text("Linear approximation")  # this page's viewer
-    expect(page.get_by_test_id("depth")).to_be_visible()  # hidden until the page replaces its skeleton
-    expect(tiles).to_contain_text("blocks.5")
-    page.get_by_test_id("depth").focus()
-    page.keyboard.press("End")
-    expect(tiles).to_contain_text("100%")
-    expect(tiles).to_contain_text("bn2")
-    page.keyboard.press("ArrowLeft")
-    explanation = explained(classifier)
-    expect(tiles).to_contain_text(formats.percent(explanation.energy("blocks.6")))
-    assert_map_drawn(page, "left", explanation, "grad_cam", "blocks.6")
-    page.get_by_text(texts.TABLE).first.click()
-    row = page.get_by_role("row", name=re.compile("blocks.6")).first
-    expect(row).to_contain_text(f"{100 * explanation.energy('blocks.6'):.2f}")
+    expect(page.get_by_test_id("map-normgrad")).to_be_visible()
+    image = sc.open_image(SAMPLES / "cat-above-coffee.jpg")
+    explanation = sc.explain(classifier, image, 967, methods=AVERAGING_METHODS)
+    names = [layer.name for layer in explanation.layers]
+
+    def share(method: str, layer: str) -> str:
+        inside = sc.energy_inside(explanation.map(method, layer), [(0, 0.5, 1, 1)])
+        assert inside is not None
+        return formats.percent(inside)
+
+    def shown(layer: str) -> None:
+        for method in AVERAGING_METHODS:
+            expect(page.get_by_test_id(f"inside-{method}")).to_have_text(share(method, layer))
+            assert_map_drawn(page, method, explanation, method, layer)
+
+    shown("blocks.4")
+    chart, bars = page.locator(".chart-cell"), page.locator(".energy")
+    for i, name in enumerate(names):
+        expect(bars.nth(i)).to_have_text(formats.percent(explanation.energy(name)))
+        said = [f"{sc.METHODS[each].title} {share(each, name)}" for each in AVERAGING_METHODS]
+        expect(chart.nth(i)).to_have_attribute("title", f"Energy inside the box at {name}: {', '.join(said)}")
+        column = middle_of(page, ".layer-name", i)
+        for below in (".meter", ".chart-cell", ".plot .mark[data-method=normgrad]"):
+            assert middle_of(page, below, i) == pytest.approx(column, abs=0.6)
+    assert page.locator(".object-box").count() == 3
+
+    page.wait_for_load_state("networkidle")
+    before = len(sent)
+    drag(page, page.get_by_test_id("depth"), 0, release=False)
+    shown("blocks.0")
+    expect(page.locator(".chart-cell.current")).to_have_attribute("title", re.compile("at blocks.0:"))
+    assert len(sent) == before
+    page.mouse.up()
+    page.wait_for_url(re.compile("layer=blocks.0"))
     page.get_by_role("link", name="Compare").click()
-    expect(page.get_by_role("heading", name="Compare")).to_be_visible()
-    expect(page.get_by_test_id("caption-right")).to_contain_text("Gradient · blocks.6")
-    assert view(page)["left"] == "normgrad"
+    expect(page.get_by_test_id("caption-left")).to_contain_text("Gradient · blocks.0")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -131,18 +165,20 @@ def test_the_article_fits_a_phone_in_the_colours_of_the_theme(
 ) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=theme)
     page = context.new_page()
-    page.goto(f"{app_url}/why")
+    page.goto(f"{app_url}/why?photo=four-things&class=967")
     viewer(page)
     line = page.locator(".js-plotly-plot .scatterlayer .js-line").first
     expect(line).to_be_attached()
-    color = line.evaluate("element => getComputedStyle(element).stroke")
+    stroke = "element => getComputedStyle(element).stroke"
+    color = line.evaluate(stroke)
+    in_viewer = page.locator(".plot path[data-method=grad_cam]").first.evaluate(stroke)
     width = page.evaluate("document.scrollingElement.scrollWidth")
     links = page.locator(".st-key-phone-navigation a")
     rows = {round(links.nth(index).bounding_box()["y"]) for index in range(links.count())}
     context.close()
     assert width == 390
     assert len(rows) == 1
-    assert color == {"light": "rgb(194, 65, 12)", "dark": "rgb(255, 153, 102)"}[theme]
+    assert color == in_viewer == {"light": "rgb(194, 65, 12)", "dark": "rgb(255, 153, 102)"}[theme]
 
 
 def test_an_uploaded_photo_can_be_removed_by_keyboard(app_url: str, page: Page, tmp_path: Path) -> None:

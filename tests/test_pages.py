@@ -11,13 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
 from streamlit.testing.v1 import AppTest
 
 import saliency_core as sc
 from pages.classes import photo_set
 from pages.classes import texts as class_texts
-from pages.shared import components, method_lists, pairs, photos, sidebar, viewer_panel
+from pages.shared import components, formats, method_lists, pairs, photos, sidebar, viewer_panel
 from pages.shared.address import UNLEARN, Choice
 from pages.shared.engine import shared_engine
 from pages.shared.figure import Figure
@@ -27,12 +26,14 @@ from pages.shared.scene import request_of
 from pages.shared.session import GONE, Session
 from pages.shared.theme import WAY_OUT
 from pages.why import figures, texts
+from pages.why.figures import LayerFigures
 from saliency_core import errors
 from saliency_core.engine import local
 from saliency_core.engine.failures import user_message
 from saliency_core.engine.request import ExplainRequest, ModelInfo
 from saliency_core.engine.tasks import Task, TaskQueue
 from saliency_core.progress import ProgressCallback
+from saliency_core.viewer.payload import AVERAGING_METHODS
 
 MAIN = str(PAGES_FOLDER / "shared" / "main.py")
 SECONDS = 120.0
@@ -371,13 +372,6 @@ def test_uploads_are_decoded_in_tasks_and_a_bad_one_gets_one_sentence(app: AppTe
     assert "bad.png: " in notes_of(app)
 
 
-def test_the_page_without_steps_explains_the_network_as_it_is(app: AppTest) -> None:
-    visit(app, "why", meta="0.0025")
-    assert session_of(app).scene.request.variant is None
-    assert "Meta step" not in texts_of(app)
-    assert session_of(app).choice.variant == sc.MetaStep()
-
-
 # -- the article on Grad-CAM ---------------------------------------------------------------------------------
 
 
@@ -385,35 +379,19 @@ def charts_of(app: AppTest) -> list[dict]:
     return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
-def test_the_article_charts_the_energy_the_correlations_and_the_published_figures(
-    app: AppTest, explanation: sc.Explanation
-) -> None:
-    visit(app, "why")
-    averaging, agreement, *published = charts_of(app)
-    names = [layer.name for layer in explanation.layers]
-    energies = [100 * explanation.energy(name) for name in names]
-    assert averaging["data"][0]["y"] == pytest.approx(energies, rel=1e-6)
-    lines = {trace["name"]: trace["y"] for trace in agreement["data"]}
-    assert averaging["data"][1]["y"] == lines["Grad-CAM"]
-    for title, method in (("Grad-CAM", "grad_cam"), ("Gradient", "gradient"), ("NormGrad", "normgrad")):
-        for name, shown in zip(names, lines[title], strict=True):
-            reference = np.maximum(explanation.map("linear_approx", name), 0).ravel()
-            if explanation.constant(method, name):
-                assert shown is None
-            else:
-                expected = stats.spearmanr(explanation.map(method, name).ravel(), reference).statistic
-                assert shown == pytest.approx(expected, abs=1e-6)
-    assert lines["Grad-CAM"][-1] == pytest.approx(1, abs=1e-3)
-    assert lines["Gradient"][-1] is None
-    assert f"{names[-1]}, Gradient: {sc.METHODS['gradient'].empty}" in texts_of(app)
+def words_of(app: AppTest) -> str:
+    return " ".join(element.value for element in (*app.markdown, *app.caption))
 
+
+def test_the_article_charts_the_published_figures(app: AppTest) -> None:
+    visit(app, "why")
     file = json.loads((ROOT / "assets" / "data" / "pointing_game_voc07.json").read_text())
     keys = {"Grad-CAM": "grad_cam", "Linear approx.": "linear_approx", "NormGrad": "norm_grad"}
     keys |= {"Selective": "norm_grad_selective", "Gradient": "gradient"}
-    for chart, network in zip(published, ("vgg16", "resnet50"), strict=True):
+    for chart, network in zip(charts_of(app), ("vgg16", "resnet50"), strict=True):
         accuracy = file["pointing_accuracy"][network]
-        assert chart["layout"]["xaxis"]["ticktext"] == list(accuracy["grad_cam"])
         for trace in chart["data"]:
+            assert trace["customdata"] == list(accuracy["grad_cam"])
             expected = [100 * value for value in accuracy[keys[trace["name"]]].values()]
             assert trace["y"] == pytest.approx(expected)
     for methods in file["pointing_accuracy"].values():
@@ -423,9 +401,32 @@ def test_the_article_charts_the_energy_the_correlations_and_the_published_figure
     assert any(file["source"] in caption.value for caption in app.caption)
 
 
+def test_the_article_follows_the_meta_step_and_its_table_has_the_numbers_of_the_core(app: AppTest) -> None:
+    image = sc.open_image(photos.sample_files()["cat-above-coffee"])
+    expected = sc.explain(sc.load_classifier(), image, 967, methods=AVERAGING_METHODS, meta=sc.MetaStep())
+    visit(app, "why", photo="cat-above-coffee", meta="0.0025", **{"class": "967"})
+    assert "after a meta step (ε = 0.0025)" in words_of(app)
+    for layer in expected.layers:
+        shares = [sc.energy_inside(expected.map(each, layer), [(0, 0.5, 1, 1)]) for each in AVERAGING_METHODS]
+        cells = [formats.exact_percent(share) for share in (expected.energy(layer), *shares)]
+        assert row_of(app, texts.TABLE, layer.name) == cells
+
+
+def test_without_a_box_the_article_says_why_and_its_table_has_the_energy_alone(app: AppTest) -> None:
+    visit(app, "why", photo="cat-above-coffee", **{"class": "504"})
+    assert "Choose “Egyptian cat” or “espresso”" in words_of(app)
+    assert len(row_of(app, texts.TABLE, "bn2")) == 1
+    app.file_uploader[0].upload("mine.png", photos.sample_files()["coffee"].read_bytes())
+    settle(app)
+    assert texts.OWN_PHOTO in words_of(app)
+
+
 def test_a_layer_without_gradient_has_gaps_with_reasons_and_no_zeros(explanation: sc.Explanation) -> None:
     class Dead:
         layers = explanation.layers[:1]
+
+        def has(self, method: str, layer: str) -> bool:
+            return method != "linear_approx"
 
         def map(self, method: str, layer: str) -> np.ndarray:
             return np.zeros((2, 2), np.float32)
@@ -433,31 +434,94 @@ def test_a_layer_without_gradient_has_gaps_with_reasons_and_no_zeros(explanation
         def energy(self, layer: str) -> None:
             return None
 
-        def constant(self, method: str, layer: str) -> bool:
-            return True
-
-    (layer,) = figures.layer_figures(Dead())
-    assert layer.energy.value is None
-    assert layer.energy.reason
-    assert all(figure.value is None and figure.reason for figure in layer.correlations.values())
-
-
-def layer_of(name: str, energy: float | None, correlation: float | None) -> figures.LayerFigures:
-    agreement = Figure(correlation, "" if correlation is not None else "Nothing there.")
-    return figures.LayerFigures(name, Figure(energy), dict.fromkeys(figures.COMPARED, agreement))
+    found = figures.photo_figures(Dead(), [(0, 0, 0.5, 1)])
+    assert found.area == 0.5
+    _, (row,), reasons = texts.layer_table(found)
+    assert row == [explanation.layers[0].name, *(4 * [formats.NO_VALUE])]
+    assert len(reasons) == 4
+    assert "“cat” has no gradient" in texts.averaging(found, "cat")
+    assert "no positive value" in texts.inside(found)
 
 
-def test_the_article_distinguishes_networks_with_global_pooling_from_those_without() -> None:
-    early, pooled = layer_of("a", 0.02, -0.1), layer_of("b", 1.0, 1.0)
-    words = texts.averaging([early, pooled], "cat").replace("\u00a0", " ")
-    assert texts.LOSES_NOTHING in words
-    assert "At **a**, **2%** is left, and ρ = −0.10." in words
-    words = texts.averaging([early, layer_of("b", 0.4, 0.7)], "cat").replace("\u00a0", " ")
+def layer_of(name: str, energy: float | None, *inside: float | None, locations: int = 49) -> LayerFigures:
+    shares = dict(zip(AVERAGING_METHODS, map(Figure, inside), strict=False))
+    return LayerFigures(name, locations, Figure(energy), shares)
+
+
+def figures_of(*layers: LayerFigures, area: float | None = None) -> figures.PhotoFigures:
+    return figures.PhotoFigures(layers, area)
+
+
+def test_the_article_says_that_averaging_loses_nothing_only_where_that_is_so() -> None:
+    early = layer_of("a", 0.02)
+    words = texts.averaging(figures_of(early, layer_of("b", 1.0)), "cat")
+    assert "At **a** averaging leaves **2%**" in words
+    assert f"**b**, {texts.LOSES_NOTHING}" in words
+    words = texts.averaging(figures_of(early, layer_of("b", 0.4)), "cat")
     assert "**40%**" in words
-    assert "ρ = 0.70" in words
     assert texts.LOSES_NOTHING not in words
-    words = texts.averaging([early, layer_of("b", None, None)], "cat")
-    assert "no gradient of “cat” at **b**" in words
+    assert "no gradient" in texts.averaging(figures_of(early, layer_of("b", None)), "cat")
+    words = texts.averaging(figures_of(early, layer_of("b", 1.0, locations=1)), "cat")
+    assert "single location" in words
+    assert texts.LOSES_NOTHING not in words
+    assert "**a**" not in texts.averaging(figures_of(layer_of("a", 1.0), layer_of("b", 1.0)), "cat")
+
+
+def test_the_article_counts_the_layers_where_a_map_has_less_than_chance_inside_the_box() -> None:
+    lost = figures_of(layer_of("a", 0.1, 0.2, 0.3, 0.6), layer_of("b", 1.0, 0.9, 0.9, 0.5), area=0.4)
+    words = texts.inside(lost)
+    assert "**1 of 2 layers**; least at **a**, **20%**" in words
+    assert "does so at 1 of them, NormGrad at none of them." in words
+    assert "**90%** of Grad-CAM’s energy lies inside the box and **50%** of NormGrad’s: " in words
+    assert texts.KEEPS_TO_OBJECT not in words
+
+
+def test_the_article_claims_no_failure_where_grad_cam_keeps_to_the_object() -> None:
+    kept = figures_of(layer_of("a", 0.1, 0.5, 0.3, 0.6), layer_of("b", 0.5, 0.9, 0.9, 0.5), area=0.4)
+    words = texts.inside(kept)
+    assert f"{texts.KEEPS_TO_OBJECT} at every layer: even at **a**" in words
+    assert "less than" not in words
+    assert "whatever the class" not in words  # the gradient at the last layer is not the same everywhere
+    some = figures_of(layer_of("a", 0.1, None, 0.3, 0.6), layer_of("b", 0.5, 0.9, 0.9, 0.5), area=0.4)
+    assert "every layer where it has a map" in texts.inside(some)
+    full = figures_of(layer_of("a", 0.1, 1.0, 1.0, 1.0), area=1.0)
+    assert texts.KEEPS_TO_OBJECT not in texts.inside(full)
+
+
+# -- layers that are added -----------------------------------------------------------------------------------
+
+
+def test_layers_of_an_address_are_explained_on_every_page_and_unknown_ones_named(app: AppTest) -> None:
+    visit(app, "why", photo="chelsea", layers="conv_head~nowhere~input", left="normgrad_proper")
+    scene = session_of(app).scene
+    assert scene.layers == ("input", *sc.load_classifier().default_layers[:-1], "conv_head", "bn2")
+    assert "“nowhere”" in notes_of(app)
+    assert app.query_params["layers"] == ["input~conv_head"]
+    assert session_of(app).methods[0] == "normgrad_proper"
+    expected = sc.explain(
+        sc.load_classifier(), scene.image, scene.request.target, ["conv_head"], ["normgrad_proper"]
+    )
+    np.testing.assert_allclose(
+        scene.explanation.map("normgrad_proper", "conv_head"),
+        expected.map("normgrad_proper", "conv_head"),
+        rtol=1e-5,
+    )
+    app.switch_page(str(entry_of("classes").path))
+    session_of(app).see_view({"left": "normgrad_proper"})
+    settle(app)
+    assert not app.exception
+    cells = row_of(app, class_texts.MAP_TABLE, "NormGrad of the layer")
+    assert [text == class_texts.UNDEFINED for text in cells] == [name != "conv_head" for name in scene.layers]
+
+
+def test_a_method_of_convolutions_leaves_with_the_last_of_them(app: AppTest) -> None:
+    visit(app, "compare", photo="chelsea", layers="conv_head", left="normgrad_proper")
+    assert session_of(app).methods[0] == "normgrad_proper"
+    session_of(app).see_view({"layers": ()})
+    settle(app)
+    settle(app)
+    assert session_of(app).methods[0] == "normgrad"
+    assert viewer_panel.ADD_CONVOLUTION in notes_of(app)
 
 
 # -- class sensitivity ---------------------------------------------------------------------------------------
@@ -479,15 +543,15 @@ def test_the_page_of_classes_says_what_the_numbers_of_the_core_say(app: AppTest)
     assert f"NormGrad has ρ = {rho(table.correlation('normgrad', 'bn2'))} at bn2" in said
 
 
-def figures_of(*values: float | None) -> tuple[Figure, ...]:
+def line_of(*values: float | None) -> tuple[Figure, ...]:
     return tuple(Figure(value, "" if value is not None else "Constant.") for value in values)
 
 
 def test_the_remarks_on_the_correlations_follow_the_numbers() -> None:
     lines = {
-        "normgrad": figures_of(0.8, 1.0),
-        "eigen_cam": figures_of(1.0, 1.0),
-        "grad_cam": figures_of(-0.76, None),
+        "normgrad": line_of(0.8, 1.0),
+        "eigen_cam": line_of(1.0, 1.0),
+        "grad_cam": line_of(-0.76, None),
     }
     layers = ("blocks.0", "bn2")
     pooled = " ".join(class_texts.remarks(lines, layers, 1.0))
@@ -495,7 +559,7 @@ def test_the_remarks_on_the_correlations_follow_the_numbers() -> None:
     assert "Eigen-CAM has ρ = 1.00 at every layer" in pooled
     assert "Grad-CAM at blocks.0, ρ = −0.76" in pooled
     assert "Grad-CAM (bn2)" in pooled
-    lines |= {"normgrad": figures_of(0.8, 0.71), "eigen_cam": figures_of(1.0, 0.4)}
+    lines |= {"normgrad": line_of(0.8, 0.71), "eigen_cam": line_of(1.0, 0.4)}
     other = " ".join(class_texts.remarks(lines, layers, 0.4))
     assert "NormGrad has ρ = 0.71 at bn2.**" in other
     assert "pooling" not in other

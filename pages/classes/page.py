@@ -51,7 +51,10 @@ def body(current: Session, scene: Scene) -> None:
 
 def _unavailable(scene: Scene) -> dict[str, str]:
     """Method -> why there is no such map of layers."""
-    return {**scene.model.unavailable, **dict.fromkeys(method_lists.AT_THE_INPUT, texts.AT_THE_INPUT)}
+    return {
+        **viewer_panel.unavailable_at(scene),
+        **dict.fromkeys(method_lists.AT_THE_INPUT, texts.AT_THE_INPUT),
+    }
 
 
 def _start(current: Session, scene: Scene) -> None:

@@ -41,7 +41,8 @@ def _key(current: Session, pair: Pair) -> Hashable:
     request = pair.scene.request
     classes = None if _own_classes(current) else (pair.first, pair.second)
     digests = tuple(file.digest for file in current.uploads)
-    return ("photo set", request.model, request.fit, digests, classes, current.choice.variant)
+    asked = (request.model, request.fit, request.layers)
+    return ("photo set", *asked, digests, classes, current.choice.variant)
 
 
 def _interval(mean: MeanSensitivity | None, written: Callable[[float], str] = rho) -> str:

@@ -16,7 +16,6 @@ from saliency_core.viewer import schema
 
 DEFAULT_FIT = next(iter(sc.FITS))
 LEARN, UNLEARN = "learn", "unlearn"
-METHOD_FIELDS = ("left", "right")
 
 _INDEX = re.compile("[0-9]{1,9}")
 _UPLOAD = re.compile(f"{photos.UPLOAD_PREFIX}[0-9a-f]{{{photos.DIGEST_IN_ADDRESS}}}")
@@ -45,6 +44,12 @@ class Choice:
     step: float | None = None
     direction: str = LEARN
     view: schema.View = field(default_factory=lambda: dict(schema.DEFAULTS))
+
+    @property
+    def extra_layers(self) -> tuple[str, ...]:
+        """The layers that are explained beside the default ones."""
+        found = self.view["layers"]
+        return tuple(map(str, found)) if isinstance(found, tuple) else ()
 
     @property
     def variant(self) -> sc.MetaStep | None:
@@ -142,11 +147,8 @@ def read(query: Mapping[str, str]) -> Choice:
     return Choice(**found, view=schema.read(query))
 
 
-def write(choice: Choice, methods: tuple[str, str] | None = None) -> dict[str, str]:
-    """The query that reopens `choice`, without what has its default.
-
-    With `methods` the page has its own two methods to start with: others are written, and those are not.
-    """
+def write(choice: Choice) -> dict[str, str]:
+    """The query that reopens `choice`, without what has its default."""
     default = Choice()
     query = {
         row.name: row.text.format(value)
@@ -154,14 +156,4 @@ def write(choice: Choice, methods: tuple[str, str] | None = None) -> dict[str, s
         if (value := getattr(choice, row.attribute)) is not None
         and (row.always or value != getattr(default, row.attribute))
     }
-    view = {
-        name: text
-        for name, text in schema.write(choice.view).items()
-        if not (methods and name in METHOD_FIELDS)
-    }
-    own = {
-        name: str(choice.view[name])
-        for name, start in zip(METHOD_FIELDS, methods or (), strict=False)
-        if choice.view[name] != start
-    }
-    return query | view | own
+    return query | schema.write(choice.view)

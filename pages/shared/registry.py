@@ -17,8 +17,7 @@ class PageEntry:
     `tab` is its name in the navigation where the `title` is too long for that, `phone_tab` its name in a
     narrow window. `steps` says whether its maps can be computed after a meta step, `own_steps` whether the
     page takes the steps itself: its scene is then without one, and it has the control of the step.
-    `two_classes` says whether it compares two classes, so that the sidebar marks both. `methods` are the two
-    methods that the page starts with, where it has its own; otherwise it shows those of the other pages.
+    `two_classes` says whether it compares two classes, so that the sidebar marks both.
     """
 
     slug: str
@@ -30,7 +29,6 @@ class PageEntry:
     steps: bool = True
     own_steps: bool = False
     two_classes: bool = False
-    methods: tuple[str, str] | None = None
 
     @property
     def path(self) -> Path:
@@ -65,8 +63,6 @@ PAGES = (
         icon=":material/trending_down:",
         lead="Averaging the gradient throws most of it away before the last layer: see it on your photo.",
         phone_tab="Why it fails",
-        steps=False,
-        methods=("grad_cam", "linear_approx"),
     ),
     PageEntry(
         slug="classes",

@@ -15,7 +15,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import saliency_core as sc
 from pages.shared import address, photos
-from pages.shared.address import LEARN, METHOD_FIELDS, Choice
+from pages.shared.address import LEARN, Choice
 from pages.shared.photos import Photo, PhotoFile
 from pages.shared.registry import PageEntry
 from pages.shared.selection import Selection
@@ -26,6 +26,8 @@ from saliency_core.viewer import schema
 from saliency_core.viewer.payload import DisplayPhoto
 
 Methods = tuple[str, str]
+METHOD_FIELDS = ("left", "right")
+"""The fields of the view that name the two methods."""
 
 STEPS = (0.0, 0.0003, 0.001, 0.0025, 0.006, 0.015, 0.04, 0.1)
 """The sizes of a meta step that are offered, about equally far apart on a log scale; 0 is no change."""
@@ -58,17 +60,15 @@ class Scene:
 class ViewerState:
     """What Python and the browser agree on about the viewer of a page.
 
-    `revision` rises whenever the browser must take over the session's view, and never falls. `own` are the
-    methods that the page starts with if it has its own, `pair` those that it shows now; the other pages'
-    methods stay as they are. `layer` is the layer it shows if it has its own, too. `start` is what the page
-    began with for the photo and the model in `started`; `given`: the address had a method. `settled` are
-    the last methods of the other pages that had their maps.
+    `revision` rises whenever the browser must take over the session's view, and never falls. `pair` and
+    `layer` are the methods and the layer of a page that has its own; those of the other pages stay as they
+    are. `start` is what the page began with for the photo and the model in `started`; `given`: the address
+    had a method. `settled` are the last two methods of the other pages that had their maps.
     """
 
     def __init__(self) -> None:
         self.revision = 1
         self.page: str | None = None
-        self.own: Methods | None = None
         self.pair: Methods | None = None
         self.layer: str | None = None
         self.start: tuple[Methods, str] | None = None
@@ -80,11 +80,10 @@ class ViewerState:
         """Make the browser take over the view."""
         self.revision += 1
 
-    def enter(self, entry: PageEntry, pair: Methods | None) -> None:
-        """A page's viewer is new on the screen; it starts with `pair` if it has its own methods."""
-        self.page, self.own = entry.slug, entry.methods
-        self.pair = pair if entry.methods else None
-        self.layer = self.start = self.started = None
+    def enter(self, entry: PageEntry) -> None:
+        """A page's viewer is new on the screen."""
+        self.page = entry.slug
+        self.pair = self.layer = self.start = self.started = None
         self.raise_revision()
 
     def leave(self) -> None:
@@ -113,12 +112,13 @@ class Session:
         self.notices: list[str] = []
         self.remarks: list[str] = []
         self.full_run = False
+        self._opened = False
+        """Whether the address that was opened last had a method, until a page is entered."""
         """Whether the run under way is one of the whole script, not of the page's part alone."""
         self._frame_drawn: tuple[tuple[object, ...], int | None] | None = None
         self.last_drawn: dict[str, Any] = {}
         """What pages have drawn last, kept until the next is there."""
         self._memory: dict[str, tuple[object, Any]] = {}
-        self._opened: Mapping[str, str] = {}
 
     @property
     def choice(self) -> Choice:
@@ -135,9 +135,8 @@ class Session:
 
     @property
     def methods(self) -> Methods:
-        """The two methods compared on this page."""
-        left, right = (str(self.view[side]) for side in METHOD_FIELDS)
-        return left, right
+        """The two methods compared."""
+        return str(self.view["left"]), str(self.view["right"])
 
     def remember(self, name: str, subject: object, make: Callable[[], Any]) -> Any:
         """What `make` gives, made again only when the subject is another object than the last time."""
@@ -177,6 +176,16 @@ class Session:
             self._change(step=size, direction=direction)
             if not from_browser:
                 self.viewer.raise_revision()
+
+    def restrict(self, info: ModelInfo) -> None:
+        """Drop classes and extra layers that the model on the screen does not have; layers with a remark."""
+        before = self.choice.view["layers"]
+        gone = self.selection.restrict(info)
+        if gone:
+            names = ", ".join(f"“{name}”" for name in gone)
+            self.remarks.append(f"{info.title} has no layer {names} with maps, so it is left out.")
+        if before != self.choice.view["layers"] and self._frame_drawn is not None:
+            self.note_frame()  # the sidebar does not show them
 
     def choose_model(self, model: str) -> None:
         """Change to this model once it is loaded."""
@@ -228,8 +237,8 @@ class Session:
         """What the sidebar shows and the scene depends on, and the class."""
         choice, model = self.choice, self.selection.latest.model
         uploads = (self.uploads.round, len(self.uploads))
-        frame = (model, choice.photo, choice.fit, choice.step, choice.direction, choice.other, *uploads)
-        return frame, choice.target
+        parts = (choice.photo, choice.fit, choice.step, choice.direction, choice.other, choice.view["layers"])
+        return (model, *parts, *uploads), choice.target
 
     # -- how it is shown -------------------------------------------------------------------------------------
 
@@ -288,11 +297,11 @@ class Session:
         """Go back, on each side that shows `method`, to what was there before; `reason` becomes a remark."""
         if method not in self.methods:
             return
-        defaults = self.viewer.own or schema.DEFAULT_METHODS
-        before = self.viewer.own or self.viewer.settled
         left, right = (
             name if name != method else (old if old != method else default)
-            for name, old, default in zip(self.methods, before, defaults, strict=True)
+            for name, old, default in zip(
+                self.methods, self.viewer.settled, schema.DEFAULT_METHODS, strict=True
+            )
         )
         self.show_methods(left, right)
         if reason is not None:
@@ -302,26 +311,15 @@ class Session:
         """Note the page of this run; a viewer that is new on the screen starts from the session's view."""
         if entry.slug == self.viewer.page:
             return
-        pair = None
-        self.viewer.given = bool(self._opened)
-        if entry.methods is not None:
-            # Methods in the address of such a page are the page's own, not those of the others.
-            left, right = (
-                str(self.choice.view[side]) if side in self._opened else start
-                for side, start in zip(METHOD_FIELDS, entry.methods, strict=True)
-            )
-            pair = (left, right)
-            if self._opened:
-                self.selection.change_view({side: schema.DEFAULTS[side] for side in METHOD_FIELDS})
-        self._opened = {}
+        self.viewer.given, self._opened = self._opened, False
         self.remarks.clear()
-        self.viewer.enter(entry, pair)
+        self.viewer.enter(entry)
 
     # -- the address -----------------------------------------------------------------------------------------
 
     def open(self, query: Mapping[str, str]) -> None:
         """Show what an address describes."""
-        self._opened = {name: text for name, text in query.items() if name in METHOD_FIELDS}
+        self._opened = any(name in query for name in METHOD_FIELDS)
         self.selection.open(address.read(query))
         self.viewer.leave()
         self.viewer.raise_revision()
@@ -334,7 +332,7 @@ class Session:
         own = dict(zip(METHOD_FIELDS, viewer.pair or (), strict=False))
         if viewer.layer is not None:
             own["layer"] = viewer.layer
-        return address.write(replace(choice, view={**choice.view, **own}), viewer.own)
+        return address.write(replace(choice, view={**choice.view, **own}))
 
     # -- photos ----------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 import html
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 import streamlit as st
@@ -94,15 +94,6 @@ def progress(title: str, fraction: float, words: str) -> None:
     )
 
 
-def tiles(entries: Iterable[tuple[str, str]]) -> None:
-    """A few numbers that stand out, each with its meaning."""
-    items = "".join(
-        f"<div><dd>{html.escape(value)}</dd><dt>{html.escape(meaning)}</dt></div>"
-        for value, meaning in entries
-    )
-    st.html(f'<dl class="ng-tiles" data-testid="tiles">{items}</dl>')
-
-
 def table(
     title: str,
     head: Sequence[str],
@@ -165,7 +156,3 @@ def _page_skeleton(kind: str) -> str:
 MAPS_SKELETON = _page_skeleton("ng-part")
 _ROWS = "".join(f'<i class="ng-bone ng-row" style="width: {width}%"></i>' for width in (100, 86, 72, 64, 58))
 LIST_SKELETON = f'<div class="ng-list" aria-hidden="true">{_ROWS}<i class="ng-bone ng-box"></i></div>'
-CHARTS_SKELETON = (
-    '<div class="ng-skeleton ng-charts" data-testid="charts-skeleton">'
-    '<i class="ng-bone"></i><i class="ng-bone"></i></div>'
-)

@@ -1,7 +1,7 @@
-"""The numbers of the page on Grad-CAM: what averaging keeps, and how maps agree, layer by layer."""
+"""The numbers of the page on Grad-CAM: what averaging keeps, and how much of each map lies on the object."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,49 +10,64 @@ import numpy as np
 import saliency_core as sc
 from pages.shared.figure import Figure
 from pages.shared.registry import ASSETS
+from saliency_core.viewer.payload import AVERAGING_METHODS
 
-REFERENCE = "linear_approx"
-"""What the others are compared with: its part above zero is Grad-CAM without the averaging."""
-COMPARED = ("grad_cam", "gradient", "normgrad")
+Box = tuple[float, float, float, float]
+
 AVERAGE_LOSES_NOTHING = 0.999
+NO_GRADIENT = "The gradient is zero at every location of this layer."
+NOTHING_POSITIVE = "No value of this map is positive."
 POINTING_GAME = ASSETS / "data" / "pointing_game_voc07.json"
 
 
 @dataclass(frozen=True)
 class LayerFigures:
-    """One layer: the share of gradient energy left after averaging, and the methods' rank correlations."""
+    """One layer: the share of gradient energy left after averaging, and of each map's energy inside the box.
+
+    `inside` has a figure for each of the page's methods, or none if no box is known.
+    """
 
     layer: str
+    locations: int
     energy: Figure
-    correlations: Mapping[str, Figure]
+    inside: Mapping[str, Figure]
 
 
-def layer_figures(explanation: sc.Explanation) -> tuple[LayerFigures, ...]:
-    """The figures of every layer, input to output."""
-    return tuple(
+@dataclass(frozen=True)
+class PhotoFigures:
+    """All layers, input to output. `area` is the box's share of the input region, None if no box is known."""
+
+    layers: tuple[LayerFigures, ...]
+    area: float | None
+
+    @property
+    def last(self) -> LayerFigures:
+        """The layer next to the output."""
+        return self.layers[-1]
+
+
+def photo_figures(explanation: sc.Explanation, boxes: Sequence[Box]) -> PhotoFigures:
+    """The figures of an explanation; `boxes` are those of the explained class, as fractions of the input."""
+    layers = tuple(
         LayerFigures(
             layer.name,
-            _energy(explanation, layer.name),
-            {method: _correlation(explanation, method, layer.name) for method in COMPARED},
+            layer.height * layer.width,
+            _figure(explanation.energy(layer.name), NO_GRADIENT),
+            {name: _inside(explanation, name, layer.name, boxes) for name in AVERAGING_METHODS if boxes},
         )
         for layer in explanation.layers
     )
+    return PhotoFigures(layers, sc.energy_inside(np.ones((1, 1), np.float32), boxes) if boxes else None)
 
 
-def _energy(explanation: sc.Explanation, layer: str) -> Figure:
-    share = explanation.energy(layer)
-    return Figure(share, "" if share is not None else "The gradient is zero at every location of this layer.")
+def _inside(explanation: sc.Explanation, method: str, layer: str, boxes: Sequence[Box]) -> Figure:
+    if not explanation.has(method, layer):
+        return Figure(None, "There is no map of this method here.")
+    return _figure(sc.energy_inside(explanation.map(method, layer), boxes), NOTHING_POSITIVE)
 
 
-def _correlation(explanation: sc.Explanation, method: str, layer: str) -> Figure:
-    """Spearman's rank correlation with the positive part of the linear approximation, at the layer's size."""
-    reference = np.maximum(explanation.map(REFERENCE, layer), 0)
-    value = sc.rank_correlation(explanation.map(method, layer), reference)
-    if value is not None:
-        return Figure(value)
-    if explanation.constant(method, layer):
-        return Figure(None, sc.METHODS[method].empty)
-    return Figure(None, "No location of this layer adds to the score, so there is nothing to compare with.")
+def _figure(value: float | None, reason: str) -> Figure:
+    return Figure(value, reason if value is None else "")
 
 
 @dataclass(frozen=True)

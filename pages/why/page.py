@@ -1,70 +1,47 @@
-"""Why Grad-CAM fails: what averaging the gradient keeps at every layer of the session's photo."""
+"""Why Grad-CAM fails: three methods at every layer of the session's photo, and what averaging keeps there."""
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-import saliency_core as sc
 from pages.shared import charts as shared_charts
-from pages.shared import page, theme, viewer_panel
+from pages.shared import formats, page, photos, theme, viewer_panel
 from pages.shared.session import Scene, Session
 from pages.why import charts, texts
-from pages.why.figures import COMPARED, REFERENCE, LayerFigures, layer_figures, pointing_games
+from pages.why.figures import PhotoFigures, photo_figures, pointing_games
+from saliency_core.viewer.payload import PhotoObject, objects_inside
 
 POINTING = ("grad_cam", "linear_approx", "normgrad_selective", "normgrad", "gradient")
 
 
-def opening() -> None:
-    """What Grad-CAM does differently, in words and in two formulas."""
-    words, formulas = _columns()
-    with words:
-        _heading("One number per channel")
-        st.markdown(texts.OPENING)
-    with formulas, st.container(key="why-formulas"):
-        for name in (REFERENCE, "grad_cam"):
-            method = sc.METHODS[name]
-            with st.container(border=True):
-                st.markdown(f"**{method.title}**")
-                st.latex(method.formula)
-    _heading("On your photo")
-    st.markdown(texts.WATCH)
-
-
 def body(current: Session, scene: Scene) -> None:
-    """The viewer, and the figures of the photo with the layer in the viewer marked."""
-    viewer_panel.two_methods(current, scene, "compare")
-    figures = current.tasks.computed(
-        ("layer figures", scene.request),
-        lambda _: layer_figures(scene.explanation),
-        title="Comparing the maps of all layers",
-        total=0,
+    """The pictures, with what they show on this photo beside them."""
+    objects = objects_inside(scene.photo, scene.explanation.box)
+    boxes = [each.box for each in objects if each.index == scene.explanation.target]
+    figures: PhotoFigures = current.remember(
+        "figures of averaging", scene.explanation, lambda: photo_figures(scene.explanation, boxes)
     )
-    if figures is None:
-        st.container(key="why-waiting").html(theme.CHARTS_SKELETON)
-    else:
-        _measured(figures, scene, viewer_panel.layer_shown(current, scene.layers))
-
-
-def _measured(figures: tuple[LayerFigures, ...], scene: Scene, here: str) -> None:
-    shown = next(each for each in figures if each.layer == here)
-    words, chart = _columns(wide="right")
+    with st.container(key="why-pictures"):
+        pictures, words = st.columns([3.2, 1], gap="medium")
+    with pictures:
+        viewer_panel.draw(current, scene, "why", scene.explanation)
     with words:
-        _heading("What the averaging keeps")
-        st.markdown(texts.averaging(figures, scene.explanation.label))
-        theme.tiles(texts.tiles(shown))
-    with chart:
-        st.plotly_chart(charts.averaging(figures, here), key="why-averaging", config=shared_charts.CONFIG)
-        theme.table(texts.TABLE, *texts.layer_table(figures, ("grad_cam",)))
+        _photo(scene, figures, objects)
     st.caption(texts.DEFINITIONS)
-    words, chart = _columns(wide="right")
-    with words:
-        _heading("Two more maps from the same pass")
-        st.markdown(texts.others(figures))
-        st.markdown(texts.CAUTION)
-    with chart:
-        st.plotly_chart(
-            charts.agreement(figures, COMPARED, here), key="why-agreement", config=shared_charts.CONFIG
-        )
-        theme.table(texts.TABLE, *texts.layer_table(figures, COMPARED))
+    theme.table(texts.TABLE, *texts.layer_table(figures))
+
+
+def _photo(scene: Scene, figures: PhotoFigures, objects: tuple[PhotoObject, ...]) -> None:
+    """What averaging does, in words, in the figures of this photo, and in formulas."""
+    label, step = scene.explanation.label, scene.request.variant
+    st.markdown(texts.DIFFERENCE)
+    st.markdown(texts.averaging(figures, label))
+    if figures.area is None:
+        st.markdown(texts.no_box(label, objects, own=scene.key not in photos.sample_files()))
+    else:
+        st.markdown(texts.inside(figures))
+    if step is not None:
+        st.caption(f"Everything here is of the network {formats.after_step(step)}.")
+    with st.container(key="why-formulas"):
+        st.markdown(texts.formulas())
 
 
 def published() -> None:
@@ -85,14 +62,9 @@ def published() -> None:
     st.markdown(texts.ADVICE)
 
 
-def _columns(wide: str = "left") -> list[DeltaGenerator]:
-    return st.columns([1.45, 1] if wide == "left" else [1, 1.45], gap="medium")
-
-
 def _heading(text: str) -> None:
     st.header(text, anchor=False)
 
 
-opening()
 page.show(body)
 published()

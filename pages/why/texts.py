@@ -1,40 +1,33 @@
 """What the page on Grad-CAM says, with the figures of the session's photo."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import saliency_core as sc
 from pages.shared.figure import Figure
-from pages.shared.formats import NO_VALUE, exact_percent, percent, rho
-from pages.why.figures import AVERAGE_LOSES_NOTHING, LayerFigures, PointingGame
+from pages.shared.formats import NO_VALUE, exact_percent, percent
+from pages.why.figures import AVERAGE_LOSES_NOTHING, LayerFigures, PhotoFigures, PointingGame
+from saliency_core.viewer.payload import AVERAGING_METHODS, PhotoObject
 
 NETWORKS = {"vgg16": "VGG-16", "resnet50": "ResNet-50"}
 TABLE = "These figures as a table"
 LOSES_NOTHING = "averaging loses nothing"
+FILLS_THE_PICTURE = 0.9
+"""A box of this share of the area or more has nearly all of any map inside."""
+KEEPS_TO_OBJECT = "Grad-CAM keeps to the object"
 
-OPENING = r"""
-After one forward and one backward pass, two things are known at every location $u$ of every layer: the
-**activation** $x_u,$ what the channels respond to there, and the **gradient** $g_u,$ how the score of the
-class would change if they responded more. Multiplied and summed over the channels, they say, to first
-order, what the location adds to the score.
-
-Grad-CAM uses the same two, but first replaces each channel’s gradient by its **mean over all locations**,
-$\bar g.$ One number per channel is left, where there was one per channel *and* location. Whether that does
-harm depends on the layer.
-"""
-WATCH = """
-Both maps are of your photo, from the same pass. Move the depth to the left, from the output towards the
-input, and see which of them keeps to the object.
+DIFFERENCE = r"""
+All three maps come from the same activations $x_u$ and gradients $g_u$ at every location $u.$ Only Grad-CAM
+first replaces each channel’s gradient by its **mean over all locations**, $\bar g,$ so one number per channel
+is left.
 """
 DEFINITIONS = r"""
-Energy kept: $H W \, \lVert \bar g \rVert^2 / \sum_u \lVert g_u \rVert^2$. ρ is Spearman’s rank
-correlation with the linear approximation’s part above zero (Grad-CAM cuts off the rest as well), at the
-layer’s own resolution: 1 is the same order of locations, 0 no relation.
+Energy kept: $H W \, \lVert \bar g \rVert^2 / \sum_u \lVert g_u \rVert^2$, the share of the gradient’s squared
+length that is left after averaging over all locations. Energy inside the box:
+$\sum_{u \in B} m_u^+ / \sum_u m_u^+$, the share of a map’s positive part that lies inside the box, with the
+map resized to 224 × 224 (the energy-based pointing game of Wang et al., *Score-CAM*, 2020).
 """
-CAUTION = """
-Where the lines are low, the methods put locations in another order, and a correlation cannot say which of
-them is right: NormGrad, for example, treats evidence against the class like evidence for it. That takes
-a test whose answers are known.
-"""
+OWN_PHOTO = "The samples have a known box around the object; your own photo has none."
+NO_BOX = "No box around an object is known on this photo."
 GAME = """
 In the *pointing game* a map scores when its highest value lies on an object of the class it was asked
 for. The authors of NormGrad played it with two networks fine-tuned on PASCAL VOC, on the VOC 2007 test
@@ -47,58 +40,119 @@ the gradient where it is, and mix the layers: a product of several maps keeps wh
 """
 
 
-def averaging(figures: Sequence[LayerFigures], label: str) -> str:
-    """From the last layer to the one that keeps least, in this photo's numbers."""
-    last = figures[-1]
-    kept, agreement = last.energy.value, _in_words(last.correlations["grad_cam"])
+def formulas() -> str:
+    """The three methods side by side."""
+    lines = (
+        f"**{method.title}** $\\displaystyle {method.formula}$"
+        for method in map(sc.METHODS.__getitem__, AVERAGING_METHODS)
+    )
+    return "\n\n".join(lines)
+
+
+def averaging(figures: PhotoFigures, label: str) -> str:
+    """What averaging keeps of the gradient: at the layer that keeps least, and at the last one."""
+    known = [(each.energy.value, each) for each in figures.layers if each.energy.value is not None]
+    if not known:
+        return f"“{label}” has no gradient at these layers, so Grad-CAM has nothing to average."
+    least, where = min(known, key=lambda pair: pair[0])
+    last = figures.last
+    kept = last.energy.value
     if kept is None:
-        return f"There is no gradient of “{label}” at **{last.layer}**, so Grad-CAM has nothing to average."
-    end = f"At the last layer, **{last.layer}**, "
-    if kept >= AVERAGE_LOSES_NOTHING:
-        end += (
-            f"{LOSES_NOTHING}: the global average pooling behind it gives every location the same "
-            f"gradient. **{percent(kept)}** of the gradient’s energy is left, and Grad-CAM is the linear "
-            f"approximation, cut off at zero ({agreement})."
+        end = f"At the last layer, **{last.layer}**, “{label}” has no gradient."
+    elif last.locations == 1:
+        end = f"The last layer, **{last.layer}**, has a single location, so there is nothing to average."
+    elif kept >= AVERAGE_LOSES_NOTHING:
+        end = (
+            f"At the last layer, **{last.layer}**, {LOSES_NOTHING}: the global average pooling behind it "
+            "gives every location the same gradient."
         )
     else:
-        end += (
-            f"**{percent(kept)}** of the gradient’s energy is left ({agreement}): this network weights every "
-            "location separately, so the gradient differs from one to another even there."
+        end = (
+            f"At the last layer, **{last.layer}**, **{percent(kept)}** of the gradient’s energy is left: the "
+            "gradient differs from one location to another even there."
         )
-    shares = [(each.energy.value, each) for each in figures[:-1] if each.energy.value is not None]
-    if not shares:
+    if least >= AVERAGE_LOSES_NOTHING or where is last:
         return end
-    least, layer = min(shares, key=lambda pair: pair[0])
-    agreement = _in_words(layer.correlations["grad_cam"])
     return (
-        f"{end}\n\nIn earlier layers locations disagree: what raises the score in one lowers it in another, "
-        f"and the average cancels them out. At **{layer.layer}**, **{percent(least)}** is left, and "
-        f"{agreement}."
+        f"At **{where.layer}** averaging leaves **{percent(least)}** of the gradient’s energy: the gradient "
+        f"differs from location to location, and the mean keeps only what all of them share. {end}"
     )
 
 
-def others(figures: Sequence[LayerFigures]) -> str:
-    """How the gradient alone and NormGrad behave at the last layer."""
-    last = figures[-1]
-    gradient, normgrad = last.correlations["gradient"], last.correlations["normgrad"]
-    of_gradient, of_normgrad = (f"At **{last.layer}**, {_in_words(each)}." for each in (gradient, normgrad))
-    if gradient.value is None:
-        of_gradient = (
-            f"At **{last.layer}** it has no value: {gradient.reason[0].lower()}{gradient.reason[1:]} There "
-            "is nothing to rank, and its line ends."
+def inside(figures: PhotoFigures) -> str:
+    """What the shares inside the box say of the three methods; needs a box."""
+    grad_cam = [
+        (value, each) for each in figures.layers if (value := each.inside["grad_cam"].value) is not None
+    ]
+    if figures.area is None or not grad_cam:
+        return "Grad-CAM has no positive value at any of these layers."
+    if figures.area >= FILLS_THE_PICTURE:
+        return f"The box is {percent(figures.area)} of the area, so the shares inside it say little here."
+    least, where = min(grad_cam, key=lambda pair: pair[0])
+    chance = f"The box is **{percent(figures.area)}** of the area. "
+    if least >= figures.area:
+        everywhere = (
+            "every layer" if len(grad_cam) == len(figures.layers) else "every layer where it has a map"
         )
-        of_normgrad = (
-            f"At **{last.layer}** ({_in_words(normgrad)}) its own limit shows: with $\\lVert g_u \\rVert$ "
-            "the same everywhere, the map is that of $\\lVert x_u \\rVert$, whatever the class."
+        found = (
+            f"On this photo {KEEPS_TO_OBJECT} at {everywhere}: even at **{where.layer}**, where it does so "
+            f"least, **{percent(least)}** of its energy lies inside the box."
         )
+    else:
+        counts = {method: _below(figures, method) for method in AVERAGING_METHODS}
+        found = (
+            f"Grad-CAM puts less than that share of its energy into it at **{counts['grad_cam']} of "
+            f"{len(figures.layers)} layers**; least at **{where.layer}**, **{percent(least)}**. The linear "
+            "approximation, from the same gradient without averaging, does so at "
+            f"{_count(counts['linear_approx'])}, NormGrad at {_count(counts['normgrad'])}."
+        )
+    return f"{chance}{found}{_at_the_end(figures.last)}"
+
+
+def _below(figures: PhotoFigures, method: str) -> int:
+    """The number of layers where a map has less inside the box than a map that is the same everywhere."""
+    values = [each.inside[method].value for each in figures.layers]
+    return sum(value is not None and figures.area is not None and value < figures.area for value in values)
+
+
+def _count(number: int) -> str:
+    return f"{number or 'none'} of them"
+
+
+def _at_the_end(last: LayerFigures) -> str:
+    """The shares at the last layer, and NormGrad's own limit there."""
+    grad_cam, normgrad = last.inside["grad_cam"].value, last.inside["normgrad"].value
+    if grad_cam is None or normgrad is None:
+        return ""
+    shares = (
+        f"\n\nAt **{last.layer}** itself, **{percent(grad_cam)}** of Grad-CAM’s energy lies inside the box "
+        f"and **{percent(normgrad)}** of NormGrad’s"
+    )
+    kept = last.energy.value
+    if kept is None or kept < AVERAGE_LOSES_NOTHING:
+        return f"{shares}."
     return (
-        f"The **gradient** alone keeps every location and leaves out the activation. {of_gradient}\n\n"
-        f"**NormGrad** multiplies two lengths, ${sc.METHODS['normgrad'].formula}$, location by location: "
-        f"nothing is averaged, so nothing cancels, at any layer. {of_normgrad}"
+        f"{shares}: where the gradient is the same at every location, NormGrad shows only how strong the "
+        "activation is, whatever the class."
+    )
+
+
+def no_box(label: str, objects: Sequence[PhotoObject], *, own: bool) -> str:
+    """Why there is no chart of the shares inside the box; `own`: the photo is not a sample."""
+    if own:
+        return OWN_PHOTO
+    others = list(dict.fromkeys(f"“{each.label}”" for each in objects))
+    if not others:
+        return NO_BOX
+    names = others[0] if len(others) == 1 else f"{', '.join(others[:-1])} or {others[-1]}"
+    return (
+        f"No box is known around “{label}” on this photo. Choose {names} to see how much of each map lies "
+        "inside the object’s box."
     )
 
 
 def game(published: PointingGame) -> str:
+    """How two methods do from the last layer to the first one."""
     first, last = published.layers[0], published.layers[-1]
 
     def span(method: str) -> str:
@@ -111,40 +165,26 @@ def game(published: PointingGame) -> str:
     )
 
 
-def _in_words(figure: Figure) -> str:
-    return (
-        f"ρ\u00a0=\u00a0{rho(figure.value)}" if figure.value is not None else "there is no rank correlation"
-    )
-
-
-def tiles(figures: LayerFigures) -> list[tuple[str, str]]:
-    """Values of the layer in the viewer, each with its meaning."""
-    energy, agreement = figures.energy.value, figures.correlations["grad_cam"].value
-    return [
-        ("no gradient" if energy is None else percent(energy), f"of the energy kept at {figures.layer}"),
-        (NO_VALUE if agreement is None else f"ρ = {rho(agreement)}", "with the linear approximation there"),
-    ]
-
-
-def layer_table(
-    figures: Sequence[LayerFigures], methods: Sequence[str]
-) -> tuple[list[str], list[list[str]], list[str]]:
+def layer_table(figures: PhotoFigures) -> tuple[list[str], list[list[str]], list[str]]:
     """Head, rows and the reasons for missing values."""
-    head = ["Layer", "Energy kept", *(f"ρ, {sc.METHODS[method].title}" for method in methods)]
+    methods = list(figures.layers[0].inside)
+    head = ["Layer", "Energy kept", *(f"Inside the box, {sc.METHODS[method].title}" for method in methods)]
     rows = [
-        [each.layer, _cell(each.energy, exact_percent), *(_cell(each.correlations[m], rho) for m in methods)]
-        for each in figures
+        [each.layer, _cell(each.energy), *(_cell(each.inside[method]) for method in methods)]
+        for each in figures.layers
     ]
     reasons = [
-        f"{each.layer}, {sc.METHODS[method].title}: {each.correlations[method].reason}"
-        for each in figures
+        f"{each.layer}, {sc.METHODS[method].title}: {each.inside[method].reason}"
+        for each in figures.layers
         for method in methods
-        if each.correlations[method].value is None
+        if each.inside[method].value is None
     ]
+    reasons += [f"{each.layer}: {each.energy.reason}" for each in figures.layers if each.energy.value is None]
     return head, rows, reasons
 
 
 def game_table(game: PointingGame) -> tuple[list[str], list[list[str]], list[str]]:
+    """Head and rows of all published figures for one network."""
     rows = [
         [_published_title(name), *(exact_percent(hits[layer]) for layer in game.layers)]
         for name, hits in game.accuracy.items()
@@ -152,8 +192,8 @@ def game_table(game: PointingGame) -> tuple[list[str], list[list[str]], list[str
     return ["Method", *game.layers], rows, []
 
 
-def _cell(figure: Figure, write: Callable[[float], str]) -> str:
-    return NO_VALUE if figure.value is None else write(figure.value)
+def _cell(figure: Figure) -> str:
+    return NO_VALUE if figure.value is None else exact_percent(figure.value)
 
 
 def _published_title(name: str) -> str:

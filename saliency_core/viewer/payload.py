@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -17,13 +17,15 @@ from saliency_core.backprop.variants import LEARNING_RATE
 from saliency_core.combine import layer_weights
 from saliency_core.errors import ArgumentError
 from saliency_core.explain import Explanation
-from saliency_core.methods.registry import METHODS, Method
-from saliency_core.models.layers import INPUT
+from saliency_core.methods.registry import METHODS, Domain, Method
+from saliency_core.models.layers import INPUT, Layer
 from saliency_core.registry import unknown
 from saliency_core.viewer import methods as method_facts
 from saliency_core.viewer import schema
 
-MODES = ("compare", "mix", "framework", "classes")
+MODES = ("compare", "mix", "framework", "classes", "why")
+AVERAGING_METHODS = ("grad_cam", "linear_approx", "normgrad")
+"""What the mode "why" shows: Grad-CAM, the same without averaging, and NormGrad."""
 DEFAULT_DEPTH = 0.6
 """The layer shown first, as a share of the depth: late enough to mean objects, too early for Grad-CAM.
 
@@ -37,7 +39,8 @@ NO_REASONS: Mapping[str, str] = MappingProxyType({})
 class PhotoObject:
     """An object on a photo: its class and the box around it.
 
-    `index` is the ImageNet class, `box` is (left, top, right, bottom) in the pixels of the photo itself.
+    `index` is the ImageNet class, `box` is (left, top, right, bottom): of a photo's objects in the pixels of
+    the photo itself, of those that :func:`objects_inside` gives in fractions of the input region.
     """
 
     index: int
@@ -77,6 +80,22 @@ class Model(Protocol):
     @property
     def presets(self) -> Mapping[str, Mapping[str, float]]:
         """Title -> layer -> published weight."""
+
+
+class Network(Model, Protocol):
+    """A model whose layers can be chosen in the viewer."""
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """Every layer that can be explained, input to output."""
+
+    @property
+    def default_layers(self) -> Sequence[str]:
+        """The names of the layers shown always: the stages of the network."""
+
+    @property
+    def convolutions(self) -> Collection[str]:
+        """The names of the layers that are convolutions."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +167,7 @@ def payload(
     *,
     mode: str,
     view: schema.View,
-    layers: Sequence[str],
+    network: Network | None = None,
     revision: int = 0,
     unavailable: Mapping[str, str] = NO_REASONS,
     state: str = "",
@@ -159,10 +178,10 @@ def payload(
     Args:
         content: photo and maps, of :func:`content`.
         mode: "compare" (two methods at one layer), "mix" (two methods, their layers mixed), "framework"
-            (every cell of the table, and every named method at every layer) or "classes" (one method for two
-            classes, and the difference).
+            (every cell of the table, and every named method at every layer), "classes" (one method for two
+            classes, and the difference) or "why" (three methods at every layer, and what averaging keeps).
         view: what is shown at first; what does not exist is replaced by a default.
-        layers: the names of the explanation's layers.
+        network: whose layers can be added; None: the view shows the layers that it has.
         revision: raised whenever the browser must take over `view`; else it keeps its own.
         unavailable: method -> why it does not exist for this network, one sentence.
         state: a remark on the network at the end of every caption, or "".
@@ -173,14 +192,16 @@ def payload(
     """
     if mode not in MODES:
         raise ArgumentError(unknown("mode", mode, MODES))
+    layers = [str(layer["name"]) for layer in content.meta["layers"]]
     meta = {
         **content.meta,
+        "allLayers": None if network is None else _all_layers(network, content.meta["inputSize"]),
         "key": key,
         "mode": mode,
         "schema": schema.describe(),
         "view": schema.for_browser(view, layers),
         "revision": revision,
-        "methods": method_facts.methods(),
+        "methods": method_facts.methods(network is not None and len(network.convolutions) > 0),
         "unavailable": dict(unavailable),
         "state": state,
         "table": method_facts.table() if mode == "framework" else None,
@@ -192,6 +213,8 @@ def needed_methods(mode: str, explanation: Explanation, view: schema.View) -> tu
     """The methods whose maps a mode needs: two panels can do without cells that neither of them shows."""
     if mode == "framework":
         return explanation.methods
+    if mode == "why":
+        return tuple(name for name in AVERAGING_METHODS if name in explanation.methods)
     chosen = (view.get("left"), view.get("right"))
     return tuple(
         name
@@ -206,13 +229,18 @@ def content(
     model: Model,
     methods: Sequence[str],
     comparison: ClassComparison | None = None,
+    *,
+    stages: Sequence[str] | None = None,
 ) -> Content:
     """Photo and maps of these methods, with what the browser must know of them.
+
+    `stages` names the layers that stand for the depth of the network, input to output; None: all layers do.
 
     Raises:
         ArgumentError: a second class that was explained at other layers or on another photo.
     """
     layers = explanation.layers
+    depth = [layer.name for layer in layers] if stages is None else list(stages)
     store = _Store()
     maps = {name: _method_maps(explanation, METHODS[name], store) for name in methods}
     compared = None if comparison is None else _comparison(explanation, comparison, methods, store)
@@ -225,7 +253,10 @@ def content(
             "original": list(photo.original_size),
         },
         "box": _box_on(photo, explanation.box),
-        "objects": _objects_inside(photo, explanation.box),
+        "objects": [
+            {"index": each.index, "label": each.label, "box": list(each.box)}
+            for each in objects_inside(photo, explanation.box)
+        ],
         "model": model.title,
         "target": explanation.target,
         "label": explanation.label,
@@ -236,9 +267,12 @@ def content(
                 "channels": layer.channels,
                 "height": layer.height,
                 "width": layer.width,
+                "stage": depth.index(layer.name) + 1 if layer.name in depth else None,
             }
             for layer in layers
         ],
+        "stages": len(depth),
+        "inputSize": [explanation.channels, *explanation.size],
         "energy": [explanation.energy(layer.name) for layer in layers],
         "maps": maps,
         "comparison": compared,
@@ -247,7 +281,7 @@ def content(
             {"name": entry.name, "title": entry.title, "kind": entry.kind}
             for entry in render.COLORMAPS.values()
         ],
-        "defaults": _defaults(explanation),
+        "defaults": _defaults(explanation, depth),
     }
     meta["keys"] = {"photo": photo.digest, "maps": _digest(values, meta)}
     return Content(MappingProxyType(meta), values, photo.jpeg)
@@ -364,7 +398,7 @@ def _method_maps(explanation: Explanation, method: Method, store: _Store) -> dic
     `reasons` says for each layer why there is nothing to see, or None where there is something.
     """
     maps = _maps_of(explanation, method.name)
-    if list(maps) == [INPUT] and INPUT not in [layer.name for layer in explanation.layers]:
+    if method.domain is Domain.INPUT:
         height, width = maps[INPUT].shape
         reason = method.empty if explanation.constant(method.name, INPUT) else None
         offset = store.put(maps[INPUT])
@@ -388,19 +422,21 @@ def _box_on(photo: DisplayPhoto, box: tuple[float, float, float, float]) -> list
     return [float(left * across), float(top * down), float(right * across), float(bottom * down)]
 
 
-def _objects_inside(
-    photo: DisplayPhoto, region: tuple[float, float, float, float]
-) -> list[dict[str, object]]:
-    """The objects with their boxes as fractions of the input region, clipped to it; none that lie outside."""
+def objects_inside(photo: DisplayPhoto, region: tuple[float, float, float, float]) -> tuple[PhotoObject, ...]:
+    """The objects with their boxes as fractions of the input region, clipped to it; none that lie outside.
+
+    Args:
+        photo: the photo with its objects.
+        region: (left, top, right, bottom) of what the network sees, in the photo's pixels.
+    """
     left, top, right, bottom = region
-    found: list[dict[str, object]] = []
+    found = []
     for each in photo.objects:
         across = [min(max((x - left) / (right - left), 0.0), 1.0) for x in each.box[::2]]
         down = [min(max((y - top) / (bottom - top), 0.0), 1.0) for y in each.box[1::2]]
         if across[0] < across[1] and down[0] < down[1]:
-            box = [across[0], down[0], across[1], down[1]]
-            found.append({"index": each.index, "label": each.label, "box": box})
-    return found
+            found.append(replace(each, box=(across[0], down[0], across[1], down[1])))
+    return tuple(found)
 
 
 def _presets(model: Model, layers: list[str]) -> dict[str, dict[str, float]]:
@@ -416,12 +452,34 @@ def _presets(model: Model, layers: list[str]) -> dict[str, dict[str, float]]:
     }
 
 
-def _defaults(explanation: Explanation) -> dict[str, object]:
+def default_layer(stages: Sequence[str]) -> str:
+    """The layer shown first."""
+    return stages[round(DEFAULT_DEPTH * (len(stages) - 1))]
+
+
+def _all_layers(network: Network, size: Sequence[int]) -> list[dict[str, object]]:
+    """The input and all layers of a network, each with the number of its stage and whether it convolves."""
+    stages = list(network.default_layers)
+    return [
+        {
+            "name": layer.name,
+            "channels": layer.channels,
+            "height": layer.height,
+            "width": layer.width,
+            "stage": stages.index(layer.name) + 1 if layer.name in stages else None,
+            "convolution": layer.name in network.convolutions,
+        }
+        for layer in (Layer(INPUT, *size), *network.layers)
+    ]
+
+
+def _defaults(explanation: Explanation, stages: Sequence[str]) -> dict[str, object]:
     """The defaults that depend on the explanation, by the names of the view's fields."""
     names = explanation.methods
     left, right = (name if name in names else names[0] for name in schema.DEFAULT_METHODS)
-    layer = explanation.layers[round(DEFAULT_DEPTH * (len(explanation.layers) - 1))]
-    return {"left": left, "right": right, "layer": layer.name}
+    here = [layer.name for layer in explanation.layers]
+    layer = default_layer([name for name in here if name in stages] or here)
+    return {"left": left, "right": right, "layer": layer}
 
 
 def _digest(values: NDArray[np.float32], meta: Mapping[str, object]) -> str:

@@ -4,6 +4,7 @@ import { Compare } from "./compare.js";
 import { Mix } from "./mix.js";
 import { Framework } from "./framework/framework.js";
 import { Classes } from "./classes/classes.js";
+import { Why } from "./why.js";
 
 /** @type {Record<string, import("./mode.js").ModeClass>} */
-export const MODES = { compare: Compare, mix: Mix, framework: Framework, classes: Classes };
+export const MODES = { compare: Compare, mix: Mix, framework: Framework, classes: Classes, why: Why };

@@ -244,7 +244,7 @@ export class Classes {
     });
     this.strip.setLayers(content.layers, content.layers.map((_, i) => written(figureAt(frame, i))));
     this.strip.setMethods([content.label, content.comparison.label]);
-    this.strip.setLayer(frame.view.layer);
+    this.strip.setView(frame.payload, frame.view);
   }
 }
 
