@@ -492,10 +492,11 @@ def test_the_article_claims_no_failure_where_grad_cam_keeps_to_the_object() -> N
 
 
 def test_layers_of_an_address_are_explained_on_every_page_and_unknown_ones_named(app: AppTest) -> None:
-    visit(app, "why", photo="chelsea", layers="conv_head~nowhere~input", left="normgrad_proper")
-    scene = session_of(app).scene
-    assert scene.layers == ("input", *sc.load_classifier().default_layers[:-1], "conv_head", "bn2")
+    visit(app, "compare", photo="chelsea", layers="conv_head~nowhere~input", left="normgrad_proper")
     assert "“nowhere”" in notes_of(app)
+    app.switch_page(str(entry_of("why").path))
+    scene = session_of(settle(app)).scene
+    assert scene.layers == ("input", *sc.load_classifier().default_layers[:-1], "conv_head", "bn2")
     assert app.query_params["layers"] == ["input~conv_head"]
     assert session_of(app).methods[0] == "normgrad_proper"
     expected = sc.explain(
