@@ -10,7 +10,8 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 
 import saliency_core as sc
-from pages.shared.method_lists import MODIFIED
+from pages.shared.method_lists import AT_CONVOLUTIONS, MODIFIED
+from pages.shared.viewer_panel import ADD_CONVOLUTION
 from saliency_core.combine import resize
 from saliency_core.methods.framework import AGGREGATES, EXTRACTS
 from tests.browser_helpers import (
@@ -307,7 +308,7 @@ def test_pickers_are_grouped_and_what_is_unavailable_is_disabled_with_the_reason
     assert groups == list(dict.fromkeys(method.family for method in sc.METHODS.values()))
     for name, method in sc.METHODS.items():
         option = picker.locator(f"option[value={name}]")
-        reason = sc.unavailable(classifier, name)
+        reason = ADD_CONVOLUTION if name in AT_CONVOLUTIONS else sc.unavailable(classifier, name)
         if reason is None:
             remark = "" if isinstance(method.kind, sc.SharedPass) else f" — {method.cost_text}"
             expect(option).to_have_text(f"{method.title}{remark}")
@@ -316,11 +317,10 @@ def test_pickers_are_grouped_and_what_is_unavailable_is_disabled_with_the_reason
             expect(option).to_have_text(re.compile(f"^{re.escape(method.title)} — "))
             expect(option).to_be_disabled()
             expect(option).to_have_attribute("title", reason)
-    proper = sc.unavailable(classifier, "normgrad_proper")
-    assert proper
+    expect(picker.locator("option[value=normgrad_proper]")).to_contain_text("add one with Layers")
     page.get_by_test_id("about-button-left").click()
-    expect(page.get_by_test_id("about-left")).to_contain_text(proper)
-    assert proper in picker.evaluate("select => select.ariaDescription")
+    expect(page.get_by_test_id("about-left")).to_contain_text(ADD_CONVOLUTION)
+    assert ADD_CONVOLUTION in picker.evaluate("select => select.ariaDescription")
 
 
 def test_about_a_method_shows_formula_cost_and_source(app_url: str, page: Page) -> None:

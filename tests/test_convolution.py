@@ -61,6 +61,15 @@ def test_a_layer_that_is_not_a_convolution_is_refused_and_one_that_is_named() ->
     ).shape == (12, 12)
 
 
+def test_of_named_layers_too_those_that_are_convolutions_have_a_map() -> None:
+    clf, layers = classifier(), ["input", "conv", "bn"]
+    explanation = sc.explain(clf, batch(), 0, layers, ["normgrad", "normgrad_proper"])
+    assert [layer.name for layer in explanation.layers_of("normgrad_proper")] == ["conv"]
+    assert [layer.name for layer in explanation.layers_of("normgrad")] == layers
+    with pytest.raises(sc.UnavailableError, match="Layer 'input' is not a convolution"):
+        sc.explain(clf, batch(), 0, ["input", "bn"], ["normgrad_proper"])
+
+
 def test_of_the_default_layers_those_that_are_convolutions_have_a_map() -> None:
     clf = classifier(default_layers=["conv", "bn", "down", "act"])
     explanation = sc.explain(clf, batch(), 0, methods=["normgrad_proper", "normgrad"])

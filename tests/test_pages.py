@@ -459,6 +459,43 @@ def test_the_article_distinguishes_networks_with_global_pooling_from_those_witho
     assert "no gradient of “cat” at **b**" in words
 
 
+# -- layers that are added -----------------------------------------------------------------------------------
+
+
+def test_layers_of_an_address_are_explained_on_every_page_and_unknown_ones_named(app: AppTest) -> None:
+    visit(app, "compare", photo="chelsea", layers="conv_head~nowhere~input", left="normgrad_proper")
+    scene = session_of(app).scene
+    assert scene.layers == ("input", *sc.load_classifier().default_layers[:-1], "conv_head", "bn2")
+    assert "“nowhere”" in notes_of(app)
+    assert app.query_params["layers"] == "input~conv_head"
+    assert session_of(app).methods[0] == "normgrad_proper"
+    expected = sc.explain(
+        sc.load_classifier(), scene.image, scene.request.target, ["conv_head"], ["normgrad_proper"]
+    )
+    np.testing.assert_allclose(
+        scene.explanation.map("normgrad_proper", "conv_head"),
+        expected.map("normgrad_proper", "conv_head"),
+        rtol=1e-5,
+    )
+    for slug in ("why", "classes"):
+        app.switch_page(str(entry_of(slug).path))
+        settle(app)
+        assert not app.exception
+        assert session_of(app).failure is None
+    cells = row_of(app, class_texts.MAP_TABLE, "NormGrad of the layer")
+    assert [text == class_texts.UNDEFINED for text in cells] == [name != "conv_head" for name in scene.layers]
+
+
+def test_a_method_of_convolutions_leaves_with_the_last_of_them(app: AppTest) -> None:
+    visit(app, "compare", photo="chelsea", layers="conv_head", left="normgrad_proper")
+    assert session_of(app).methods[0] == "normgrad_proper"
+    session_of(app).see_view({"layers": ()})
+    settle(app)
+    settle(app)
+    assert session_of(app).methods[0] == "normgrad"
+    assert viewer_panel.ADD_CONVOLUTION in notes_of(app)
+
+
 # -- class sensitivity ---------------------------------------------------------------------------------------
 
 

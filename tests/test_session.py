@@ -20,6 +20,7 @@ from pages.shared.selection import Selection
 from pages.shared.session import GONE, Session
 from pages.shared.tasks import MAX_LONG, Tasks, progress_text
 from pages.shared.uploads import MAX_UPLOADS, Uploads
+from saliency_core.engine.request import ModelInfo
 from saliency_core.engine.tasks import Task, TaskQueue, TaskState
 from saliency_core.progress import Cancelled, ProgressCallback
 from saliency_core.viewer import schema
@@ -38,6 +39,7 @@ CHOICES = [
     Choice(),
     Choice(model="vgg16", photo="coffee", target=967, fit="pad"),
     Choice(view=viewed(left="gradient", layer="layer1.0.conv2", weights=(0.0, 0.25, 1.0), how="sum")),
+    Choice(view=viewed(layers=("input", "conv_head", "blocks.4.0.conv-pw"))),
     Choice(view=viewed(opacity=0.35, colormap="jet", scale="shared", mixed=True)),
     Choice(view=viewed(tab="layers", difference="second", cells=True, modified=True)),
     Choice(target=967, other=285, step=0.0025),
@@ -69,6 +71,9 @@ def test_an_address_has_no_defaults_but_the_photo() -> None:
         ("fit", "fill"),
         ("left", "<script>"),
         ("layer", "a b"),
+        ("layers", "a b~c"),
+        ("layers", "a~~b"),
+        ("layers", "~".join("abcdefghi")),
         ("weights", "1_x"),
         ("weights", "nan_1"),
         ("weights", "-1_1"),
@@ -143,14 +148,14 @@ def test_a_link_to_a_page_with_its_own_methods_reopens_those_and_leaves_the_othe
 
 
 def test_another_model_is_shown_once_it_has_arrived_with_its_own_layers_and_the_same_class() -> None:
-    view = viewed(layer="blocks.3", weights=(1.0, 0.5), left="gradient")
+    view = viewed(layer="blocks.3", layers=("input",), weights=(1.0, 0.5), left="gradient")
     selection = Selection(Choice(target=285, view=view))
     selection.choose_model("vgg16")
     assert (selection.shown.model, selection.shown.view) == (Choice().model, view)
     selection.change(fit="pad")
     assert selection.arrive()
     assert (selection.shown.model, selection.shown.target, selection.shown.fit) == ("vgg16", 285, "pad")
-    assert selection.shown.view == {**view, "layer": None, "weights": None}
+    assert selection.shown.view == {**view, "layer": None, "layers": (), "weights": None}
     assert not selection.arrive()
 
 
@@ -189,6 +194,24 @@ def test_another_photo_starts_with_its_own_classes_and_keeps_the_step() -> None:
     assert (choice.target, choice.other, choice.step) == (None, None, 0.006)
 
 
+NETWORK = ModelInfo(
+    "tiny", "Tiny", ("a", "b"), tuple(sc.Layer(name, 4, 8, 8) for name in ("c", "d", "e")), ("d",), {}, {}
+)
+
+
+def test_layers_that_the_network_does_not_have_are_left_out_with_a_remark() -> None:
+    session = Session(Choice(view=viewed(layers=("e", "nowhere", "d", "input"))))
+    session.note_frame()
+    session.restrict(NETWORK)
+    assert session.choice.extra_layers == ("input", "e"), "input to output, and no stage twice"
+    assert NETWORK.chosen(session.choice.extra_layers) == ("input", "d", "e")
+    (remark,) = session.remarks
+    assert "Tiny has no layer “nowhere”" in remark
+    assert not session.frame_outdated, "the sidebar does not show them"
+    session.restrict(NETWORK)
+    assert len(session.remarks) == 1
+
+
 def test_a_page_with_its_own_methods_leaves_those_of_the_others() -> None:
     session = Session(Choice(view=viewed(left="rise")))
     session.enter(entry_of("why"))
@@ -221,6 +244,7 @@ def test_a_method_that_is_dropped_is_replaced_by_the_previous_one_or_the_default
         lambda session: session.choose_fit("pad"),
         lambda session: session.choose_step(0.006),
         lambda session: session.choose_model("vgg16"),
+        lambda session: session.see_view({"layers": ("input",)}),
         lambda session: session.add_upload(PhotoFile("a.png", "1" * 64, b"x", "")),
     ],
 )
@@ -538,7 +562,7 @@ class Walk:
 
     def do_model_arrives(self) -> None:
         self.session.arrive()
-        self.session.selection.restrict(1000)
+        self.session.restrict(replace(NETWORK, labels=("class",) * 1000))
 
     def do_model_fails(self) -> None:
         self.session.selection.give_up()
@@ -548,6 +572,7 @@ class Walk:
             "left": self.method(),
             "right": self.method(),
             "layer": self.random.choice(["a", "b"]),
+            "layers": self.random.choice([[], ["input"], ["e", "nowhere"], ["a b"]]),
             "weights": self.random.choice([None, {"a": 0, "b": 1}]),
             "opacity": self.random.choice([0.2, 2.0]),
             "mixed": True,
@@ -611,6 +636,11 @@ def test_any_sequence_of_calls_keeps_the_invariants_of_a_session(seed: int) -> N
         # The revision never falls, or the browser would keep an old view.
         assert session.viewer.revision >= revision, action
         revision = session.viewer.revision
+        if action == "do_model_arrives":
+            extra = session.choice.extra_layers
+            assert NETWORK.chosen(extra) == tuple(
+                name for name in ("input", "d", "e") if name in (*extra, "d")
+            )
         # Both methods exist, and the view is complete.
         assert set(session.methods) <= set(sc.METHODS)
         assert set(session.view) == set(schema.DEFAULTS)

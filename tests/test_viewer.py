@@ -3,12 +3,14 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import saliency_core as sc
+from saliency_core.engine.request import ModelInfo
 from saliency_core.viewer import bundle, payload, schema
 from tests.networks import classifier, seeded
 
@@ -38,7 +40,7 @@ def content(
 
 
 def send(photo: payload.DisplayPhoto, explanation: sc.Explanation, **changes: object) -> payload.Payload:
-    arguments = {"mode": "compare", "view": {}, "layers": [layer.name for layer in explanation.layers]}
+    arguments = {"mode": "compare", "view": {}}
     return payload.payload(content(photo, explanation), **{**arguments, **changes})
 
 
@@ -309,6 +311,7 @@ FULL_VIEW: schema.View = {
     "left": "gradient",
     "right": "bias_max",
     "layer": "layer2",
+    "layers": ("input", "layer2.0.conv1"),
     "weights": (0.25, 1.0),
     "how": "sum",
     "opacity": 0.25,
@@ -332,6 +335,8 @@ def test_every_field_is_in_the_test_and_differs_from_its_default() -> None:
 def test_an_address_reopens_the_view() -> None:
     query = schema.write(FULL_VIEW)
     assert query["weights"] == "0.25_1"
+    assert query["layers"] == "input~layer2.0.conv1"
+    assert urlencode(query).count("%") == 0, "an address stays readable"
     assert schema.read(query) == {**FULL_VIEW, "epsilon": 0.0}, "the step is part of what is explained"
     assert schema.write(schema.DEFAULTS) == {}
     assert schema.read({}) == schema.DEFAULTS
@@ -343,6 +348,10 @@ def test_an_address_reopens_the_view() -> None:
         ("left", "<b>"),
         ("layer", "a/b"),
         ("layer", "x" * 81),
+        ("layers", ""),
+        ("layers", "a~b c"),
+        ("layers", "a~a"),
+        ("layers", "~".join(f"layer{index}" for index in range(9))),
         ("weights", "1_nan"),
         ("weights", "1_-1"),
         ("weights", ""),
@@ -383,6 +392,47 @@ def test_equal_weights_need_no_address() -> None:
     assert schema.from_browser(nothing, LAYERS) == {"weights": (0.0, 0.0)}
 
 
+def test_weights_are_carried_over_to_other_layers() -> None:
+    def carried(weights: schema.Value, before: str, after: str) -> tuple[float, ...]:
+        return schema.carried_weights(weights, before, after)
+
+    assert carried((), "ab", "iab") == ()
+    assert carried((1.0, 0.5), "ab", "iab") == (0.0, 1.0, 0.5)
+    assert carried((0.0, 1.0, 0.5), "iab", "ab") == (1.0, 0.5)
+    assert carried((0.25, 1.0, 1.0), "iab", "ab") == ()
+    assert carried((0.25, 1.0, 1.0), "iab", "abz") == (), (
+        "as in the browser: the new layer is like the others"
+    )
+    assert carried((0.0, 0.0), "ab", "iab") == (0.0, 0.0, 0.0)
+    assert carried((1.0, 0.5), "abc", "iabc") == ()
+    assert carried(None, "ab", "iab") == ()
+
+
+def test_the_browser_gets_all_layers_of_the_network_with_their_stages_and_convolutions(
+    photo: payload.DisplayPhoto, explanation: sc.Explanation
+) -> None:
+    clf = classifier(seeded())
+    names = [layer.name for layer in explanation.layers]
+    convolutions = frozenset({"conv", "down"})
+    info = ModelInfo("tiny", "Tiny", (), clf.layers, (names[-1],), {}, {}, None, convolutions)
+    sent = payload.payload(
+        payload.content(photo, explanation, info, explanation.methods, stages=info.default_layers),
+        mode="compare",
+        view={},
+        network=info,
+    ).meta
+    assert [each["name"] for each in sent["allLayers"]] == ["input", *(layer.name for layer in clf.layers)]
+    first, *others = sent["allLayers"]
+    assert (first["channels"], first["height"], first["width"]) == (explanation.channels, *explanation.size)
+    assert {each["name"] for each in others if each["convolution"]} == convolutions
+    assert {each["name"]: each["stage"] for each in others if each["stage"]} == {names[-1]: 1}
+    assert [layer["stage"] for layer in sent["layers"]] == [None] * (len(names) - 1) + [1]
+    assert sent["defaults"]["layer"] == names[-1], "a stage, not a layer that was added"
+    remark = {each["name"]: each["domain"] for each in sent["methods"]}["normgrad_proper"]
+    assert remark == "needs a convolution: add one with Layers"
+    assert send(photo, explanation).meta["allLayers"] is None
+
+
 @pytest.mark.parametrize("value", [[], {}, "x", 10**400, -1, True, {"layer1": 10**400, "layer2": "1"}])
 def test_a_hostile_report_changes_nothing_and_is_logged(
     value: object, caplog: pytest.LogCaptureFixture
@@ -393,7 +443,8 @@ def test_a_hostile_report_changes_nothing_and_is_logged(
         if not (value is True and isinstance(schema.VIEW[name].kind, schema.Flag))
     ]
     for name in names:
-        if schema.VIEW[name].browser and not (name == "layer" and value == "x"):
+        fits = (name == "layer" and value == "x") or (name == "layers" and value == [])
+        if schema.VIEW[name].browser and not fits:
             caplog.clear()
             assert schema.from_browser({name: value}, LAYERS) == {}
             assert name in caplog.text

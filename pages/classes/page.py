@@ -42,7 +42,10 @@ def body(current: Session, scene: Scene) -> None:
 
 def _unavailable(scene: Scene) -> dict[str, str]:
     """Method -> why there is no such map of layers."""
-    return {**scene.model.unavailable, **dict.fromkeys(method_lists.AT_THE_INPUT, texts.AT_THE_INPUT)}
+    return {
+        **viewer_panel.unavailable_at(scene),
+        **dict.fromkeys(method_lists.AT_THE_INPUT, texts.AT_THE_INPUT),
+    }
 
 
 def _explanations(current: Session, pair: Pair) -> tuple[Pair, Explanations] | None:

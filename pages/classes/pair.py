@@ -35,7 +35,7 @@ class Pair:
         self, variant: sc.MetaStep | None = None, method: str | None = None
     ) -> tuple[ExplainRequest, ExplainRequest]:
         """The requests for both: all methods of the shared pass, or another method alone."""
-        methods = None if method is None else (method,)
+        methods = self.scene.request.methods if method is None else (method,)
         request = replace(self.scene.request, variant=variant, methods=methods)
         return replace(request, target=self.first), replace(request, target=self.second)
 
@@ -95,5 +95,12 @@ class Pair:
 def correlations_of(both: Explanations, method: str) -> Line:
     """ρ of the method at every layer, or why there is none."""
     table = sc.compare_classes(*(each.only((method,)) for each in both))
-    cells = (table.cells[method, layer] for layer in table.layers)
-    return tuple(Figure(cell.correlation, cell.undefined or "") for cell in cells)
+    entry = sc.METHODS[method]
+    found: list[Figure] = []
+    for layer in table.layers:
+        cell = table.cells.get((method, layer))
+        if cell is None:
+            found.append(Figure(None, f"{entry.title} has no map at {layer}. {entry.needs}".strip()))
+        else:
+            found.append(Figure(cell.correlation, cell.undefined or ""))
+    return tuple(found)

@@ -40,7 +40,8 @@ def _key(current: Session, pair: Pair) -> Hashable:
     request = pair.scene.request
     classes = None if _own_classes(current) else (pair.first, pair.second)
     digests = tuple(file.digest for file in current.uploads)
-    return ("photo set", request.model, request.fit, digests, classes, current.choice.variant)
+    asked = (request.model, request.fit, request.layers)
+    return ("photo set", *asked, digests, classes, current.choice.variant)
 
 
 def remarks(current: Session, pair: Pair) -> tuple[Remarks, Remarks]:

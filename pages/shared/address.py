@@ -47,6 +47,12 @@ class Choice:
     view: schema.View = field(default_factory=lambda: dict(schema.DEFAULTS))
 
     @property
+    def extra_layers(self) -> tuple[str, ...]:
+        """The layers that are explained beside the default ones."""
+        found = self.view["layers"]
+        return tuple(map(str, found)) if isinstance(found, tuple) else ()
+
+    @property
     def variant(self) -> sc.MetaStep | None:
         """The change of the network before it is explained; a step of size 0 is none."""
         return self.variant_of(self.step)

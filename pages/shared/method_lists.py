@@ -9,6 +9,11 @@ MANY_PASSES = frozenset(name for name, method in sc.METHODS.items() if isinstanc
 AT_THE_INPUT = frozenset(name for name, method in sc.METHODS.items() if method.domain is sc.Domain.INPUT)
 """Have one map, of the input, and none of layers."""
 
+AT_CONVOLUTIONS = tuple(
+    name for name, method in sc.METHODS.items() if method.domain is sc.Domain.CONVOLUTIONS
+)
+"""Have maps at layers that are convolutions, and none at others."""
+
 NAMED = tuple(
     name
     for name, method in sc.METHODS.items()

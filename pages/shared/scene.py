@@ -3,26 +3,39 @@
 from dataclasses import replace
 from functools import partial
 
-from pages.shared import photos
+from pages.shared import method_lists, photos
 from pages.shared.address import Choice
 from pages.shared.engine import shared_engine
 from pages.shared.photos import Photo, PhotoFile
 from pages.shared.session import Scene, Session
-from saliency_core.engine.request import ExplainRequest
+from saliency_core.engine.request import ExplainRequest, ModelInfo
+from saliency_core.explain import SINGLE_PASS
 
 MAX_DECODING = 4
 """Photos of one session that are decoded at once; others wait."""
 
 
-def request_of(choice: Choice, digest: str, *, steps: bool = True) -> ExplainRequest:
-    """The request for a choice, on the photo with this digest; `steps`: also its meta step."""
-    return ExplainRequest(
+def request_of(
+    choice: Choice, digest: str, info: ModelInfo | None = None, *, steps: bool = True
+) -> ExplainRequest:
+    """The request for a choice, on the photo with this digest.
+
+    With the model's `info` it has the extra layers, and where one of the layers is a convolution also the
+    methods that are defined there alone. `steps`: also the meta step.
+    """
+    request = ExplainRequest(
         photo=digest,
         model=choice.model,
         target=choice.target,
         fit=choice.fit,
         variant=choice.variant if steps else None,
     )
+    if info is None:
+        return request
+    layers = info.chosen(choice.extra_layers) if choice.extra_layers else None
+    if info.convolutions.isdisjoint(layers or info.default_layers):
+        return replace(request, layers=layers)
+    return replace(request, layers=layers, methods=(*SINGLE_PASS, *method_lists.AT_CONVOLUTIONS))
 
 
 def take_uploads(session: Session) -> None:
@@ -49,8 +62,8 @@ def update(session: Session, *, steps: bool) -> None:
     if info is None or photo is None:
         _fail(session, loading)
         return
-    session.selection.restrict(len(info.labels))
-    request = request_of(session.choice, photo.file.digest, steps=steps)
+    session.restrict(info)
+    request = request_of(session.choice, photo.file.digest, info, steps=steps)
     explanation = tasks.result(
         request,
         partial(engine.submit, request, photo.image, title=f"Explaining {photo.shown.name}"),

@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from pages.shared.address import Choice
+from saliency_core.engine.request import ModelInfo
+from saliency_core.viewer import schema
 
-MODEL_FIELDS: Mapping[str, None] = {"layer": None, "weights": None}
+MODEL_FIELDS: schema.View = {"layer": None, "layers": (), "weights": None}
 """The fields of the view that mean something for one model only."""
 
 
@@ -40,7 +42,7 @@ class Selection:
             self.coming = replace(self.coming, view={**self.coming.view, **common})
 
     def choose_model(self, model: str) -> None:
-        """Change to this model once it is loaded; it has other layers, so layer and weights are reset."""
+        """Change to this model once it is loaded; MODEL_FIELDS are reset."""
         if model == self.shown.model:
             self.coming = None
         elif self.coming is None or model != self.coming.model:
@@ -65,6 +67,12 @@ class Selection:
         """The next model could not be loaded: keep the one on the screen."""
         self.coming = None
 
-    def restrict(self, classes: int) -> None:
-        """Drop classes that the model on the screen does not have."""
-        self.shown = self.shown.within(classes)
+    def restrict(self, info: ModelInfo) -> tuple[str, ...]:
+        """Drop classes and layers that the model on the screen does not have; returns those layers."""
+        self.shown = self.shown.within(len(info.labels))
+        given = self.shown.extra_layers
+        found = info.chosen(given)
+        known = tuple(name for name in found if name in given and name not in info.default_layers)
+        if known != given:
+            self.shown = replace(self.shown, view={**self.shown.view, "layers": known})
+        return tuple(name for name in given if name not in found)

@@ -169,6 +169,16 @@ class Session:
             if not from_browser:
                 self.viewer.raise_revision()
 
+    def restrict(self, info: ModelInfo) -> None:
+        """Drop classes and extra layers that the model on the screen does not have; layers with a remark."""
+        before = self.choice.view["layers"]
+        gone = self.selection.restrict(info)
+        if gone:
+            names = ", ".join(f"“{name}”" for name in gone)
+            self.remarks.append(f"{info.title} has no layer {names} with maps, so it is left out.")
+        if before != self.choice.view["layers"] and self._frame_drawn is not None:
+            self.note_frame()  # the sidebar does not show them
+
     def choose_model(self, model: str) -> None:
         """Change to this model once it is loaded."""
         self.selection.choose_model(model)
@@ -217,7 +227,16 @@ class Session:
         """What the sidebar shows and the scene depends on, and the class."""
         choice, model = self.choice, self.selection.latest.model
         uploads = (self.uploads.round, len(self.uploads))
-        return (model, choice.photo, choice.fit, choice.step, choice.direction, *uploads), choice.target
+        layers = choice.view["layers"]
+        return (
+            model,
+            choice.photo,
+            choice.fit,
+            choice.step,
+            choice.direction,
+            layers,
+            *uploads,
+        ), choice.target
 
     # -- how it is shown -------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from saliency_core.engine.cache import SharedCache
 from saliency_core.viewer import payload as payloads
 from saliency_core.viewer import schema
 from saliency_core.viewer.bundle import bundle
-from saliency_core.viewer.payload import ClassComparison, Content, DisplayPhoto, Model
+from saliency_core.viewer.payload import ClassComparison, Content, DisplayPhoto, Network
 
 MAX_CONTENTS = 8
 """The number of contents kept, so that a rerun builds nothing."""
@@ -65,7 +65,7 @@ def viewer(
     mode: str,
     explanation: sc.Explanation,
     photo: DisplayPhoto,
-    model: Model,
+    model: Network,
     view: schema.View,
     revision: int,
     key: str,
@@ -83,7 +83,7 @@ def viewer(
         mode: one of `payload.MODES`.
         explanation: its maps are sent once; of the framework's cells only those that the mode shows.
         photo: what the maps lie on.
-        model: for its title and its published layer weights.
+        model: for its title, its published layer weights and its layers, of which any can be added.
         view: what is shown at first, by the fields of `schema.VIEW`.
         revision: raise it to make the browser take over `view`; else the browser keeps its own, and a
             `view` that differs from the revision's first one is not sent.
@@ -108,7 +108,7 @@ def viewer(
         tables.content,
         mode=mode,
         view=sent_view,
-        layers=layers,
+        network=model,
         revision=revision,
         unavailable=unavailable,
         state=state,
@@ -199,14 +199,16 @@ _contents: SharedCache[tuple[object, ...], _Tables] = SharedCache(MAX_CONTENTS, 
 def _tables_of(
     photo: DisplayPhoto,
     explanation: sc.Explanation,
-    model: Model,
+    model: Network,
     methods: tuple[str, ...],
     comparison: ClassComparison | None,
 ) -> _Tables:
     key, explanations = payloads.identity(photo, explanation, model, methods, comparison)
 
     def build() -> _Tables:
-        content = payloads.content(photo, explanation, model, methods, comparison)
+        content = payloads.content(
+            photo, explanation, model, methods, comparison, stages=model.default_layers
+        )
         return _Tables(
             content,
             pa.table({"v": content.maps}),

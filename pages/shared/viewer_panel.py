@@ -14,10 +14,15 @@ from pages.shared.session import Scene, Session
 from pages.shared.viewer_host import Correlations, Report, viewer
 from saliency_core.engine.request import ExplainRequest
 from saliency_core.viewer import schema
-from saliency_core.viewer.payload import DEFAULT_DEPTH, ClassComparison
+from saliency_core.viewer.payload import ClassComparison, default_layer
 
 AFTER_STEP = "This method isn’t available after a meta step. Turn the step off to see it."
 NOT_COMPUTED = "This map could not be computed. The list of tasks shows why."
+ADD_CONVOLUTION = (
+    "It is defined where the layer itself is a convolution, and none of the layers shown is one. "
+    "Add one with Layers, above the maps of all layers."
+)
+NO_CONVOLUTION = "It is defined where the layer itself is a convolution, and this network has none."
 NO_REASONS: Mapping[str, str] = {}
 
 
@@ -75,7 +80,22 @@ def _note(
     size = reported.get("epsilon")
     if isinstance(size, float) and on_epsilon is not None:
         on_epsilon(size)
-    current.see_view({name: value for name, value in reported.items() if name != "epsilon"})
+    changes = {name: value for name, value in reported.items() if name != "epsilon"}
+    current.see_view(changes | _weights_after(current, scene, changes))
+
+
+def _weights_after(
+    current: Session, scene: Scene, changes: Mapping[str, schema.Value]
+) -> dict[str, schema.Value]:
+    """The weights for the layers that the session will show: those reported are for the scene's."""
+    choice = current.choice
+    now = scene.model.chosen(choice.extra_layers)
+    after = scene.model.chosen(replace(choice, view={**choice.view, **changes}).extra_layers)
+    if "weights" in changes:
+        weights, before = changes["weights"], scene.layers
+    else:
+        weights, before = choice.view["weights"], now
+    return {} if before == after else {"weights": schema.carried_weights(weights, before, after)}
 
 
 def _open(current: Session, report: Report) -> None:
@@ -88,26 +108,39 @@ def _open(current: Session, report: Report) -> None:
 
 def layer_shown(current: Session, layers: Collection[str]) -> str:
     """The layer in the viewer."""
-    names = tuple(layers)
-    chosen = current.view["layer"]
-    return (
-        chosen
-        if isinstance(chosen, str) and chosen in names
-        else names[round(DEFAULT_DEPTH * (len(names) - 1))]
-    )
+    chosen, extra = current.view["layer"], current.choice.extra_layers
+    if isinstance(chosen, str) and chosen in layers:
+        return chosen
+    return default_layer([name for name in layers if name not in extra])
 
 
 # -- methods that the shared pass does not give --------------------------------------------------------------
 
 
 def unavailable(scene: Scene) -> dict[str, str]:
-    """Method -> why there is no such map for this model, or after this scene's meta step."""
+    """Method -> why there is no such map for this model, at this scene's layers, or after its meta step."""
     after_step = method_lists.MANY_PASSES if scene.request.variant is not None else ()
-    return {**dict.fromkeys(after_step, AFTER_STEP), **scene.model.unavailable}
+    return {**dict.fromkeys(after_step, AFTER_STEP), **unavailable_at(scene)}
+
+
+def unavailable_at(scene: Scene) -> dict[str, str]:
+    """Method -> why there is no such map for this model at any of the scene's layers."""
+    reasons = dict(scene.model.unavailable)
+    for name in method_lists.AT_CONVOLUTIONS:
+        reasons.pop(name, None)
+        if scene.model.convolutions.isdisjoint(scene.layers):
+            reasons[name] = ADD_CONVOLUTION if scene.model.convolutions else NO_CONVOLUTION
+    return reasons
 
 
 def replace_unavailable(current: Session, reasons: Mapping[str, str]) -> None:
-    """Replace methods that are not available with others, and say why."""
+    """Replace methods that are not available with others, and say why.
+
+    While other layers are being explained, those that depend on the layers stay.
+    """
+    scene = current.scene
+    if scene is not None and scene.layers != scene.model.chosen(current.choice.extra_layers):
+        reasons = {name: why for name, why in reasons.items() if name not in method_lists.AT_CONVOLUTIONS}
     while name := next((name for name in current.methods if name in reasons), None):
         current.replace_method(name, f"{sc.METHODS[name].title} is not shown. {reasons[name]}")
 
@@ -116,7 +149,8 @@ def two_methods(current: Session, scene: Scene, mode: str) -> None:
     """Draw the viewer for the two methods that the session compares, computing what is missing of them."""
     reasons = unavailable(scene)
     replace_unavailable(current, reasons)
-    explanation, pending = with_methods(current, scene, current.methods)
+    names = [name for name in current.methods if name not in reasons]
+    explanation, pending = with_methods(current, scene, names)
     current.settle(explanation.methods)
     draw(current, scene, mode, explanation, pending=pending, unavailable=reasons)
 

@@ -27,7 +27,7 @@ from saliency_core.engine.tasks import Task, TaskQueue
 from saliency_core.errors import ArgumentError, SaliencyError, UnknownNameError, WeightsError
 from saliency_core.explain import Explanation, explain
 from saliency_core.methods.method import MultiPass
-from saliency_core.methods.registry import METHODS, unavailable
+from saliency_core.methods.registry import METHODS, is_convolution, unavailable
 from saliency_core.models.catalogue import MODELS, ModelSpec, build_classifier
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
@@ -257,6 +257,9 @@ def _info(spec: ModelSpec, classifier: Classifier) -> ModelInfo:
         presets=spec.presets,
         unavailable={name: reason for name, reason in reasons.items() if reason is not None},
         notice=getattr(classifier, "notice", None),
+        convolutions=frozenset(
+            layer.name for layer in classifier.layers if is_convolution(classifier, layer.name)
+        ),
     )
 
 

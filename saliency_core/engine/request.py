@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeGuard
@@ -12,7 +12,7 @@ from PIL import Image
 
 from saliency_core.backprop.variants import MetaStep
 from saliency_core.errors import ArgumentTypeError
-from saliency_core.models.layers import Layer
+from saliency_core.models.layers import INPUT, Layer
 
 Options = tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
 """Options of many-pass methods, hashable: ((method, ((option, value), ...)), ...), sorted by name."""
@@ -134,6 +134,14 @@ class ModelInfo:
     """Method -> why it is not defined for this network, as a sentence."""
     notice: str | None = None
     """What is unusual about the network, as a sentence, or None."""
+    convolutions: frozenset[str] = frozenset()
+    """The layers that are convolutions."""
+
+    def chosen(self, extra: Iterable[str]) -> tuple[str, ...]:
+        """The default layers and those of `extra` that the network has, input to output."""
+        wanted = {*self.default_layers, *extra}
+        names = (INPUT, *(layer.name for layer in self.layers))
+        return tuple(name for name in names if name in wanted)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "unavailable", MappingProxyType(dict(self.unavailable)))

@@ -77,7 +77,8 @@ def explain(
 
     Raises:
         UnknownNameError, LayerError, TargetError: an unknown name, with the choices.
-        UnavailableError: a method that is not defined here, with the reason.
+        UnavailableError: a method that is defined at none of the layers, with the reason. Where it is defined
+            at some, it has no map at the others (see :meth:`Explanation.has`).
         ArgumentError, ArgumentTypeError: an image, option or list of names that cannot be used.
         NonFiniteError: NaN or infinity in the network.
 
@@ -345,11 +346,12 @@ def _checked_request(
         expected = "layers or their names, or None"
         given = (layers,) if isinstance(layers, str | Layer) else listed(layers, "layers", expected)
         chosen = choose_layers(classifier.survey, [layer_name(layer) for layer in given])
-    # Of the default layers a method takes those at which it is defined; named ones it must all take.
+    # A method takes the layers at which it is defined; there must be one.
     for name in names:
-        for layer in (None,) if layers is None else chosen:
-            if (reason := unavailable(classifier, name, layer)) is not None:
-                raise UnavailableError(f"{METHODS[name].title} is not available: {reason}")
+        places = (None,) if layers is None else chosen
+        reasons = [unavailable(classifier, name, layer) for layer in places]
+        if None not in reasons:
+            raise UnavailableError(f"{METHODS[name].title} is not available: {reasons[0]}")
     if meta is not None and (slow := [name for name in names if isinstance(METHODS[name].kind, MultiPass)]):
         raise UnavailableError(
             f"{METHODS[slow[0]].title} is not available after a meta step; leave it out, or take no step"

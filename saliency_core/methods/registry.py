@@ -65,8 +65,8 @@ def unavailable(classifier: Classifier, method: str, layer: str | None = None) -
         return f"{entry.needs} {reason}"
     if entry.domain is Domain.CONVOLUTIONS:
         names = classifier.default_layers if layer is None else (layer,)
-        if not any(_is_convolution(classifier, name) for name in names):
-            others = [each.name for each in classifier.layers if _is_convolution(classifier, each.name)]
+        if not any(is_convolution(classifier, name) for name in names):
+            others = [each.name for each in classifier.layers if is_convolution(classifier, each.name)]
             which = "None of the default layers is" if layer is None else f"Layer {layer!r} is not"
             hint = f"; {others[-1]!r} is" if others else ""
             return f"{entry.needs} {which} a convolution{hint}."
@@ -85,7 +85,8 @@ def cell_method(extract: str, aggregate: str) -> Method:
     return next(method for method in METHODS.values() if method.cell == (extract, aggregate))
 
 
-def _is_convolution(classifier: Classifier, name: str) -> bool:
+def is_convolution(classifier: Classifier, name: str) -> bool:
+    """Whether a layer is a two-dimensional convolution."""
     return name in classifier.modules and isinstance(classifier.modules[name], nn.Conv2d)
 
 

@@ -11,7 +11,9 @@ from latex2mathml.converter import convert
 
 from saliency_core.methods import registry
 from saliency_core.methods.framework import AGGREGATES, EXTRACTS
-from saliency_core.methods.registry import METHODS, Method, SharedPass, cell_method
+from saliency_core.methods.registry import METHODS, Domain, Method, SharedPass, cell_method
+
+ADD_CONVOLUTION = "needs a convolution: add one with Layers"
 
 _LETTER = re.compile(r"(<msub(?:sup)?>)(<mi>[^<]*</mi>|<mover>.*?</mover>)")
 """The base of a subscript that is one letter, with or without an accent."""
@@ -29,9 +31,12 @@ def mathml(latex: str) -> str:
 
 
 @functools.cache
-def methods() -> tuple[Mapping[str, Any], ...]:
-    """Every method of the registry, in its order: what pickers and descriptions say of it."""
-    return tuple(_method(method) for method in METHODS.values())
+def methods(convolutions: bool = False) -> tuple[Mapping[str, Any], ...]:
+    """Every method of the registry, in its order: what pickers and descriptions say of it.
+
+    `convolutions`: a layer that is a convolution can be added to those shown.
+    """
+    return tuple(_method(method, convolutions) for method in METHODS.values())
 
 
 @functools.cache
@@ -66,7 +71,8 @@ def is_plain_cell(method: Method) -> bool:
     return method.family == registry.CELL
 
 
-def _method(method: Method) -> Mapping[str, Any]:
+def _method(method: Method, convolutions: bool) -> Mapping[str, Any]:
+    to_add = convolutions and method.domain is Domain.CONVOLUTIONS
     return {
         "name": method.name,
         "title": method.title,
@@ -85,9 +91,10 @@ def _method(method: Method) -> Mapping[str, Any]:
         "costText": method.cost_text,
         "passes": method.passes or (0 if isinstance(method.kind, SharedPass) else 1),
         "needs": method.needs,
-        "domain": method.domain_text or None,
+        "domain": ADD_CONVOLUTION if to_add else method.domain_text or None,
         "cell": method.cell_text,
         "plainCell": is_plain_cell(method),
+        "atInput": method.domain is Domain.INPUT,
     }
 
 

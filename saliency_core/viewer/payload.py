@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -17,8 +17,8 @@ from saliency_core.backprop.variants import LEARNING_RATE
 from saliency_core.combine import layer_weights
 from saliency_core.errors import ArgumentError
 from saliency_core.explain import Explanation
-from saliency_core.methods.registry import METHODS, Method
-from saliency_core.models.layers import INPUT
+from saliency_core.methods.registry import METHODS, Domain, Method
+from saliency_core.models.layers import INPUT, Layer
 from saliency_core.registry import unknown
 from saliency_core.viewer import methods as method_facts
 from saliency_core.viewer import schema
@@ -79,6 +79,22 @@ class Model(Protocol):
         """Title -> layer -> published weight."""
 
 
+class Network(Model, Protocol):
+    """A model whose layers can be chosen in the viewer."""
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """Every layer that can be explained, input to output."""
+
+    @property
+    def default_layers(self) -> Sequence[str]:
+        """The names of the layers shown always: the stages of the network."""
+
+    @property
+    def convolutions(self) -> Collection[str]:
+        """The names of the layers that are convolutions."""
+
+
 @dataclass(frozen=True)
 class SweepPoint:
     """Both classes' explanations after a meta step of one size, each after the step for its own class."""
@@ -135,7 +151,7 @@ def payload(
     *,
     mode: str,
     view: schema.View,
-    layers: Sequence[str],
+    network: Network | None = None,
     revision: int = 0,
     unavailable: Mapping[str, str] = NO_REASONS,
     state: str = "",
@@ -149,7 +165,7 @@ def payload(
             (every cell of the table, and every named method at every layer) or "classes" (one method for two
             classes, and the difference).
         view: what is shown at first; what does not exist is replaced by a default.
-        layers: the names of the explanation's layers.
+        network: whose layers can be added; None: the view shows the layers that it has.
         revision: raised whenever the browser must take over `view`; else it keeps its own.
         unavailable: method -> why it does not exist for this network, one sentence.
         state: a remark on the network at the end of every caption, or "".
@@ -160,14 +176,16 @@ def payload(
     """
     if mode not in MODES:
         raise ArgumentError(unknown("mode", mode, MODES))
+    layers = [str(layer["name"]) for layer in content.meta["layers"]]
     meta = {
         **content.meta,
+        "allLayers": None if network is None else _all_layers(network, content.meta["inputSize"]),
         "key": key,
         "mode": mode,
         "schema": schema.describe(),
         "view": schema.for_browser(view, layers),
         "revision": revision,
-        "methods": method_facts.methods(),
+        "methods": method_facts.methods(network is not None and len(network.convolutions) > 0),
         "unavailable": dict(unavailable),
         "state": state,
         "table": method_facts.table() if mode == "framework" else None,
@@ -193,13 +211,18 @@ def content(
     model: Model,
     methods: Sequence[str],
     comparison: ClassComparison | None = None,
+    *,
+    stages: Sequence[str] | None = None,
 ) -> Content:
     """Photo and maps of these methods, with what the browser must know of them.
+
+    `stages` names the layers that stand for the depth of the network, input to output; None: all layers do.
 
     Raises:
         ArgumentError: a second class that was explained at other layers or on another photo.
     """
     layers = explanation.layers
+    depth = [layer.name for layer in layers] if stages is None else list(stages)
     store = _Store()
     maps = {name: _method_maps(explanation, METHODS[name], store) for name in methods}
     compared = None if comparison is None else _comparison(explanation, comparison, methods, store)
@@ -223,9 +246,12 @@ def content(
                 "channels": layer.channels,
                 "height": layer.height,
                 "width": layer.width,
+                "stage": depth.index(layer.name) + 1 if layer.name in depth else None,
             }
             for layer in layers
         ],
+        "stages": len(depth),
+        "inputSize": [explanation.channels, *explanation.size],
         "energy": [explanation.energy(layer.name) for layer in layers],
         "maps": maps,
         "comparison": compared,
@@ -234,7 +260,7 @@ def content(
             {"name": entry.name, "title": entry.title, "kind": entry.kind}
             for entry in render.COLORMAPS.values()
         ],
-        "defaults": _defaults(explanation),
+        "defaults": _defaults(explanation, depth),
     }
     meta["keys"] = {"photo": photo.digest, "maps": _digest(values, meta)}
     return Content(MappingProxyType(meta), values, photo.jpeg)
@@ -329,7 +355,7 @@ def _method_maps(explanation: Explanation, method: Method, store: _Store) -> dic
     `reasons` says for each layer why there is nothing to see, or None where there is something.
     """
     maps = _maps_of(explanation, method.name)
-    if list(maps) == [INPUT] and INPUT not in [layer.name for layer in explanation.layers]:
+    if method.domain is Domain.INPUT:
         height, width = maps[INPUT].shape
         reason = method.empty if explanation.constant(method.name, INPUT) else None
         offset = store.put(maps[INPUT])
@@ -381,12 +407,34 @@ def _presets(model: Model, layers: list[str]) -> dict[str, dict[str, float]]:
     }
 
 
-def _defaults(explanation: Explanation) -> dict[str, object]:
+def default_layer(stages: Sequence[str]) -> str:
+    """The layer shown first."""
+    return stages[round(DEFAULT_DEPTH * (len(stages) - 1))]
+
+
+def _all_layers(network: Network, size: Sequence[int]) -> list[dict[str, object]]:
+    """The input and all layers of a network, each with the number of its stage and whether it convolves."""
+    stages = list(network.default_layers)
+    return [
+        {
+            "name": layer.name,
+            "channels": layer.channels,
+            "height": layer.height,
+            "width": layer.width,
+            "stage": stages.index(layer.name) + 1 if layer.name in stages else None,
+            "convolution": layer.name in network.convolutions,
+        }
+        for layer in (Layer(INPUT, *size), *network.layers)
+    ]
+
+
+def _defaults(explanation: Explanation, stages: Sequence[str]) -> dict[str, object]:
     """The defaults that depend on the explanation, by the names of the view's fields."""
     names = explanation.methods
     left, right = (name if name in names else names[0] for name in schema.DEFAULT_METHODS)
-    layer = explanation.layers[round(DEFAULT_DEPTH * (len(explanation.layers) - 1))]
-    return {"left": left, "right": right, "layer": layer.name}
+    here = [layer.name for layer in explanation.layers]
+    layer = default_layer([name for name in here if name in stages] or here)
+    return {"left": left, "right": right, "layer": layer}
 
 
 def _digest(values: NDArray[np.float32], meta: Mapping[str, object]) -> str:

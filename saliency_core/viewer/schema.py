@@ -18,7 +18,7 @@ from saliency_core.methods.registry import METHODS
 from saliency_core.registry import Registry
 from saliency_core.render import DEFAULT_COLORMAP, SEQUENTIAL_COLORMAPS
 
-Value = str | float | bool | tuple[float, ...] | None
+Value = str | float | bool | tuple[float, ...] | tuple[str, ...] | None
 View = Mapping[str, Value]
 
 DEFAULT_METHODS = ("normgrad", "grad_cam")
@@ -27,6 +27,7 @@ MAX_EPSILON = 0.1
 """The largest meta step that can be shown: forty times the authors'."""
 MAX_WEIGHT = 1000.0
 MAX_WEIGHTS = 64
+MAX_EXTRA_LAYERS = 8
 
 _LAYER = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
 _log = logging.getLogger(__name__)
@@ -114,6 +115,37 @@ class LayerName(_Text):
     def describe(self) -> dict[str, object]:
         """The browser knows the layers from the payload."""
         return {"kind": "layer"}
+
+
+@dataclass(frozen=True)
+class LayerNames:
+    """The names of at most `most` layers; which layers exist is known with the model only."""
+
+    most: int
+
+    def parse(self, text: str) -> Value:
+        """The names, separated by "~"."""
+        return self._checked(text.split("~"))
+
+    def format(self, value: Any) -> str:
+        """Separated by "~", which is in no layer's name and needs no percent-encoding."""
+        return "~".join(value)
+
+    def from_browser(self, reported: object, layers: Sequence[str]) -> Value:
+        """The names, none too."""
+        return self._checked(reported) if isinstance(reported, list | tuple) else None
+
+    def for_browser(self, value: Any, layers: Sequence[str]) -> object:
+        """All names: the explanation may not have them yet."""
+        return list(value)
+
+    def describe(self) -> dict[str, object]:
+        """How many there may be; the browser knows the network's layers from the payload."""
+        return {"kind": "layers", "most": self.most}
+
+    def _checked(self, names: Sequence[object]) -> tuple[str, ...] | None:
+        found = dict.fromkeys(name for name in names if isinstance(name, str) and _LAYER.fullmatch(name))
+        return tuple(found) if len(found) == len(names) <= self.most else None
 
 
 @dataclass(frozen=True)
@@ -243,6 +275,8 @@ VIEW = _fields(
     Field("left", MethodName(), DEFAULT_METHODS[0]),
     Field("right", MethodName(), DEFAULT_METHODS[1]),
     Field("layer", LayerName()),
+    # Layers that are explained beside the default ones, input to output.
+    Field("layers", LayerNames(MAX_EXTRA_LAYERS), ()),
     Field("weights", Weights(), ()),
     Field("how", Choice(("product", "sum")), "product"),
     Field("opacity", Number(0, 1), DEFAULT_OPACITY),
@@ -324,6 +358,21 @@ def describe() -> list[dict[str, object]]:
         for name, each in VIEW.items()
         if each.browser
     ]
+
+
+def carried_weights(weights: Value, before: Sequence[str], after: Sequence[str]) -> tuple[float, ...]:
+    """The weights of the layers `before` for the layers `after`, as the browser carries them over.
+
+    A layer that is new gets the weight of the others where they all have the same, else 0. Weights that do
+    not fit the layers count as equal.
+    """
+    if not isinstance(weights, tuple) or len(weights) != len(before):
+        return ()
+    every = dict(zip(before, map(float, weights), strict=True))
+    kept = [every[name] for name in after if name in every]
+    if len(set(kept)) == 1 and kept[0] > 0:
+        return ()
+    return tuple(every.get(name, 0.0) for name in after)
 
 
 def _number(text: str) -> float | None:

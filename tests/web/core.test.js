@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { chooseColors, cssColor, paintLevels, position, quantise, scaleOf, sharedScale } from "../../saliency_core/viewer/web/core/colors.js";
-import { layerSize, number, percent, rho, stepText, weightText } from "../../saliency_core/viewer/web/core/format.js";
+import { layerSize, layerTitle, number, percent, rho, stepText, weightTexts } from "../../saliency_core/viewer/web/core/format.js";
 import { extent, logarithm, mixProduct, mixSum, normalise, shares } from "../../saliency_core/viewer/web/core/maths.js";
 import { partsOf } from "../../saliency_core/viewer/web/core/mixing.js";
 import { Content } from "../../saliency_core/viewer/web/core/payload.js";
 import { shared, whenChanged } from "../../saliency_core/viewer/web/core/redraw.js";
-import { completeView, completeWeights } from "../../saliency_core/viewer/web/core/view.js";
+import { carryWeights, completeView, completeWeights } from "../../saliency_core/viewer/web/core/view.js";
 
 test("numbers are written with three digits, powers of ten beyond, and a true minus", () => {
   const written = { 0: "0", 1: "1", "-2.5": "−2.5", 0.00123456: "0.00123", 9999: "10000", 12345: "1.23 × 10⁴", "-0.00012": "−1.2 × 10⁻⁴" };
@@ -17,7 +17,11 @@ test("numbers are written with three digits, powers of ten beyond, and a true mi
 
 test("shares, weights, correlations and sizes are written for reading", () => {
   assert.deepEqual([0, 0.00003, 0.0004, 0.0994, 0.0996, 1].map(percent), ["0%", "<0.01%", "0.04%", "9.9%", "10%", "100%"]);
-  assert.deepEqual([1, 0.5, 0.12345].map(weightText), ["1.00", "0.50", "0.1235"]);
+  assert.deepEqual(weightTexts([1, 0.5]), ["1.00", "0.50"]);
+  assert.deepEqual(weightTexts([0.125, 0.25, 1]), ["0.125", "0.250", "1.000"]);
+  assert.deepEqual(weightTexts([0.12345, 0]), ["0.1235", "0.0000"]);
+  assert.equal(layerTitle({ name: "blocks.4", stage: 5, channels: 1, height: 1, width: 1 }), "Stage 5");
+  assert.equal(layerTitle({ name: "conv_head", stage: null, channels: 1, height: 1, width: 1 }), "conv_head");
   assert.deepEqual([-0.001, 0.5, -0.25].map(rho), ["0.00", "0.50", "−0.25"]);
   assert.equal(stepText(0.00254), "0.0025");
   assert.equal(layerSize({ height: 7, width: 14 }), "7 × 14");
@@ -107,6 +111,14 @@ const META = {
     { name: "how", kind: "choice", choices: ["product", "sum"], default: "product" },
     { name: "opacity", kind: "number", low: 0, high: 1, default: 0.6 },
     { name: "mixed", kind: "flag", default: false },
+    { name: "layers", kind: "layers", most: 2, default: [] },
+  ],
+  allLayers: [
+    { name: "input", stage: null },
+    { name: "a", stage: 1 },
+    { name: "a.conv", stage: null },
+    { name: "b", stage: 2 },
+    { name: "b.conv", stage: null },
   ],
   methods: [{ name: "normgrad" }, { name: "grad_cam" }],
   layers: [{ name: "a" }, { name: "b" }],
@@ -115,13 +127,13 @@ const META = {
 
 test("an empty view gets the defaults, those of the explanation before those of the schema", () => {
   const view = completeView({}, META);
-  assert.deepEqual(view, { left: "grad_cam", layer: "b", weights: { a: 1, b: 1 }, how: "product", opacity: 0.6, mixed: false });
+  assert.deepEqual(view, { left: "grad_cam", layer: "b", weights: { a: 1, b: 1 }, how: "product", opacity: 0.6, mixed: false, layers: [] });
 });
 
 test("what cannot be used gets the default, and numbers are clamped", () => {
   const given = /** @type {any} */ ({ left: "x", layer: 3, weights: "y", how: "mean", opacity: 7, mixed: "1", other: 1 });
   const view = completeView(given, META);
-  assert.deepEqual(view, { left: "grad_cam", layer: "b", weights: { a: 1, b: 1 }, how: "product", opacity: 1, mixed: false });
+  assert.deepEqual(view, { left: "grad_cam", layer: "b", weights: { a: 1, b: 1 }, how: "product", opacity: 1, mixed: false, layers: [] });
 });
 
 test("weights equal to the last ones keep their identity, so that nothing is mixed again", () => {
@@ -129,6 +141,22 @@ test("weights equal to the last ones keep their identity, so that nothing is mix
   const after = completeView({ ...before, weights: { a: 1, b: 0.5 }, opacity: 0.1 }, META, before);
   assert.equal(after.weights, before.weights);
   assert.notEqual(completeView({ ...before, weights: { a: 1, b: 0.25 } }, META, before).weights, before.weights);
+});
+
+test("extra layers are those of the network beside its stages, in its order, and not more than the most", () => {
+  const layersOf = (/** @type {any} */ layers) => completeView({ layers }, META).layers;
+  assert.deepEqual(layersOf(["a.conv", "input", "a.conv"]), ["input", "a.conv"]);
+  assert.deepEqual(layersOf(["b", "nowhere", "b.conv"]), ["b.conv"]);
+  assert.deepEqual(layersOf(["input", "a.conv", "b.conv"]), ["input", "a.conv"]);
+  for (const nonsense of ["input", 3, null, { input: 1 }]) assert.deepEqual(layersOf(nonsense), []);
+  assert.deepEqual(completeView({ layers: ["input"] }, { ...META, allLayers: null }).layers, []);
+});
+
+test("a layer that is added gets the weight of the others if they are all equal, else none, and leaves the others theirs", () => {
+  assert.deepEqual(carryWeights({ a: 0.5, b: 0.5 }, ["input", "a", "b"]), { input: 0.5, a: 0.5, b: 0.5 });
+  assert.deepEqual(carryWeights({ a: 1, b: 0.5 }, ["input", "a", "b"]), { input: 0, a: 1, b: 0.5 });
+  assert.deepEqual(carryWeights({ input: 0.2, a: 1, b: 0.5 }, ["a", "b"]), { a: 1, b: 0.5 });
+  assert.deepEqual(carryWeights({ x: 1 }, ["a", "b"]), { a: 0, b: 0 });
 });
 
 test("weights are completed with zeros, scaled to the sliders, and one if there is none", () => {

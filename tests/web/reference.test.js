@@ -95,7 +95,8 @@ test("the modes are those that Python knows", { skip }, () => {
 test("every field of Python's schema is understood: its default and another value", { skip }, () => {
   const { described, defaults, given, layers, methods } = cases.view;
   const names = (/** @type {string[]} */ list) => list.map((name) => ({ name }));
-  const meta = { schema: described, layers: names(layers), methods: names(methods), defaults: { layer: layers[0] } };
+  const allLayers = given.layers.map((/** @type {string} */ name) => ({ name, stage: null }));
+  const meta = { schema: described, layers: names(layers), allLayers, methods: names(methods), defaults: { layer: layers[0] } };
   const weights = Object.fromEntries(layers.map((/** @type {string} */ layer) => [layer, 1]));
   assert.deepEqual(completeView({}, meta), { ...defaults, layer: layers[0], weights });
   assert.deepEqual(completeView(given, meta), given);

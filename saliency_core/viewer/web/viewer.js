@@ -5,7 +5,7 @@ import { Toolbar } from "./controls/toolbar.js";
 import { chooseColors } from "./core/colors.js";
 import { Payload } from "./core/payload.js";
 import { whenChanged } from "./core/redraw.js";
-import { completeView } from "./core/view.js";
+import { carryWeights, completeView } from "./core/view.js";
 import { MODES } from "./modes/registry.js";
 
 /** @import { Delivery } from "./core/payload.js" */
@@ -84,7 +84,9 @@ export class Viewer {
       this.view = completeView(meta.view, meta, this.view);
       this.reported = JSON.stringify(this.#message());
     } else {
-      this.view = completeView(this.view, meta, this.view); // methods and layers may be others
+      // Methods and layers may be others.
+      const weights = carryWeights(this.view.weights, this.payload.content.layers.map((layer) => layer.name));
+      this.view = completeView({ ...this.view, weights }, meta, this.view);
     }
     if (this.modeName !== meta.mode) this.#setMode(meta.mode);
     this.mode.take();

@@ -1,15 +1,18 @@
 /** The slider through the layers. */
 
 import { element, rangeInput, setRange, setText } from "./dom.js";
-import { layerSize } from "../core/format.js";
+import { layerSize, layerTitle, stageCount } from "../core/format.js";
+
+/** @import { Layer } from "../core/payload.js" */
 
 export class DepthSlider {
   /**
    * @param {string} label
    * @param {import("../modes/mode.js").ModeHost} viewer
+   * @param {HTMLElement | null} tools stands beside the slider
    */
-  constructor(label, viewer) {
-    /** @type {import("../core/payload.js").Layer[]} */
+  constructor(label, viewer, tools = null) {
+    /** @type {Layer[]} */
     this.layers = [];
     this.input = rangeInput({
       min: 0,
@@ -20,24 +23,38 @@ export class DepthSlider {
       oninput: () => viewer.set({ layer: this.layers[Number(this.input.value)].name }),
       onchange: () => viewer.settle(),
     });
-    this.track = element("div", { class: "depth-track" }, this.input);
-    this.output = element("output", { class: "depth-name", "data-testid": "depth-name" });
+    this.title = element("b", {});
+    this.name = element("small", {});
+    this.element = element(
+      "div",
+      { class: "depth-line" },
+      element("span", { class: "row-label depth-label", text: "Depth" }),
+      element("span", { class: "depth-from", text: "edges and textures", "aria-hidden": "true" }),
+      element("output", { class: "depth-name", "data-testid": "depth-name" }, this.title, this.name),
+      element("span", { class: "depth-to", text: "whole objects", "aria-hidden": "true" }),
+      tools && element("div", { class: "depth-tools" }, tools),
+      element("div", { class: "depth-track" }, this.input),
+    );
   }
 
   /**
    * Shows a layer; returns its index.
    *
-   * @param {import("../core/payload.js").Layer[]} layers
+   * @param {Layer[]} layers
    * @param {string} name
    */
   set(layers, name) {
     this.layers = layers;
+    this.element.style.setProperty("--layers", String(layers.length));
     this.input.max = String(layers.length - 1);
     const index = layers.findIndex((layer) => layer.name === name);
     setRange(this.input, index);
-    const text = `${name} · ${layerSize(layers[index])}`;
-    this.input.setAttribute("aria-valuetext", `${text}, ${index + 1} of ${layers.length}`);
-    setText(this.output, text);
+    const layer = layers[index];
+    const title = layer.stage === null ? name : `${layerTitle(layer)} of ${stageCount(layers)}`;
+    const details = [layer.stage === null ? "" : name, layerSize(layer)].filter(Boolean).join(" · ");
+    this.input.setAttribute("aria-valuetext", `${title}, ${details}`);
+    setText(this.title, title);
+    setText(this.name, ` ${details}`);
     return index;
   }
 }

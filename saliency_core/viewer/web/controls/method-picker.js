@@ -170,5 +170,5 @@ function describeObstacles(methods) {
   const found = obstacles(methods);
   if (found.length === 0) return [];
   const lines = found.map(({ titles, reason }) => element("li", {}, element("b", { text: titles }), ` ${reason}`));
-  return [element("h4", { text: "Not for this network" }), element("ul", {}, ...lines)];
+  return [element("h4", { text: "Not available here" }), element("ul", {}, ...lines)];
 }

@@ -2,7 +2,7 @@
 
 import { element, rangeInput, setRange, setText } from "./dom.js";
 import { Segmented } from "./segmented.js";
-import { layerSize, percent, weightText } from "../core/format.js";
+import { layerSize, percent, weightTexts } from "../core/format.js";
 import { shares } from "../core/maths.js";
 import { whenChanged } from "../core/redraw.js";
 import { SIDES } from "../core/view.js";
@@ -39,8 +39,11 @@ function inPercent(share) {
  * and reset().
  */
 export class Weights {
-  /** @param {Record<string, (...values: any[]) => void>} actions */
-  constructor(actions) {
+  /**
+   * @param {Record<string, (...values: any[]) => void>} actions
+   * @param {HTMLElement} tools stands beside the presets
+   */
+  constructor(actions, tools) {
     this.actions = actions;
     /** @type {Layer[]} */
     this.layers = [];
@@ -68,7 +71,7 @@ export class Weights {
     this.element = element(
       "section",
       { class: "mixer card", "aria-label": "Layer weights" },
-      element("div", { class: "mixer-head" }, this.how.element, element("span", { class: "row-label", text: "Presets" }), this.presetRow, this.reset, this.howHint),
+      element("div", { class: "mixer-head" }, this.how.element, element("span", { class: "row-label", text: "Presets" }), this.presetRow, this.reset, tools, this.howHint),
       this.sliders,
       element("figure", { class: "chart-box" }, element("figcaption", {}, "Normalised weights, %", this.chartKey), this.chart),
     );
@@ -97,10 +100,11 @@ export class Weights {
     this.how.set(how);
     setText(this.howHint, HOW_OPTIONS.find((entry) => entry.name === how)?.hint ?? "");
     const values = this.layers.map((layer) => weights[layer.name]);
+    const texts = weightTexts(values);
     this.rows.forEach((row, i) => {
       setRange(row.input, values[i]);
-      row.input.setAttribute("aria-valuetext", weightText(values[i]));
-      setText(row.value, weightText(values[i]));
+      row.input.setAttribute("aria-valuetext", texts[i]);
+      setText(row.value, texts[i]);
       const without = titles.flatMap((title, k) => (leftOut[k][i] === null ? [] : [{ title, why: leftOut[k][i] }]));
       const whys = [...new Set(without.map(({ why }) => why))];
       setText(row.out, without.length > 0 ? `${without.length < titles.length ? `${without[0].title} ` : ""}left out: ${whys.join(", ")}` : "");
@@ -164,7 +168,7 @@ export class Weights {
       const name = element(
         "span",
         { class: "slider-name" },
-        element("b", { text: layer.name }),
+        element("b", { text: layer.name, title: layer.name }),
         element("small", { text: layerSize(layer) }),
       );
       const cell = element("div", { class: "slider-cell" }, input, out);

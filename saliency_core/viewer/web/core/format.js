@@ -37,13 +37,14 @@ export function percent(share) {
 }
 
 /**
- * A weight with two decimals, as its slider steps; finer weights (a preset's) with up to four.
+ * Weights with the same number of decimals: two, as their sliders step, or as many as the finest (a preset's) needs,
+ * up to four.
  *
- * @param {number} value
+ * @param {number[]} values
  */
-export function weightText(value) {
-  const digits = String(Number(value.toFixed(4)));
-  return digits.length > 4 ? digits : value.toFixed(2);
+export function weightTexts(values) {
+  const decimals = values.map((value) => String(Number(value.toFixed(4))).split(".")[1]?.length ?? 0);
+  return values.map((value) => value.toFixed(Math.max(2, ...decimals)));
 }
 
 /**
@@ -53,6 +54,24 @@ export function weightText(value) {
  */
 export function layerSize(layer) {
   return `${layer.height} × ${layer.width}`;
+}
+
+/**
+ * What a layer is called first: its stage, or its own name if it is none.
+ *
+ * @param {import("./payload.js").Layer} layer
+ */
+export function layerTitle(layer) {
+  return layer.stage === null ? layer.name : `Stage ${layer.stage}`;
+}
+
+/**
+ * How many stages these layers end.
+ *
+ * @param {import("./payload.js").Layer[]} layers
+ */
+export function stageCount(layers) {
+  return layers.filter(({ stage }) => stage !== null).length;
 }
 
 /**

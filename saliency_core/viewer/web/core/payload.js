@@ -21,6 +21,13 @@ import { shared, whenChanged } from "./redraw.js";
  * @property {number} channels
  * @property {number} height
  * @property {number} width
+ * @property {number | null} stage the number of the network's stage that it ends, from 1; null for any other layer
+ */
+
+/**
+ * A layer that can be shown.
+ *
+ * @typedef {Layer & {convolution: boolean}} LayerChoice
  */
 
 /**
@@ -65,6 +72,7 @@ import { shared, whenChanged } from "./redraw.js";
  * @property {string | null} domain
  * @property {string} cell
  * @property {boolean} plainCell
+ * @property {boolean} atInput whether it explains the input alone, so that its map is the same at every depth
  * @property {string | null} unavailable
  * @property {MapRecord | null} maps
  */

@@ -9,6 +9,7 @@ import { shared } from "./redraw.js";
  * @property {string} left
  * @property {string} right
  * @property {string} layer
+ * @property {string[]} layers explained beside the stages of the network
  * @property {Record<string, number>} weights
  * @property {"product" | "sum"} how
  * @property {number} opacity
@@ -31,6 +32,7 @@ import { shared } from "./redraw.js";
  * @property {string[]} [choices]
  * @property {number} [low]
  * @property {number} [high]
+ * @property {number} [most]
  */
 
 /** The two panels, in reading order. */
@@ -52,6 +54,31 @@ export function completeWeights(given, layers) {
 }
 
 /**
+ * The same weights for other layers: a new one gets that of the others where they all have the same, else 0.
+ *
+ * @param {Record<string, number>} weights
+ * @param {string[]} layers
+ */
+export function carryWeights(weights, layers) {
+  const kept = layers.filter((layer) => layer in weights).map((layer) => weights[layer]);
+  const fresh = kept.length > 0 && kept.every((weight) => weight === kept[0]) ? kept[0] : 0;
+  return Object.fromEntries(layers.map((layer) => [layer, weights[layer] ?? fresh]));
+}
+
+/**
+ * Those of the names that are layers of the network beside its stages, input to output.
+ *
+ * @param {any} given
+ * @param {any} meta
+ * @param {number} most
+ */
+function extraLayers(given, meta, most) {
+  if (!Array.isArray(given)) return undefined;
+  const all = /** @type {{name: string, stage: number | null}[]} */ (meta.allLayers ?? []);
+  return all.filter(({ name, stage }) => stage === null && given.includes(name)).map(({ name }) => name).slice(0, most);
+}
+
+/**
  * Kind (as in Python's schema) -> the value that something given means, undefined if it cannot be used.
  *
  * @type {Record<string, (given: any, field: Field, meta: any) => unknown>}
@@ -62,6 +89,7 @@ const KINDS = {
   number: (given, { low = -Infinity, high = Infinity }) => (Number.isFinite(given) ? Math.min(Math.max(given, low), high) : undefined),
   method: (given, _, meta) => named(meta.methods, given),
   layer: (given, _, meta) => named(meta.layers, given),
+  layers: (given, { most = 0 }, meta) => extraLayers(given, meta, most),
   weights: (given, _, meta) => completeWeights(given, meta.layers.map((/** @type {{name: string}} */ layer) => layer.name)),
 };
 

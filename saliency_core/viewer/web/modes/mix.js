@@ -1,5 +1,6 @@
 /** Mix: every layer's map weighted into one. */
 
+import { LayerPicker } from "../controls/layer-picker.js";
 import { Weights } from "../controls/weights.js";
 import { mixProduct, mixSum, resize, SIZE } from "../core/maths.js";
 import { logarithmsOf, normalisedMaps, partsOf, weightsOf } from "../core/mixing.js";
@@ -27,13 +28,14 @@ function variant(viewer) {
     viewer.set(change);
     viewer.settle();
   };
+  const picker = new LayerPicker(viewer);
   const weights = new Weights({
     drag: (layer, weight) => viewer.set((view) => ({ weights: { ...view.weights, [layer]: weight } })),
     settle: () => viewer.settle(),
     how: (how) => setAll({ how }),
     preset: (preset) => setAll({ weights: preset }),
     reset: () => setAll({ how: "product", weights: {} }),
-  });
+  }, picker.element);
   const prepared = SIDES.map(() => new Prepared());
   return {
     stageHeight: 0.4,
@@ -44,6 +46,7 @@ function variant(viewer) {
     caption,
     drawThumbnails: (draw) => weights.drawThumbnails(draw),
     refresh({ payload, view }) {
+      picker.set(payload, view);
       weights.setLayers(payload.content.layers, payload.meta.presets);
       weights.setWeights(
         view.weights,

@@ -1,12 +1,24 @@
 /** Depth: the slider, and below it every layer × two or more maps, with a figure of the layer. */
 
 import { DepthSlider } from "../controls/depth-slider.js";
-import { element, setText } from "../controls/dom.js";
-import { layerSize } from "../core/format.js";
+import { element, icon, setText } from "../controls/dom.js";
+import { LayerPicker } from "../controls/layer-picker.js";
+import { layerSize, layerTitle } from "../core/format.js";
 import { whenChanged } from "../core/redraw.js";
 import { THUMBNAIL } from "./thumbnails.js";
 
-/** @import { Layer } from "../core/payload.js" */
+/** @import { Layer, Payload } from "../core/payload.js" */
+/** @import { View } from "../core/view.js" */
+
+const CROSS = '<path d="M6 6l8 8M14 6l-8 8"/>';
+
+/**
+ * What a row of maps shows: one map for all layers (`whole`), or for every layer why there is nothing to see, or null.
+ *
+ * @typedef {object} Row
+ * @property {boolean} whole
+ * @property {(string | null)[]} reasons
+ */
 
 export class Strip {
   /**
@@ -23,19 +35,19 @@ export class Strip {
     /** @type {any[]} */
     this.cells = [];
     this.labels = sides.map(() => element("span", { class: "row-label" }));
+    this.wholes = sides.map((side) => {
+      const canvas = element("canvas", { width: THUMBNAIL, height: THUMBNAIL, "aria-hidden": "true" });
+      const text = element("span", { text: "Explains the input: the same at every depth." });
+      return { canvas, element: element("span", { class: "thumb whole", "data-testid": `thumb-${side}-whole`, hidden: true }, canvas, text) };
+    });
     this.build = whenChanged((/** @type {{layers: Layer[]}} */ { layers }) => this.#build(layers));
-    this.slider = new DepthSlider(label, viewer);
+    this.picker = new LayerPicker(viewer);
+    this.slider = new DepthSlider(label, viewer, this.picker.element);
     this.scroller = element("div", { class: "strip-scroll", tabindex: "-1" });
     this.element = element(
       "section",
       { class: "depth card", "aria-label": "Depth" },
-      element(
-        "div",
-        { class: "depth-line" },
-        element("span", { class: "row-label", text: "Depth" }),
-        this.slider.track,
-        this.slider.output,
-      ),
+      this.slider.element,
       this.scroller,
       element("p", { class: "energy-text" }, ...note),
     );
@@ -60,29 +72,40 @@ export class Strip {
   }
 
   /**
-   * Writes the rows' names.
+   * Writes the rows' names, and what is particular about their maps.
    *
    * @param {string[]} titles
+   * @param {Row[]} rows
    */
-  setMethods(titles) {
+  setMethods(titles, rows = []) {
     titles.forEach((title, row) => {
+      const { whole = false, reasons = [] } = rows[row] ?? {};
       setText(this.labels[row], title);
-      this.cells.forEach((cell, i) => cell.buttons[row].setAttribute("aria-label", `Show ${this.layers[i].name} (${title})`));
+      this.wholes[row].element.hidden = !whole;
+      this.cells.forEach((cell, i) => {
+        const button = cell.buttons[row];
+        const reason = reasons[i] ?? null;
+        button.hidden = whole;
+        button.title = reason ?? "";
+        button.setAttribute("aria-label", `Show ${this.layers[i].name} (${title})${reason === null ? "" : `: ${reason}`}`);
+      });
     });
   }
 
   /**
-   * Marks the current column and, on a narrow page, scrolls it into the strip.
+   * Marks the current column and, where the strip scrolls, brings it into view.
    *
-   * @param {string} name
+   * @param {Payload} payload
+   * @param {View} view
    */
-  setLayer(name) {
-    const index = this.slider.set(this.layers, name);
+  setView(payload, view) {
+    this.picker.set(payload, view);
+    const index = this.slider.set(this.layers, view.layer);
     this.cells.forEach((cell, i) => {
       for (const node of cell.all) node.classList.toggle("current", i === index);
       for (const button of cell.buttons) button.setAttribute("aria-pressed", String(i === index));
     });
-    const cell = this.cells[index].buttons[0];
+    const cell = this.cells[index].name;
     const { scrollWidth, clientWidth } = this.scroller;
     if (scrollWidth > clientWidth) this.scroller.scrollLeft = cell.offsetLeft + cell.offsetWidth / 2 - clientWidth / 2;
   }
@@ -93,7 +116,11 @@ export class Strip {
    * @param {(canvas: HTMLCanvasElement, layer: number, row: number) => void} draw
    */
   drawThumbnails(draw) {
-    this.cells.forEach((cell, i) => this.sides.forEach((_, row) => draw(cell.canvases[row], i, row)));
+    this.sides.forEach((_, row) => {
+      const { canvas, element: whole } = this.wholes[row];
+      if (whole.hidden) this.cells.forEach((cell, i) => draw(cell.canvases[row], i, row));
+      else draw(canvas, 0, row);
+    });
   }
 
   /** @param {Layer[]} layers */
@@ -112,12 +139,7 @@ export class Strip {
           canvases[row],
         ),
       );
-      const name = element(
-        "span",
-        { class: "layer-name" },
-        element("b", { text: layer.name }),
-        element("small", { text: layerSize(layer) }),
-      );
+      const name = this.#head(layer);
       const fill = element("span", { class: "meter-fill" });
       const text = element("span", { class: "meter-text" });
       const meter = element("span", { class: "energy", role: "img" }, text, element("span", { class: "meter" }, fill));
@@ -129,10 +151,48 @@ export class Strip {
         { class: "strip" },
         element("span", { class: "row-label" }),
         ...this.cells.map((cell) => cell.name),
-        ...this.labels.flatMap((label, row) => [label, ...this.cells.map((cell) => cell.buttons[row])]),
+        ...this.labels.flatMap((label, row) => [label, this.wholes[row].element, ...this.cells.map((cell) => cell.buttons[row])]),
         element("span", { class: "row-label", text: this.figure }),
         ...this.cells.map((cell) => cell.meter),
       ),
     );
   }
+
+  /**
+   * The head of a column: a stage's number above its name; an added layer's name, and a button that removes it.
+   *
+   * @param {Layer} layer
+   */
+  #head(layer) {
+    const { name, stage } = layer;
+    const remove = element(
+      "button",
+      {
+        type: "button",
+        class: "remove-layer",
+        "aria-label": `Remove ${name}`,
+        title: `Remove ${name}`,
+        "data-testid": `remove-layer-${name}`,
+        onclick: () => this.picker.remove(name),
+      },
+      icon(CROSS),
+    );
+    return element(
+      "span",
+      { class: "layer-name", title: name },
+      element("b", {}, ...broken(layerTitle(layer))),
+      stage === null ? null : element("small", { class: "own-name" }, ...broken(name)),
+      element("small", { text: layerSize(layer) }),
+      stage === null ? remove : null,
+    );
+  }
+}
+
+/**
+ * A name that may be broken after its dots and underscores.
+ *
+ * @param {string} name
+ */
+function broken(name) {
+  return name.split(/(?<=[._])/).flatMap((part) => [part, element("wbr")]);
 }

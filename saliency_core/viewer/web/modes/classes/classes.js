@@ -187,7 +187,7 @@ export class Classes {
     });
     this.strip.setLayers(content.layers, figures.map(written));
     this.strip.setMethods([content.label, content.comparison.label]);
-    this.strip.setLayer(frame.view.layer);
+    this.strip.setView(frame.payload, frame.view);
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { DepthSlider } from "../../controls/depth-slider.js";
 import { context2d, element, setText } from "../../controls/dom.js";
+import { LayerPicker } from "../../controls/layer-picker.js";
 import { formula } from "../../controls/method-picker.js";
 import { Segmented } from "../../controls/segmented.js";
 import { Tabs } from "../../controls/tabs.js";
@@ -73,6 +74,7 @@ export class Framework {
     this.lead = this.tabs.element;
     this.source = new Segmented("What the cells show", "table-source", SOURCES, (name) => choose({ mixed: name === "mix" }));
     this.how = new Segmented("How the layers are mixed", "how", HOW_OPTIONS, (how) => choose({ how }));
+    this.picker = new LayerPicker(viewer);
     this.depth = new DepthSlider("Depth: layer shown in all cells", viewer);
     this.layer = "";
     const touch = matchMedia("(hover: none)").matches;
@@ -96,7 +98,7 @@ export class Framework {
     this.ofLayer = element(
       "div",
       { class: "of-layer" },
-      element("div", { class: "depth-line" }, element("span", { class: "row-label", text: "Depth" }), this.depth.track, this.depth.output),
+      this.depth.element,
     );
     this.ofMix = element(
       "div",
@@ -105,7 +107,7 @@ export class Framework {
       this.bars,
       element("p", { class: "hint", text: "The weights are those of the page Mix layers." }),
     );
-    this.choice = element("div", { class: "table-source" }, this.source.element, this.caption);
+    this.choice = element("div", { class: "table-source" }, this.source.element, this.picker.element, this.caption);
     this.controls = element("div", { class: "table-controls" }, this.choice, this.ofLayer, this.ofMix);
     this.detail = buildDetail();
     this.keys = KEYS.map((key) => buildKey(key));
@@ -159,6 +161,7 @@ export class Framework {
     this.layer = view.layer;
     const layer = layers[this.depth.set(layers, view.layer)];
     this.element.style.setProperty("--layers", String(layers.length));
+    this.picker.set(payload, view);
     this.tabs.set(view.tab);
     this.table.hidden = view.tab !== "table";
     this.allMethods.element.hidden = view.tab === "table";
