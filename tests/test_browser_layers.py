@@ -53,6 +53,7 @@ def test_layers_are_picked_by_name_drawn_mixed_kept_and_removed(app_url: str, pa
     expect(note).to_have_attribute("data-state", "map")
     assert_drawn(page, "left", explanation.resized("normgrad_proper", "conv_head", size=(448, 448)))
 
+    page.wait_for_url(re.compile("left=normgrad_proper.*layer=conv_head"))  # the server knows it
     page.get_by_role("link", name="Mix layers").click()
     expect(page.get_by_test_id("weight-conv_head")).to_be_visible()
     expect(page.get_by_test_id("caption-left")).to_contain_text("product of 1 layer")

@@ -271,7 +271,6 @@ def content(
             }
             for layer in layers
         ],
-        "stages": len(depth),
         "inputSize": [explanation.channels, *explanation.size],
         "energy": [explanation.energy(layer.name) for layer in layers],
         "maps": maps,

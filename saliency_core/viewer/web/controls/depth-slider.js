@@ -1,7 +1,7 @@
 /** The slider through the layers. */
 
 import { element, rangeInput, setRange, setText } from "./dom.js";
-import { layerSize, layerTitle } from "../core/format.js";
+import { layerSize, layerTitle, stageCount } from "../core/format.js";
 
 /** @import { Layer } from "../core/payload.js" */
 
@@ -50,8 +50,7 @@ export class DepthSlider {
     const index = layers.findIndex((layer) => layer.name === name);
     setRange(this.input, index);
     const layer = layers[index];
-    const stages = Math.max(...layers.map(({ stage }) => stage ?? 0));
-    const title = layer.stage === null ? name : `${layerTitle(layer)} of ${stages}`;
+    const title = layer.stage === null ? name : `${layerTitle(layer)} of ${stageCount(layers)}`;
     const details = [layer.stage === null ? "" : name, layerSize(layer)].filter(Boolean).join(" · ");
     this.input.setAttribute("aria-valuetext", `${title}, ${details}`);
     setText(this.title, title);

@@ -245,6 +245,10 @@ export class LayerPicker {
   #key(event) {
     // The page has shortcuts of its own.
     event.stopPropagation();
+    if (event.key === "Escape") {
+      event.preventDefault(); // which would empty the field first
+      this.sheet.hidePopover();
+    }
     if (event.key === "Enter" && this.active) this.#toggle(this.active.layer.name);
     if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
     event.preventDefault();

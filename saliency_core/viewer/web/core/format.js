@@ -76,6 +76,15 @@ export function layerTitle(layer) {
 }
 
 /**
+ * How many stages these layers end.
+ *
+ * @param {import("./payload.js").Layer[]} layers
+ */
+export function stageCount(layers) {
+  return layers.filter(({ stage }) => stage !== null).length;
+}
+
+/**
  * A correlation with two decimals and a true minus; never a negative zero.
  *
  * @param {number} value

@@ -1,7 +1,7 @@
 /** Compare: two methods at one layer. */
 
 import { element, setText } from "../controls/dom.js";
-import { layerSize, percent } from "../core/format.js";
+import { layerSize, percent, stageCount } from "../core/format.js";
 import { resize, SIZE } from "../core/maths.js";
 import { whenChanged } from "../core/redraw.js";
 import { placeText, sentence, sharesOn } from "../core/sentence.js";
@@ -50,18 +50,18 @@ function variant(viewer) {
       const figure = (/** @type {number | null} */ share) => ({ text: share === null ? "no gradient" : percent(share), share: share ?? 0 });
       strip.setLayers(layers, energy.map(figure));
       const methods = SIDES.map((side) => payload.method(view[side]));
+      const layer = payload.content.layerIndex(view.layer);
       const reasons = methods.map(({ name }) => layers.map((_, i) => payload.content.map(name, i)?.reason ?? null));
       strip.setMethods(
         methods.map((method) => method.title),
         methods.map(({ atInput }, row) => ({ whole: atInput, reasons: reasons[row] })),
       );
       strip.setView(payload, view);
-      const layer = payload.content.layerIndex(view.layer);
       const { area, maps } = measure({ content: payload.content, layer, left: view.left, right: view.right });
       setText(
         finding,
         sentence({
-          place: placeText(view.layer, layers[layer].stage, payload.meta.stages),
+          place: placeText(view.layer, layers[layer].stage, stageCount(layers)),
           energy: energy[layer],
           label: payload.content.label,
           area,

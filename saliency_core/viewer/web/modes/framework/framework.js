@@ -107,7 +107,7 @@ export class Framework {
       this.bars,
       element("p", { class: "hint", text: "The weights are those of the page Mix layers." }),
     );
-    this.choice = element("div", { class: "table-source" }, element("div", { class: "source-line" }, this.source.element, this.picker.element), this.caption);
+    this.choice = element("div", { class: "table-source" }, this.source.element, this.picker.element, this.caption);
     this.controls = element("div", { class: "table-controls" }, this.choice, this.ofLayer, this.ofMix);
     this.detail = buildDetail();
     this.keys = KEYS.map((key) => buildKey(key));
