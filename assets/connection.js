@@ -12,6 +12,9 @@ const FIRST_GRACE = 8000; // ms: the first connection may take longer
 const LOST = "The server is not answering.";
 const MEANWHILE = "What you see here stays usable. This page reconnects by itself.";
 
+/** @type {Element | null} */
+let app = null;
+let connected = false;
 let wasConnected = false;
 /** @type {number | undefined} */
 let timer;
@@ -21,10 +24,9 @@ banner.className = "ng-offline";
 banner.dataset.testid = "offline";
 banner.setAttribute("role", "status");
 
-/** @param {Element} app */
-function show(app) {
+function show() {
   // In the app's element, whose style knows the theme; a live region speaks when its text comes after itself.
-  app.append(banner);
+  app?.append(banner);
   document.documentElement.classList.add("ng-is-offline");
   const lost = document.createElement("b");
   lost.textContent = LOST;
@@ -44,19 +46,21 @@ function closeDialog() {
 }
 
 function look() {
-  const app = document.querySelector('[data-testid="stApp"]');
+  if (!app?.isConnected) app = document.querySelector('[data-testid="stApp"]');
   if (!app) return;
-  if (app.getAttribute(ATTRIBUTE) === CONNECTED) {
-    const again = banner.isConnected;
+  const before = connected;
+  connected = app.getAttribute(ATTRIBUTE) === CONNECTED;
+  if (!connected) {
+    timer ??= window.setTimeout(show, wasConnected ? GRACE : FIRST_GRACE);
+    closeDialog();
+  } else if (!before) {
+    const shown = banner.isConnected;
     clearTimeout(timer);
     timer = undefined;
     wasConnected = true;
     hide();
-    if (again) window.dispatchEvent(new CustomEvent("normgrad:reconnected"));
-    return;
+    if (shown) window.dispatchEvent(new CustomEvent("normgrad:reconnected"));
   }
-  timer ??= window.setTimeout(() => show(app), wasConnected ? GRACE : FIRST_GRACE);
-  closeDialog();
 }
 
 new MutationObserver(look).observe(document.documentElement, {

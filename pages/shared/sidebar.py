@@ -79,7 +79,6 @@ def draw(session: Session, *, steps: bool) -> ClassSlot:
 
 
 def _photo(session: Session) -> None:
-    theme.section("Photo")
     components.gallery(
         samples=[
             {"key": name, "name": photos.sample_title(name), "thumb": photos.sample(name).file.thumb}

@@ -72,7 +72,7 @@ function group(title, photos, strip, own = false) {
   const element = make("section", "group");
   const grid = make("div", "grid");
   grid.append(...photos.map((photo) => item(photo, strip, own)));
-  element.append(make("h3", "title", title), grid);
+  element.append(make("h2", "title", title), grid);
   element.setAttribute("role", "group");
   element.setAttribute("aria-label", title);
   return element;
