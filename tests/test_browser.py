@@ -241,7 +241,7 @@ def test_a_file_name_is_shown_as_text(app_url: str, page: Page, tmp_path: Path) 
     viewer(page)
     upload(page, photo_file(tmp_path / name))
     expect(page.get_by_test_id("caption-left")).to_contain_text("espresso")
-    expect(page.get_by_alt_text(name, exact=True).first).to_be_visible()
+    expect(page.get_by_test_id("photo").get_by_text(name, exact=True)).to_be_visible()
     assert page.locator("img[src=x]").count() == 0
 
 

@@ -126,15 +126,15 @@ def test_a_link_to_a_photo_that_is_gone_says_so_at_once(app: AppTest) -> None:
 def test_after_a_reload_the_photo_of_the_address_is_in_the_strip_at_once(
     app: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photo = photos.decode("mine.png", photos.sample_files()["coffee"].read_bytes())
-    photos.photo_store().put(photo.file.digest, photo)
+    file = photos.receive("mine.png", photos.sample_files()["coffee"].read_bytes())
+    photos.open_upload(file)
     strips: list[list[str]] = []
     monkeypatch.setattr(
-        components, "gallery", lambda strip, *_, **__: strips.append([each["key"] for each in strip])
+        components, "gallery", lambda uploads, **_: strips.append([each["key"] for each in uploads])
     )
-    app.query_params["photo"] = photo.file.key
+    app.query_params["photo"] = file.key
     app.run()
-    assert photo.file.key in strips[0]
+    assert strips[0] == [file.key]
 
 
 def test_a_late_click_on_the_direction_of_a_step_that_was_switched_off_changes_nothing(

@@ -19,7 +19,7 @@ from pages.shared.registry import HOME, PAGES, entry_of
 from pages.shared.selection import Selection
 from pages.shared.session import GONE, Session
 from pages.shared.tasks import MAX_LONG, Tasks, progress_text
-from pages.shared.uploads import MAX_UPLOADS, Uploads
+from pages.shared.uploads import MAX_NAME, MAX_UPLOADS, Uploads, remembered
 from saliency_core.engine.request import ModelInfo
 from saliency_core.engine.tasks import Task, TaskQueue, TaskState
 from saliency_core.progress import Cancelled, ProgressCallback
@@ -236,9 +236,8 @@ def stored(seed: int) -> PhotoFile:
     """An upload that is in the shared store."""
     file = io.BytesIO()
     Image.new("RGB", (8, 8), (seed % 256, seed // 256, 7)).save(file, "PNG")
-    photo = photos.decode(f"{seed}.png", file.getvalue())
-    photos.photo_store().put(photo.file.digest, photo)
-    return photo.file
+    received = photos.receive(f"{seed}.png", file.getvalue())
+    return photos.open_upload(received).file
 
 
 def test_a_removed_photo_is_forgotten_and_its_neighbour_shown() -> None:
@@ -260,13 +259,97 @@ def test_a_removed_photo_is_forgotten_and_its_neighbour_shown() -> None:
 
 def test_uploads_beyond_the_limits_drop_the_oldest_and_say_which() -> None:
     uploads = Uploads()
-    gone = [uploads.add(PhotoFile(f"{i}.png", f"{i:064}", b"x", "")) for i in range(MAX_UPLOADS + 2)]
-    assert gone[MAX_UPLOADS:] == [["0.png"], ["1.png"]]
-    assert uploads.add(PhotoFile("again.png", f"{MAX_UPLOADS:064}", b"x", "")) == []
+    files = [PhotoFile(f"{i}.png", f"{i:064}", 1) for i in range(MAX_UPLOADS + 2)]
+    gone = [uploads.add(file) for file in files]
+    assert gone[MAX_UPLOADS:] == [[files[0]], [files[1]]]
+    assert uploads.add(PhotoFile("again.png", f"{MAX_UPLOADS:064}", 1)) == []
     assert len(uploads) == MAX_UPLOADS
-    huge = PhotoFile("huge.png", "f" * 64, b"x" * (170 << 20), "")
+    huge = PhotoFile("huge.png", "f" * 64, 170 << 20)
     assert len(uploads.add(huge)) == MAX_UPLOADS
     assert [file.name for file in uploads] == ["huge.png"]
+
+
+def test_a_photo_that_two_sessions_have_stays_until_both_have_removed_it() -> None:
+    mine, yours = Session(Choice()), Session(Choice())
+    file = stored(70)
+    mine.add_upload(file)
+    yours.add_upload(replace(file, name="yours.png"))
+    mine.remove_upload(file.key)
+    assert photos.find_upload(file.key) is not None
+    yours.remove_upload(file.key)
+    assert photos.find_upload(file.key) is None
+
+
+def told(*files: PhotoFile) -> list[object]:
+    """What a tab says about photos that it had before."""
+    return [{"key": file.key, "name": f"my {file.name}"} for file in files]
+
+
+def test_a_new_session_takes_back_the_photos_of_the_tab_in_their_order_with_their_names() -> None:
+    files = [stored(seed) for seed in (80, 81, 82)]
+    session = Session(Choice(photo=files[1].key))
+    assert session.photo_file() == files[1]  # from the address, before the tab has said anything
+    session.restore_uploads(told(*files))
+    assert [file.name for file in session.uploads] == ["my 80.png", "my 81.png", "my 82.png"]
+    assert session.choice.photo == files[1].key
+    assert session.notices == []
+    session.remove_upload(files[0].key)
+    session.restore_uploads(told(*files))  # said twice: what was removed meanwhile stays away
+    assert [file.digest for file in session.uploads] == [file.digest for file in files[1:]]
+
+
+def test_photos_that_are_gone_are_named_in_one_sentence_each_time() -> None:
+    gone = [PhotoFile(f"{letter}.png", letter * 64, 1) for letter in "abc"]
+    session = Session(Choice(photo=gone[0].key))
+    session.photo_file()
+    session.restore_uploads(told(*gone))
+    sentence = "“my a.png”, “my b.png” and “my c.png” are no longer on the server. Upload them again."
+    assert session.notices == [sentence]
+    kept = stored(83)
+    session.add_upload(kept)
+    photos.forget(kept)  # the store is full
+    session.check_uploads()
+    assert session.choice.photo == photos.default_sample()
+    assert session.notices == ["“83.png” is no longer on the server. Upload it again."]
+    assert len(session.uploads) == 0
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        None,
+        7,
+        "upload-" + "0" * 32,
+        {"key": "upload-" + "0" * 32, "name": "a"},
+        [None, 3, "x", [], {}],
+        [{"key": 5, "name": "a"}, {"key": "upload-../../etc/passwd", "name": "a"}],
+        [{"key": "upload-" + "0" * 32, "name": ["a"]}],
+        [{"key": "upload-" + "F" * 32, "name": "upper case"}],
+        [{"key": "upload-" + "0" * 32 + "\n", "name": "a"}],
+    ],
+)
+def test_nonsense_instead_of_the_tabs_photos_is_ignored(sent: object) -> None:
+    session = Session(Choice())
+    session.restore_uploads(sent)
+    assert len(session.uploads) == 0
+    assert session.notices == []
+
+
+def test_thousands_of_photos_with_odd_names_are_cut_to_the_limits() -> None:
+    sent = [{"key": f"upload-{i:032x}", "name": "\u202e\x00\n" + "x" * 10_000} for i in range(5000)]
+    found = remembered(sent)
+    assert len(found) == MAX_UPLOADS
+    assert set(found.values()) == {"x" * (MAX_NAME - 3)}
+    assert remembered([{"key": f"upload-{0:032}", "name": "\x07"}]) == {f"upload-{0:032}": "Photo"}
+
+
+def test_another_persons_photo_cannot_be_found_by_a_part_of_its_key() -> None:
+    file = stored(84)
+    for key in (file.key[:-1], "upload-", file.digest, file.key + "0"):
+        session = Session(Choice())
+        session.restore_uploads([{"key": key, "name": "mine"}])
+        assert len(session.uploads) == 0
+    assert photos.find_upload("upload-") is None
 
 
 def test_a_photo_that_is_gone_is_replaced_by_a_sample_with_a_sentence() -> None:
@@ -514,6 +597,8 @@ class Walk:
         self.session.enter(HOME)
         self.links: list[dict[str, str]] = []
         self.files = [stored(1000 + index) for index in range(4)]
+        self.other_session = Uploads()  # has them too, so that none is forgotten
+        self.other_session.add(*self.files)
         self.refused: set[str] = set()
 
     def step(self) -> str:
@@ -586,8 +671,6 @@ class Walk:
     def do_remove(self) -> None:
         kept = list(self.session.uploads)
         self.session.remove_upload(self.random.choice([*(file.key for file in kept), "coffee"]))
-        for file in self.files:  # another session still has them
-            photos.photo_store().get(file.digest, lambda file=file: photos.decode(file.name, file.data))
 
     def do_see_photo(self) -> None:
         file = self.session.photo_file()
@@ -647,3 +730,4 @@ def test_any_sequence_of_calls_keeps_the_invariants_of_a_session(seed: int) -> N
 def test_the_store_of_results_is_bounded() -> None:
     assert tasks.results().max_size == tasks.MAX_RESULT_BYTES
     assert photos.photo_store().max_size == photos.STORE_BYTES
+    assert photos.file_store().max_size == photos.FILE_BYTES

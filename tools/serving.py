@@ -34,14 +34,16 @@ def find_chromium() -> str:
 
 
 @contextmanager
-def running_app(log: Path, env: dict[str, str] | None = None) -> Iterator[str]:
+def running_app(log: Path, env: dict[str, str] | None = None, port: int | None = None) -> Iterator[str]:
     """Run the app in its own process until the context ends; yields its address once it answers.
 
-    ``env`` is added to the environment of the process; what it prints goes to the file ``log``.
+    ``env`` is added to the environment of the process; what it prints goes to the file ``log``. Without
+    ``port`` it is a free one.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    if port is None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.address", "127.0.0.1"]
     command += ["--server.port", str(port), "--server.headless", "true"]
     with log.open("wb") as output:

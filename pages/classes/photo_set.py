@@ -119,7 +119,7 @@ def _computation(current: Session, pair: Pair) -> Callable[[ProgressCallback], S
         variants = (variant,) if variant is None else (variant, None)
         tables: dict[sc.MetaStep | None, list[SensitivityTable]] = {each: [] for each in variants}
         for done, file in enumerate(files, 1):
-            image = photos.photo_store().get(file.digest, partial(photos.decode, file.name, file.data)).image
+            image = photos.open_upload(file).image
             question = replace(request, photo=file.digest, target=None, variant=None)
             explain = partial(shared_engine().explain, image=image)
             order = explain(question).probabilities.argsort()

@@ -1,11 +1,14 @@
 """The two small components of the sidebar: the strip of photos and the list of the most likely classes."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
+
+from pages.shared.uploads import MAX_UPLOADS
 
 _SOURCES = Path(__file__).with_name("components_web")
 
@@ -18,7 +21,7 @@ def _component(name: str, html: str) -> Callable[..., Any]:
 
 
 def _gallery() -> Callable[..., Any]:
-    return _component("gallery", '<div class="strip" role="group" aria-label="Photos"></div>')
+    return _component("gallery", '<div class="strip"></div>')
 
 
 def _class_list() -> Callable[..., Any]:
@@ -30,34 +33,54 @@ def _sent(key: str, trigger: str) -> Any:
     return state.get(trigger) if isinstance(state, Mapping) else None
 
 
+@dataclass(frozen=True)
+class TabSession:
+    """The session that a browser tab talks to: its token, and whether it knows the photos the tab had."""
+
+    token: str
+    restored: bool
+
+
 def gallery(
-    photos: list[dict[str, Any]],
-    selected: str,
     *,
+    samples: list[dict[str, Any]],
+    uploads: list[dict[str, Any]],
+    selected: str,
+    session: TabSession,
     on_choose: Callable[[str], None],
     on_remove: Callable[[str], None],
+    on_restore: Callable[[object], None],
     key: str = "gallery",
 ) -> None:
     """Thumbnails to choose from: each photo gives its `key`, `name` and `thumb` (a data URI).
 
-    Those that are `removable` have a button that removes them.
+    Uploads have a button that removes them. The tab remembers them; `on_restore` is called with what it
+    remembers, unchecked, when it meets a session that does not know them.
     """
 
     def chosen() -> None:
         choice = _sent(key, "chosen")
-        if isinstance(choice, str) and any(choice == photo["key"] for photo in photos):
+        if isinstance(choice, str) and any(choice == photo["key"] for photo in (*samples, *uploads)):
             on_choose(choice)
 
     def removed() -> None:
         choice = _sent(key, "removed")
-        if any(choice == photo["key"] and photo.get("removable") for photo in photos):
+        if any(choice == photo["key"] for photo in uploads):
             on_remove(choice)
 
     _gallery()(
-        data={"photos": photos, "selected": selected},
+        data={
+            "samples": samples,
+            "uploads": uploads,
+            "limit": MAX_UPLOADS,
+            "selected": selected,
+            "session": session.token,
+            "restored": session.restored,
+        },
         key=key,
         on_chosen_change=chosen,
         on_removed_change=removed,
+        on_restored_change=lambda: on_restore(_sent(key, "restored")),
     )
 
 

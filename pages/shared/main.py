@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared import studio, theme
+from pages.shared import studio, theme, unknown
 from pages.shared.registry import ASSETS, HOME, PAGES, PRODUCT
 
 st.set_page_config(
@@ -16,11 +16,18 @@ pages = {
 }
 # Streamlit serves its default page at the empty path only. With a hidden one, every page keeps its address.
 first = st.Page(HOME.path, title=HOME.title, url_path="home", default=True, visibility="hidden")
-page = st.navigation([first, *pages], position="top")
+address = unknown.asked()
+nowhere = None if address is None else unknown.page(address)
+page = st.navigation([first, *pages, *([nowhere] if nowhere else [])], position="top")
 entry = pages.get(page, HOME)
 
-st.set_page_config(page_title=theme.page_title(entry.title))
-theme.phone_navigation(pages)
-theme.heading(entry.title, entry.lead)
-room = theme.skeleton(page.url_path)
-studio.run(page.url_path, page.run, room)
+if nowhere and address and page == nowhere:
+    st.set_page_config(page_title=theme.page_title(unknown.TITLE))
+    theme.phone_navigation(pages)
+    unknown.draw(address, pages)
+else:
+    st.set_page_config(page_title=theme.page_title(entry.title))
+    theme.phone_navigation(pages)
+    theme.heading(entry.title, entry.lead)
+    room = theme.skeleton(page.url_path)
+    studio.run(page.url_path, page.run, room)

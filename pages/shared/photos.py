@@ -23,7 +23,8 @@ SAMPLE_ORDER = ("ladybird", "chelsea", "coffee", "camera", "rocket", "astronaut"
 """The first is the photo of the first view, chosen by measurement (docs/first-view.md); the others follow
 alphabetically."""
 SAMPLE_TITLES = {"chelsea": "Cat"}
-STORE_BYTES = 400 << 20
+STORE_BYTES = 400 << 20  # decoded photos
+FILE_BYTES = 512 << 20  # uploaded files, as they were sent
 THUMB_SIDE = 112  # pixels: twice what the strip shows, for sharp screens
 UPLOAD_PREFIX = "upload-"
 DIGEST_IN_ADDRESS = 32  # hexadecimal digits, 128 bits: another person's photo cannot be guessed
@@ -31,17 +32,33 @@ DIGEST_IN_ADDRESS = 32  # hexadecimal digits, 128 bits: another person's photo c
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A photo as it was uploaded: the bytes, their SHA-256 digest, and a thumbnail as a data URI."""
+    """What a session holds of a photo's file: its name, SHA-256 digest, size in bytes, and a thumbnail.
+
+    The thumbnail is a data URI; it is empty until the file has been decoded.
+    """
 
     name: str
     digest: str
-    data: bytes
-    thumb: str
+    size: int
+    thumb: str = ""
 
     @property
     def key(self) -> str:
         """The name of an uploaded photo in the address."""
         return upload_key(self.digest)
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """An uploaded file with its bytes, as the store that all sessions share keeps it."""
+
+    file: PhotoFile
+    data: bytes
+
+    @property
+    def cost(self) -> int:
+        """The memory that it holds, in bytes, approximately."""
+        return len(self.data) + len(self.file.thumb)
 
 
 @dataclass(frozen=True)
@@ -56,7 +73,7 @@ class Photo:
     def cost(self) -> int:
         """The memory that it holds, in bytes, approximately."""
         pixels = 3 * self.image.width * self.image.height
-        return len(self.file.data) + pixels + len(self.shown.jpeg) + len(self.file.thumb)
+        return pixels + len(self.shown.jpeg) + len(self.file.thumb)
 
 
 def upload_key(digest: str) -> str:
@@ -73,7 +90,7 @@ def decode(name: str, data: bytes) -> Photo:
     """Decode the bytes of a file called `name`. Raises sc.ImageError if it is not a usable photo."""
     image = sc.open_image(data)
     jpeg, (width, height) = sc.render.display_jpeg(image)
-    file = PhotoFile(name, digest_of(data), data, _thumb(image))
+    file = PhotoFile(name, digest_of(data), len(data), _thumb(image))
     return Photo(file, image, DisplayPhoto(file.digest, jpeg, width, height, image.size, name))
 
 
@@ -89,9 +106,52 @@ def photo_store() -> SharedCache[str, Photo]:
     return SharedCache(STORE_BYTES, lambda photo: photo.cost)
 
 
-def find_upload(key: str) -> Photo | None:
-    """The decoded photo whose key in the address is `key`, if it is still in the store."""
-    return photo_store().find(lambda digest: upload_key(digest) == key)
+@st.cache_resource(show_spinner=False)
+def file_store() -> SharedCache[str, StoredFile]:
+    """The uploaded files of all sessions by digest, the least recently used ones dropped first."""
+    return SharedCache(FILE_BYTES, lambda stored: stored.cost)
+
+
+def receive(name: str, data: bytes) -> PhotoFile:
+    """Keep the bytes of an upload, and return what a session holds of it."""
+    digest = digest_of(data)
+    known = file_store().peek(digest)
+    if known is not None:
+        return replace(known.file, name=name)
+    file = PhotoFile(name, digest, len(data))
+    file_store().put(digest, StoredFile(file, data))
+    return file
+
+
+def find_upload(key: str) -> PhotoFile | None:
+    """The uploaded file whose key in the address is `key`, if its bytes are still on the server."""
+    stored = file_store().find(lambda digest: upload_key(digest) == key)
+    return None if stored is None else stored.file
+
+
+def on_server(file: PhotoFile) -> bool:
+    """Whether the bytes of an upload are still here; counts as a use."""
+    return file_store().peek(file.digest) is not None
+
+
+def open_upload(file: PhotoFile) -> Photo:
+    """The decoded photo of an upload. Raises sc.ImageError if it is not a usable photo, or is gone."""
+
+    def opened() -> Photo:
+        stored = file_store().peek(file.digest)
+        if stored is None:
+            raise sc.ImageError("The photo is no longer on the server. Upload it again.")
+        photo = decode(file.name, stored.data)
+        file_store().put(file.digest, StoredFile(photo.file, stored.data))
+        return photo
+
+    return photo_store().get(file.digest, opened)
+
+
+def forget(file: PhotoFile) -> None:
+    """Remove an upload from the server, decoded and as it was sent."""
+    photo_store().drop(file.digest)
+    file_store().drop(file.digest)
 
 
 @cache

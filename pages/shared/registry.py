@@ -77,6 +77,11 @@ PAGES = (
 HOME = PAGES[0]
 
 
+def entry_at(path: str) -> PageEntry | None:
+    """The page at an address's path, if there is one."""
+    return next((entry for entry in PAGES if entry.slug == path), None)
+
+
 def entry_of(path: str) -> PageEntry:
     """The page at an address's path; the first one for any other."""
-    return next((entry for entry in PAGES if entry.slug == path), HOME)
+    return entry_at(path) or HOME

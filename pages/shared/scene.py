@@ -46,7 +46,8 @@ def take_uploads(session: Session) -> None:
         if photo is not None:
             session.add_upload(replace(photo.file, name=file.name))
         elif (error := session.tasks.error(("decode", file.digest))) is not None:
-            session.notices.append(f"{file.name}: {error}")
+            session.refusals.append(f"{file.name}: {error}")
+            photos.forget(file)
         else:
             waiting.append(file)
     session.arriving = waiting
@@ -98,16 +99,11 @@ def _photo(session: Session) -> Photo | None:
 
 def _decoded(session: Session, file: PhotoFile) -> Photo | None:
     """The photo in a file, from the store or decoded in a task; None while it is not there."""
-    store = photos.photo_store()
-    known = store.peek(file.digest)
+    known = photos.photo_store().peek(file.digest)
     if known is not None:
         return known
-
-    def decode(_: object) -> Photo:
-        photo = photos.decode(file.name, file.data)
-        store.put(file.digest, photo)
-        return photo
-
     key, title = ("decode", file.digest), f"Reading {file.name}"
-    start = partial(shared_engine().run, key, decode, title=title, total=0, short=True)
+    start = partial(
+        shared_engine().run, key, lambda _: photos.open_upload(file), title=title, total=0, short=True
+    )
     return session.tasks.result(key, start, title=title, inline=True)

@@ -99,13 +99,17 @@ def _shell() -> str:
     shell = shell.replace("<title>Streamlit</title>", f"<title>{html.escape(PRODUCT)}</title>")
     shell = shell.replace('href="./favicon.png"', 'href="./assets/icon.svg" type="image/svg+xml"')
     # Left alone, Streamlit looks for its server below the page's own path first: two failed requests.
-    shell = shell.replace("<head>", f"<head><script>{_BASE_SCRIPT}</script>", 1)
+    scripts = f'<script>{_BASE_SCRIPT}</script><script type="module" src="./assets/{_CONNECTION}"></script>'
+    shell = shell.replace("<head>", f"<head>{scripts}", 1)
     # Streamlit preloads its own font, which this theme does not use.
     return re.sub(r'<link\s+rel="preload"\s+href="[^"]*SourceSans[^>]*>', _FONT_PRELOAD, shell)
 
 
+_CONNECTION = "connection.js"
+# A relative `<base>`, as in the shell of an unknown address, must not follow the address to other pages.
 _BASE_SCRIPT = (
-    'const base = new URL(".", location.href).href;'
+    'const base = new URL(".", document.baseURI).href;'
+    'document.querySelector("base")?.setAttribute("href", base);'
     "window.__streamlit = { BACKEND_BASE_URL: base, MAIN_PAGE_BASE_URL: base };"
 )
 _FONT_PRELOAD = (
@@ -164,9 +168,59 @@ class SecurityHeaders:
         await app(scope, receive, send_with_headers)
 
 
+class UnknownAddresses:
+    """ASGI middleware: an address at which there is no page is answered with 404 and the app all the same.
+
+    Streamlit answers every such address with its own page and 200, and with one that finds its scripts only
+    at the top level; the app, once it runs, says in its own words that there is no such page.
+    """
+
+    def __init__(self, app: ASGIApp, shell: str) -> None:
+        self.app = app
+        self.shell = shell
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inner = "" if scope["type"] != "http" else _below_base(scope["path"])
+        if not inner or inner in _ADDRESSES or inner.endswith("/"):
+            await self.app(scope, receive, send)
+            return
+        fallback = False
+
+        async def send_unless_page(message: Message) -> None:
+            nonlocal fallback
+            if message["type"] == "http.response.start":
+                fallback = message["status"] == 200 and any(
+                    name.lower() == b"content-type" and value.startswith(b"text/html")
+                    for name, value in message.get("headers", ())
+                )
+            if not fallback:
+                await send(message)
+
+        await self.app(scope, receive, send_unless_page)
+        if fallback:
+            depth = inner.count("/")
+            base = f'<head><base href="{"../" * depth}">' if depth else "<head>"
+            shell = self.shell.replace("<head>", base, 1)
+            response = HTMLResponse(shell, 404, headers={"Cache-Control": "no-cache"})
+            await response(scope, receive, send)
+
+
+_ADDRESSES = frozenset(entry.slug for entry in PAGES)
+
+
+def _below_base(path: str) -> str:
+    """A request's path below the one at which the app is served, without the slash at its start."""
+    base = f"/{st.get_option('server.baseUrlPath').strip('/')}".rstrip("/")
+    return path.removeprefix(f"{base}/")
+
+
 def middleware() -> list[Middleware]:
     """The middleware that app.py puts around Streamlit."""
-    return [Middleware(SecurityHeaders, policy=content_security_policy(_shell()))]
+    shell = _shell()
+    return [
+        Middleware(SecurityHeaders, policy=content_security_policy(shell)),
+        Middleware(UnknownAddresses, shell=shell),
+    ]
 
 
 def routes() -> list[BaseRoute]:
@@ -183,9 +237,13 @@ def routes() -> list[BaseRoute]:
     def icon(_request: Request) -> Response:
         return FileResponse(ASSETS / "icon.svg", media_type="image/svg+xml")
 
+    def connection(_request: Request) -> Response:
+        return FileResponse(ASSETS / _CONNECTION, media_type="text/javascript")
+
     return [
         Route("/", root),
         *(Route(f"/{entry.slug}", page) for entry in PAGES),
+        Route(f"/assets/{_CONNECTION}", connection),
         Route("/assets/icon.svg", icon),
         Mount("/assets/fonts", StaticFiles(directory=ASSETS / "fonts")),
     ]

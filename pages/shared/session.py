@@ -5,7 +5,8 @@ their callbacks; the address is read when a session begins (or the browser goes 
 run.
 """
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+import secrets
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,11 +17,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 import saliency_core as sc
 from pages.shared import address, photos
 from pages.shared.address import LEARN, Choice
-from pages.shared.photos import Photo, PhotoFile
+from pages.shared.photos import PhotoFile
 from pages.shared.registry import PageEntry
 from pages.shared.selection import Selection
 from pages.shared.tasks import Tasks
-from pages.shared.uploads import Uploads
+from pages.shared.uploads import MAX_UPLOAD_BYTES, MAX_UPLOADS, Uploads, listed, remembered
 from saliency_core.engine.request import ExplainRequest, ModelInfo
 from saliency_core.viewer import schema
 from saliency_core.viewer.payload import DisplayPhoto
@@ -94,12 +95,16 @@ class ViewerState:
 class Session:
     """What one browser tab has on the server.
 
-    `scene` is what the page shows: it follows the selection as soon as its explanation is there. `notices`
-    are about the photos, `remarks` stand above the viewer until something else is chosen; `failure` says why
-    there is no scene for the selection.
+    `scene` is what the page shows: it follows the selection as soon as its explanation is there. `refusals`
+    say which uploads cannot be used, `notices` what else happened to the photos; `remarks` stand above the
+    viewer until something else is chosen; `failure` says why there is no scene for the selection.
     """
 
     def __init__(self, choice: Choice) -> None:
+        self.token = secrets.token_hex(16)
+        """Tells a browser tab whether it still talks to the session that knows its photos."""
+        self.restored = False
+        """Whether the tab has said which photos it had before."""
         self.selection = Selection(choice)
         self.viewer = ViewerState()
         self.uploads = Uploads()
@@ -109,6 +114,7 @@ class Session:
         self.failed_task: Hashable = None
         self.arriving: list[PhotoFile] = []
         """Files from the uploader that are not decoded yet, without thumbnails."""
+        self.refusals: list[str] = []
         self.notices: list[str] = []
         self.remarks: list[str] = []
         self.full_run = False
@@ -155,7 +161,7 @@ class Session:
         """Show another photo, explained for its most likely class."""
         if key != self.choice.photo:
             self._change(photo=key, target=None, other=None)
-        self.notices.clear()
+        self.clear_notices()
 
     def choose_class(self, target: int | None) -> None:
         """Explain this class (None: the most likely one). It is the first of two to compare."""
@@ -336,23 +342,63 @@ class Session:
 
     # -- photos ----------------------------------------------------------------------------------------------
 
+    def clear_notices(self) -> None:
+        """Take away what was said about the photos."""
+        self.notices.clear()
+        self.refusals.clear()
+
     def add_upload(self, file: PhotoFile) -> None:
         """Add a photo to the strip and show it."""
         gone = self.uploads.add(file)
         self._change(photo=file.key, target=None, other=None)
         if gone:
-            self.notices.append(f"To make room, the oldest photos were removed: {', '.join(gone)}.")
+            room = f"{MAX_UPLOADS} photos, or {MAX_UPLOAD_BYTES >> 20} MB"
+            verb = "was" if len(gone) == 1 else "were"
+            oldest = listed(file.name for file in gone)
+            self.notices.append(f"There is room for {room}. To make room, {oldest} {verb} removed.")
 
     def remove_upload(self, key: str) -> None:
         """Remove a photo from the strip and forget it; the page shows its neighbour instead."""
         found = self.uploads.remove(key)
         if found is None:
             return
-        removed, neighbour = found
-        photos.photo_store().drop(removed.digest)
-        self.notices.clear()
+        _, neighbour = found
+        self.clear_notices()
         if self.choice.photo == key:
             self.choose_photo(neighbour.key if neighbour else photos.default_sample())
+
+    def restore_uploads(self, sent: object) -> None:
+        """Take back the photos that the tab had before it was reloaded, and say which are gone.
+
+        `sent` is what the browser says: whoever names a photo's 128-bit key has uploaded it or was given a
+        link to it.
+        """
+        if self.restored:
+            return
+        self.restored = True
+        found = {key: (name, photos.find_upload(key)) for key, name in remembered(sent).items()}
+        files = [replace(file, name=name) for name, file in found.values() if file is not None]
+        self.uploads.put_first(file for file in files if file.thumb)
+        self.arriving += [file for file in files if not file.thumb]
+        gone = [name for name, file in found.values() if file is None]
+        if gone:
+            self.notices = [sentence for sentence in self.notices if sentence != GONE]
+            self._say_gone(gone)
+
+    def check_uploads(self) -> None:
+        """Drop the photos whose bytes had to leave the server, and say which."""
+        missing = self.uploads.drop_missing()
+        if not missing:
+            return
+        if self.choice.photo in {file.key for file in missing}:
+            self.choose_photo(photos.default_sample())
+        self._say_gone([file.name for file in missing])
+
+    def _say_gone(self, names: Sequence[str]) -> None:
+        ending = "is no longer on the server. Upload it again."
+        if len(names) > 1:
+            ending = "are no longer on the server. Upload them again."
+        self.notices.append(f"{listed(names)} {ending}")
 
     def photo_file(self) -> PhotoFile | None:
         """The upload that is chosen; None for a sample. One that is gone is replaced by a sample."""
@@ -367,11 +413,10 @@ class Session:
 
     def _readopt(self, key: str) -> PhotoFile | None:
         """A photo uploaded before the page was reloaded, while the shared store still has it."""
-        photo: Photo | None = photos.find_upload(key)
-        if photo is None:
-            return None
-        self.uploads.add(photo.file)
-        return photo.file
+        file = photos.find_upload(key)
+        if file is not None:
+            self.uploads.add(file)
+        return file
 
 
 def session() -> Session:

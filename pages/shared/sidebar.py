@@ -7,14 +7,17 @@ from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 import saliency_core as sc
 from pages.shared import components, formats, pairs, photos, theme
 from pages.shared.address import LEARN, UNLEARN
 from pages.shared.chosen import chosen
 from pages.shared.engine import class_labels, model_names, shared_engine
-from pages.shared.photos import PhotoFile
 from pages.shared.session import STEPS, Scene, Session
+from pages.shared.uploads import printable
 from saliency_core.backprop.variants import LEARNING_RATE
 from saliency_core.engine.request import ModelListing
 
@@ -76,16 +79,17 @@ def draw(session: Session, *, steps: bool) -> ClassSlot:
 
 
 def _photo(session: Session) -> None:
-    theme.section("Photo")
-    strip = [
-        {"key": name, "name": photos.sample_title(name), "thumb": photos.sample(name).file.thumb}
-        for name in photos.sample_files()
-    ] + [
-        {"key": file.key, "name": file.name, "thumb": file.thumb, "removable": True}
-        for file in session.uploads
-    ]
     components.gallery(
-        strip, session.choice.photo, on_choose=session.choose_photo, on_remove=session.remove_upload
+        samples=[
+            {"key": name, "name": photos.sample_title(name), "thumb": photos.sample(name).file.thumb}
+            for name in photos.sample_files()
+        ],
+        uploads=[{"key": file.key, "name": file.name, "thumb": file.thumb} for file in session.uploads],
+        selected=session.choice.photo,
+        session=components.TabSession(session.token, session.restored),
+        on_choose=session.choose_photo,
+        on_remove=session.remove_upload,
+        on_restore=session.restore_uploads,
     )
     # Files of any name: what is in them decides, and every refusal gets its own sentence.
     # A new key empties the uploader: the strip lists the uploads, and nothing is held twice.
@@ -98,16 +102,23 @@ def _photo(session: Session) -> None:
         on_change=_take_files,
         args=(session, key),
     )
+    if session.refusals:
+        theme.note(session.refusals, error=True)
     if session.notices:
-        theme.note(session.notices, error=True)
+        theme.note(session.notices)
 
 
 def _take_files(session: Session, key: str) -> None:
     """Note the files of the uploader; they appear in the strip once they are decoded."""
-    session.notices.clear()
-    sent = [(file.name, file.getvalue()) for file in st.session_state.get(key) or []]
-    session.arriving += [PhotoFile(name, photos.digest_of(data), data, thumb="") for name, data in sent]
+    session.clear_notices()
+    sent: list[UploadedFile] = st.session_state.get(key) or []
+    session.arriving += [photos.receive(printable(file.name), file.getvalue()) for file in sent]
     session.uploads.round += 1
+    # The store has the bytes now: without this, Streamlit would hold them until the session ends.
+    context = get_script_run_ctx(suppress_warning=True)
+    if context is not None and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        for file in sent:
+            context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
 
 
 # -- model ---------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ def run(path: str, draw_page: Callable[[], None], skeleton: DeltaGenerator) -> N
         follow_history(current)
         current.enter(entry)
         current.tasks.begin()
+        current.check_uploads()
         scene.take_uploads(current)
         current.photo_file()  # one that has come back, or is gone, is in the sidebar of this run already
         classes = sidebar.draw(current, steps=steps)

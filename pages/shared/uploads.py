@@ -1,11 +1,24 @@
-"""The photos that one session has uploaded."""
+"""The photos that one session has uploaded, and what a browser tab remembers of them over a reload.
 
-from collections.abc import Iterator
+Sessions hold names, digests and thumbnails; the bytes are in the store of `photos.file_store`, which all
+sessions share and which is bounded.
+"""
 
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from weakref import WeakSet
+
+from pages.shared import photos
 from pages.shared.photos import PhotoFile
 
 MAX_UPLOADS = 12
 MAX_UPLOAD_BYTES = 160 << 20
+MAX_NAME = 200  # characters: more than any file system allows for a photo that somebody has named
+
+_KEY = re.compile(f"{photos.UPLOAD_PREFIX}[0-9a-f]{{{photos.DIGEST_IN_ADDRESS}}}")
+_everyone: "WeakSet[Uploads]" = WeakSet()
+_lock = threading.Lock()  # of _everyone: sessions begin in several threads
 
 
 class Uploads:
@@ -19,6 +32,8 @@ class Uploads:
         self._files: list[PhotoFile] = []
         self.round = 0
         """How many times files were taken from the uploader; its key, so that it is empty again."""
+        with _lock:
+            _everyone.add(self)
 
     def __iter__(self) -> Iterator[PhotoFile]:
         return iter(tuple(self._files))
@@ -28,20 +43,30 @@ class Uploads:
 
     @property
     def size(self) -> int:
-        """Bytes held."""
-        return sum(len(file.data) for file in self._files)
+        """The sum of the files' sizes, in bytes."""
+        return sum(file.size for file in self._files)
 
     def find(self, key: str) -> PhotoFile | None:
         """The file that an address calls `key`."""
         return next((file for file in self._files if file.key == key), None)
 
-    def add(self, file: PhotoFile) -> list[str]:
-        """Add a file as the newest; returns the names of those that had to be removed."""
-        self._files = [each for each in self._files if each.digest != file.digest] + [file]
-        gone: list[str] = []
+    def add(self, *files: PhotoFile) -> list[PhotoFile]:
+        """Add files as the newest; returns those that had to be removed."""
+        digests = {file.digest for file in files}
+        self._files = [each for each in self._files if each.digest not in digests] + list(files)
+        gone: list[PhotoFile] = []
         while len(self._files) > 1 and (len(self._files) > MAX_UPLOADS or self.size > MAX_UPLOAD_BYTES):
-            gone.append(self._files.pop(0).name)
+            gone.append(self._files.pop(0))
+        self._forget(gone)
         return gone
+
+    def put_first(self, files: Iterable[PhotoFile]) -> None:
+        """Put files that were uploaded earlier before the others."""
+        first = list(files)
+        digests = {file.digest for file in first}
+        others = [each for each in self._files if each.digest not in digests]
+        self._files = []
+        self.add(*first, *others)
 
     def remove(self, key: str) -> tuple[PhotoFile, PhotoFile | None] | None:
         """Remove a file; returns it with its neighbour, or None if there is no such file."""
@@ -49,4 +74,46 @@ class Uploads:
         if index is None:
             return None
         removed = self._files.pop(index)
+        self._forget([removed])
         return removed, self._files[min(index, len(self._files) - 1)] if self._files else None
+
+    def drop_missing(self) -> list[PhotoFile]:
+        """Remove the files whose bytes have left the server, and return them."""
+        missing = [file for file in self._files if not photos.on_server(file)]
+        self._files = [file for file in self._files if file not in missing]
+        return missing
+
+    def _forget(self, files: Iterable[PhotoFile]) -> None:
+        """Remove files from the server, unless another session has uploaded the same."""
+        with _lock:
+            others = [each for each in _everyone if each is not self]
+        held = {file.digest for each in others for file in each}
+        for file in files:
+            if file.digest not in held:
+                photos.forget(file)
+
+
+def remembered(sent: object) -> dict[str, str]:
+    """Key -> name of the uploads that a browser tab says it had, oldest first.
+
+    The message comes from outside: what is not an upload's key with a name is ignored, and so is what is
+    beyond the limit.
+    """
+    entries = sent[:MAX_UPLOADS] if isinstance(sent, list) else []
+    pairs = [(entry.get("key"), entry.get("name")) for entry in entries if isinstance(entry, Mapping)]
+    return {
+        key: printable(name)
+        for key, name in pairs
+        if isinstance(key, str) and isinstance(name, str) and _KEY.fullmatch(key)
+    }
+
+
+def printable(name: str) -> str:
+    """A file's name without characters that cannot be shown, and not longer than `MAX_NAME`."""
+    return "".join(letter for letter in name[:MAX_NAME] if letter.isprintable()).strip() or "Photo"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in quotation marks: “a”; “a” and “b”; “a”, “b” and “c”."""
+    *others, last = (f"“{name}”" for name in names)
+    return f"{', '.join(others)} and {last}" if others else last

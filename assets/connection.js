@@ -1,0 +1,70 @@
+/**
+ * Says that the server does not answer, in place of Streamlit's own dialog, and that it does again.
+ *
+ * Part of the page shell (pages/shared/server.py), as it must work without the server. Streamlit writes the state of its
+ * connection into an attribute of the app's element.
+ */
+
+const CONNECTED = "CONNECTED";
+const ATTRIBUTE = "data-test-connection-state";
+const GRACE = 1200; // ms: a short break is over before anyone has read of it
+const FIRST_GRACE = 8000; // ms: the first connection may take longer
+const LOST = "The server is not answering.";
+const MEANWHILE = "What you see here stays usable. This page reconnects by itself.";
+
+/** @type {Element | null} */
+let app = null;
+let connected = false;
+let wasConnected = false;
+/** @type {number | undefined} */
+let timer;
+
+const banner = document.createElement("div");
+banner.className = "ng-offline";
+banner.dataset.testid = "offline";
+banner.setAttribute("role", "status");
+
+function show() {
+  // In the app's element, whose style knows the theme; a live region speaks when its text comes after itself.
+  app?.append(banner);
+  document.documentElement.classList.add("ng-is-offline");
+  const lost = document.createElement("b");
+  lost.textContent = LOST;
+  banner.replaceChildren(document.createElement("i"), lost, ` ${MEANWHILE}`);
+}
+
+function hide() {
+  document.documentElement.classList.remove("ng-is-offline");
+  banner.replaceChildren();
+  banner.remove();
+}
+
+/** Streamlit's dialog would hold the keyboard's focus; closed once, it stays away until the next connection. */
+function closeDialog() {
+  const close = document.querySelector('[data-testid="stDialog"] button[aria-label="Close"]');
+  if (close instanceof HTMLElement) close.click();
+}
+
+function look() {
+  if (!app?.isConnected) app = document.querySelector('[data-testid="stApp"]');
+  if (!app) return;
+  const before = connected;
+  connected = app.getAttribute(ATTRIBUTE) === CONNECTED;
+  if (!connected) {
+    timer ??= window.setTimeout(show, wasConnected ? GRACE : FIRST_GRACE);
+    closeDialog();
+  } else if (!before) {
+    const shown = banner.isConnected;
+    clearTimeout(timer);
+    timer = undefined;
+    wasConnected = true;
+    hide();
+    if (shown) window.dispatchEvent(new CustomEvent("normgrad:reconnected"));
+  }
+}
+
+new MutationObserver(look).observe(document.documentElement, {
+  subtree: true,
+  childList: true,
+  attributeFilter: [ATTRIBUTE],
+});
