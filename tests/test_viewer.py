@@ -319,6 +319,7 @@ FULL_VIEW: schema.View = {
     "difference": "second",
     "cells": True,
     "modified": True,
+    "present": True,
     "epsilon": 0.006,
 }
 
@@ -359,7 +360,7 @@ def test_an_unusable_value_of_the_address_counts_as_the_default(name: str, text:
 
 def test_the_browser_gets_and_reports_the_same_view() -> None:
     sent = schema.for_browser(FULL_VIEW, LAYERS)
-    own = {"cells", "modified"}  # of the page around the viewer
+    own = {"cells", "modified", "present"}  # of the page around the viewer
     assert set(sent) == set(schema.VIEW) - own
     reported = json.loads(json.dumps(sent))
     assert schema.from_browser(reported, LAYERS) == {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.shared import scene, sidebar, theme
+from pages.shared import lecture, scene, sidebar, theme
 from pages.shared.registry import entry_of
 from pages.shared.session import follow_history, session, write_address
 from saliency_core.engine.failures import user_message
@@ -21,6 +21,7 @@ def run(path: str, draw_page: Callable[[], None], skeleton: DeltaGenerator) -> N
         current.tasks.begin()
         scene.take_uploads(current)
         current.photo_file()  # one that has come back, or is gone, is in the sidebar of this run already
+        lecture.draw(current)
         classes = sidebar.draw(current, steps=entry.steps)
         scene.update(current, steps=entry.steps and not entry.own_steps)
         classes.fill()

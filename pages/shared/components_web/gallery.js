@@ -91,6 +91,7 @@ export default function gallery({ data, parentElement, setTriggerValue }) {
   if (fresh) {
     strip.dataset.content = content;
     strip.replaceChildren(...data.photos.map((photo) => item(photo, strip)));
+    document.documentElement.dataset.photos = "shown"; // the sidebar appears now, all at once
     strip.onkeydown = (event) => onKey(event, strip);
   }
   mark(strip, data.selected);
