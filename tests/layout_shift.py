@@ -1,15 +1,16 @@
 """How far a page's content jumps: the cumulative layout shift of Chromium, for every page and action.
 
 The score of one shift is the share of the window that moved times how far it moved, in shares of the window's
-longer side (https://web.dev/articles/cls). Here every shift counts, also within half a second of a click: what a
-person does in this app opens nothing above or beside what is being looked at, so nothing has a reason to move.
-Scrolling is no shift, and neither is what appears where nothing was.
+longer side (https://web.dev/articles/cls). Here every shift counts, also within half a second of a click:
+what a person does in this app opens nothing above or beside what is being looked at, so nothing has a reason
+to move. Scrolling is no shift, and neither is what appears where nothing was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -90,18 +91,19 @@ class Meter:
         return Shift(where, action, sum(each["value"] for each in found), sources)
 
 
-def shifts(page: Page, app_url: str, folder: Path) -> Iterator[Shift]:
-    """Every action on every page, each with what has moved; uploads are written to `folder`."""
-    meter = Meter(page)
-    for entry in PAGES:
-        where = entry.title
-        yield meter.visit(where, f"{app_url}/{entry.slug}")
-        for action, act in _actions(page, entry.slug, folder).items():
-            yield meter.measure(where, action, act)
+def shifts(meter: Meter, app_url: str, slug: str, folder: Path) -> Iterator[Shift]:
+    """Every action on a page, each with what has moved; uploads are written to `folder`."""
+    title = next(entry.title for entry in PAGES if entry.slug == slug)
+    yield meter.visit(title, f"{app_url}/{slug}")
+    for action, act in _actions(meter.page, slug, folder).items():
+        yield meter.measure(title, action, act)
+
+
+def page_changes(meter: Meter, app_url: str) -> Iterator[Shift]:
+    """From the first page through all others and back."""
+    meter.visit(PAGES[0].title, f"{app_url}/{PAGES[0].slug}")
     for entry in (*PAGES[1:], PAGES[0]):
-        yield meter.measure(
-            entry.title, "page change", lambda entry=entry: _open(page, entry.tab or entry.title)
-        )
+        yield meter.measure(entry.title, "page change", partial(_open, meter.page, entry.tab or entry.title))
 
 
 def _actions(page: Page, slug: str, folder: Path) -> dict[str, Callable[[], None]]:
@@ -126,7 +128,7 @@ def _actions(page: Page, slug: str, folder: Path) -> dict[str, Callable[[], None
         method.select_option("eigen_cam")
 
     def wait_for_task() -> None:
-        method.select_option("smoothgrad")
+        method.select_option("occlusion")
         expect(page.get_by_test_id("progress").first).to_be_visible()
         expect(page.get_by_test_id("progress")).to_have_count(0)
 
@@ -144,7 +146,9 @@ def _actions(page: Page, slug: str, folder: Path) -> dict[str, Callable[[], None
         upload(page, file)
         expect(page.get_by_alt_text(file.name).first).to_be_visible()
 
-    found = {"change of class": choose_class, "change of photo": choose_photo, "depth": scrub}
+    found = {"change of class": choose_class, "change of photo": choose_photo}
+    if slug != "mix":
+        found |= {"depth": scrub}
     if slug in ("compare", "mix", "classes"):
         found |= {"change of method": choose_method}
     if slug in ("compare", "mix"):
