@@ -1,7 +1,7 @@
 """Measure, print the table, and exit with 1 if a bound is not met.
 
-``--classes`` computes the table of class sensitivity instead; ``--write`` also puts the table that was
-printed into docs/benchmarks.md.
+``--classes`` computes the table of class sensitivity instead, ``--layout-shift`` measures how far pages jump;
+``--write`` also puts the table that was printed into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import classes, core, viewer
+from benchmarks import classes, core, layout, viewer
 from benchmarks.measure import Row
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -41,9 +41,13 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="replace the table in docs/benchmarks.md")
     parser.add_argument("--core", action="store_true", help="only what needs no browser")
     parser.add_argument("--classes", action="store_true", help="class sensitivity on the sample photos")
+    parser.add_argument("--layout-shift", action="store_true", help="how far the content of pages jumps")
     options = parser.parse_args()
     if options.classes:
         show("classes", classes.table(), write=options.write)
+        return
+    if options.layout_shift:
+        show("layout-shift", layout.table(), write=options.write)
         return
     rows = list(chain(core.rows(options.runs), () if options.core else viewer.rows()))
     show("benchmarks", table(rows), write=options.write)

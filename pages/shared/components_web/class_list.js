@@ -6,7 +6,6 @@ function row(entry, choose) {
   element.title = entry.label;
   element.dataset.index = entry.index;
   element.dataset.testid = "class";
-  element.setAttribute("aria-label", `${entry.label}, probability ${entry.percent}`);
   const bar = document.createElement("span");
   bar.className = "bar";
   bar.style.width = `${100 * entry.probability}%`;
@@ -16,7 +15,7 @@ function row(entry, choose) {
   const percent = document.createElement("span");
   percent.className = "percent";
   percent.textContent = entry.percent;
-  element.append(bar, label, percent);
+  element.append(bar, label, " ", percent);
   element.addEventListener("click", () => choose(entry.index));
   return element;
 }

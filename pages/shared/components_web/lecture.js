@@ -52,7 +52,7 @@ async function copy(text) {
 /** Whether something lies open above the page that Escape closes first. */
 function somethingOpen() {
   const roots = [document, ...[...document.querySelectorAll("*")].map((element) => element.shadowRoot).filter(Boolean)];
-  return roots.some((each) => each.querySelector("dialog[open], :popover-open, [role=dialog], [data-baseweb=popover]"));
+  return roots.some((each) => each.querySelector("dialog[open], :popover-open, [data-baseweb=popover]"));
 }
 
 class Lecture {
