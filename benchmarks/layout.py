@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import expect, sync_playwright
 
 from pages.shared.registry import PAGES
-from tests.layout_shift import BOUND, RECORD, Meter, page_changes, shifts
+from tools.layout_shift import BOUND, RECORD, Meter, page_changes, shifts
 from tools.serving import CHROMIUM_FLAGS, START_SECONDS, find_chromium, running_app
 
 

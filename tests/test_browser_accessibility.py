@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 
 from pages.shared.registry import PAGES
 from tests.browser_helpers import viewer
-from tests.layout_shift import QUIET, RECORD
+from tools.layout_shift import QUIET, RECORD
 
 AXE = Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js"
 WINDOWS = ({"width": 1440, "height": 900}, {"width": 390, "height": 844})

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 import saliency_core as sc
-from pages.shared.charts import BAND, BLUE, FONT, GREY, LINE, layout
+from pages.shared.charts import BAND, BLUE, FONT, GREY, LINE, layout, text_size
 from pages.shared.figure import Figure
 from pages.shared.formats import epsilon, rho, signed
 
@@ -53,7 +53,7 @@ def grid(
         hoverinfo="skip",
         text=[[_written(each, change) for each in line] for line in rows.values()],
         texttemplate="%{text}",
-        textfont={"size": 11.5, "family": FONT},
+        textfont={"size": text_size(), "family": FONT},
     )
     figure.add_scatter(
         x=[layers.index(layer) for _, layer in cells],
@@ -74,7 +74,8 @@ def grid(
         )  # fmt: skip
     figure.update_xaxes(
         side="top", tickvals=list(range(len(layers))), ticktext=list(layers), range=[-0.5, len(layers) - 0.5],
-        showgrid=False, zeroline=False, fixedrange=True, ticks="", tickangle=0, tickfont={"size": 11},
+        showgrid=False, zeroline=False, fixedrange=True, ticks="", tickangle=0,
+        tickfont={"size": text_size()},
     )  # fmt: skip
     figure.update_yaxes(
         tickvals=list(range(len(methods))), ticktext=[title(method) for method in methods],
@@ -109,7 +110,7 @@ def curve(sizes: Sequence[float], found: Sequence[Figure], here: float) -> go.Fi
         if each.value is None:
             figure.add_annotation(
                 x=position, y=0, text="undefined", hovertext=each.reason, showarrow=False, textangle=-90,
-                font={"size": 11}, opacity=0.75,
+                font={"size": text_size()}, opacity=0.75,
             )  # fmt: skip
     if positions:
         position = min(positions, key=lambda each: abs(sizes[each] - here))

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pages.shared.charts import BAND, BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, layout
+from pages.shared.charts import BAND, BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, layout, text_size
 from pages.shared.figure import Figure
 from pages.shared.formats import NO_VALUE, percent, rho
 from pages.why.figures import LayerFigures, PointingGame
@@ -51,7 +51,7 @@ def averaging(figures: Sequence[LayerFigures], here: str) -> go.Figure:
         marker={"color": [BLUE if each.layer == here else GREY for each in figures], "cornerradius": 3},
         text=["" if share.value is None else percent(share.value) for share in energies],
         textposition="outside",
-        textfont={"size": 12},
+        textfont={"size": text_size()},
         textangle=0,
         constraintext="none",
         cliponaxis=False,
@@ -108,7 +108,7 @@ def _correlations(
                 mode="lines+markers+text",
                 text=["" if value is None else rho(value) for value in values],
                 textposition="top center",
-                textfont={"size": 12},
+                textfont={"size": text_size()},
                 cliponaxis=False,
             )
             _gaps(figure, found, row=row, at=0.0)
@@ -153,7 +153,7 @@ def _gaps(figure: go.Figure, found: Sequence[Figure], *, row: int, at: float) ->
         if each.value is None:
             figure.add_annotation(
                 row=row, col=1, x=index, y=at, text=NO_VALUE, hovertext=each.reason, showarrow=False,
-                font={"size": 11}, opacity=0.75,
+                font={"size": text_size()}, opacity=0.75,
             )  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def _labels(figure: go.Figure, lines: Mapping[str, Sequence[float | None]], pixe
         look = LOOKS[method]
         figure.add_annotation(
             x=end, y=value, yshift=(height - value) / pixel, xshift=12, text=f"{look.mark} {look.label}",
-            xanchor="left", showarrow=False, font={"color": look.color, "size": 13},
+            xanchor="left", showarrow=False, font={"color": look.color, "size": text_size()},
         )  # fmt: skip
 
 
@@ -186,7 +186,7 @@ def _title(figure: go.Figure, text: str, *, row: int) -> None:
     axis = "" if row == 1 else str(row)
     figure.add_annotation(
         x=0, y=1, xref="paper", yref=f"y{axis} domain", xshift=2 - LEFT, yshift=8, text=text, showarrow=False,
-        xanchor="left", yanchor="bottom", font={"size": 13},
+        xanchor="left", yanchor="bottom", font={"size": text_size()},
     )  # fmt: skip
 
 

@@ -16,8 +16,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from pages.shared.registry import PAGES
-from tests.browser_helpers import SAMPLES, upload, viewer
+from pages.shared.registry import ASSETS, PAGES
 
 BOUND = 0.02
 """The largest sum of shifts that one action may cause."""
@@ -81,7 +80,7 @@ class Meter:
     def visit(self, where: str, url: str) -> Shift:
         """Open an address afresh."""
         self.page.goto(url)
-        viewer(self.page)
+        _drawn(self.page)
         self.settle()
         return self._shift(where, "first load")
 
@@ -142,8 +141,8 @@ def _actions(page: Page, slug: str, folder: Path) -> dict[str, Callable[[], None
 
     def add() -> None:
         file = folder / f"{slug}.png"
-        Image.open(SAMPLES / "coffee.png").convert("RGB").resize((420, 300)).save(file)
-        upload(page, file)
+        Image.open(ASSETS / "samples" / "coffee.png").convert("RGB").resize((420, 300)).save(file)
+        page.locator("input[type=file]").first.set_input_files(file)
         expect(page.get_by_alt_text(file.name).first).to_be_visible()
 
     found = {"change of class": choose_class, "change of photo": choose_photo}
@@ -158,6 +157,11 @@ def _actions(page: Page, slug: str, folder: Path) -> dict[str, Callable[[], None
     return found | {"upload": add}
 
 
+def _drawn(page: Page) -> None:
+    """Wait until a viewer is to be seen: it is hidden while its page has its skeleton."""
+    expect(page.get_by_test_id("normgrad-viewer").get_by_role("slider").first).to_be_visible()
+
+
 def _open(page: Page, title: str) -> None:
     page.get_by_test_id("stTopNavLink").filter(has_text=title).click()
-    viewer(page)
+    _drawn(page)
