@@ -29,6 +29,8 @@ def layout(**own: Any) -> dict[str, Any]:
         "dragmode": False,
         "hovermode": "closest",
         "font": {"family": FONT, "size": size},
+        "xaxis": {"tickfont": {"size": size}},
+        "yaxis": {"tickfont": {"size": size}},
         "hoverlabel": {"font": {"family": FONT, "size": size}},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
