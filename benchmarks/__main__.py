@@ -1,7 +1,8 @@
 """Measure, print the table, and exit with 1 if a bound is not met.
 
 ``--classes`` computes the table of class sensitivity instead, ``--first-view`` how much of each map lies on
-the object; ``--write`` also puts the table that was printed into docs/benchmarks.md or docs/first-view.md.
+the object, ``--layout-shift`` how far pages jump; ``--write`` also puts the table that was printed into
+docs/benchmarks.md or docs/first-view.md.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import classes, core, first_view, viewer
+from benchmarks import classes, core, first_view, layout, viewer
 from benchmarks.measure import Row
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -43,12 +44,16 @@ def main() -> None:
     parser.add_argument("--core", action="store_true", help="only what needs no browser")
     parser.add_argument("--classes", action="store_true", help="class sensitivity on the sample photos")
     parser.add_argument("--first-view", action="store_true", help="shares of the maps on the objects")
+    parser.add_argument("--layout-shift", action="store_true", help="how far the content of pages jumps")
     options = parser.parse_args()
     if options.classes:
         show("classes", classes.table(), write=options.write)
         return
     if options.first_view:
         show("shares", first_view.table(), FIRST_VIEW, write=options.write)
+        return
+    if options.layout_shift:
+        show("layout-shift", layout.table(), write=options.write)
         return
     rows = list(chain(core.rows(options.runs), () if options.core else viewer.rows()))
     show("benchmarks", table(rows), write=options.write)

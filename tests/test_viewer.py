@@ -346,6 +346,7 @@ FULL_VIEW: schema.View = {
     "figures": "change",
     "cells": True,
     "modified": True,
+    "present": True,
     "epsilon": 0.006,
 }
 

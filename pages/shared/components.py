@@ -1,4 +1,4 @@
-"""The two small components of the sidebar: the strip of photos and the list of the most likely classes."""
+"""The small components around the viewer: the strip of photos, the list of classes, lecture mode."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -98,3 +98,18 @@ def class_list(
             on_choose(int(choice))
 
     _class_list()(data={"classes": classes}, key=key, on_chosen_change=chosen)
+
+
+def _lecture() -> Callable[..., Any]:
+    return _component("lecture", '<div class="lecture" role="group" aria-label="Lecture"></div>')
+
+
+def lecture(present: bool, *, keys: bool, on_present: Callable[[bool], None], key: str) -> None:
+    """The buttons that copy the address and switch lecture mode; with `keys` also its keys, once per page."""
+
+    def switched() -> None:
+        choice = _sent(key, "present")
+        if choice in ("on", "off"):
+            on_present(choice == "on")
+
+    _lecture()(data={"present": present, "keys": keys}, key=key, on_present_change=switched)

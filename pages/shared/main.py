@@ -8,7 +8,7 @@ from pages.shared.registry import ASSETS, HOME, PAGES, PRODUCT
 st.set_page_config(
     page_title=PRODUCT, page_icon=str(ASSETS / "icon.svg"), layout="wide", initial_sidebar_state=304
 )
-theme.apply()
+theme.mark()
 
 pages = {
     st.Page(each.path, title=each.tab or each.title, icon=each.icon, url_path=each.slug): each

@@ -15,9 +15,9 @@ class PageEntry:
     """One page: `slug` is its address and the name of its file or folder, `lead` says what to do there.
 
     `tab` is its name in the navigation where the `title` is too long for that, `phone_tab` its name in a
-    narrow window. `steps` says whether its maps can be computed after a meta step, `own_steps` whether the
-    page takes the steps itself: its scene is then without one, and it has the control of the step.
-    `two_classes` says whether it compares two classes, so that the sidebar marks both.
+    narrow window. `own_steps` says whether the page takes the meta steps itself: its scene is then without
+    one, and it has the control of the step. `two_classes` says whether it compares two
+    classes, so that the sidebar marks both.
     """
 
     slug: str
@@ -26,7 +26,6 @@ class PageEntry:
     lead: str
     tab: str = ""
     phone_tab: str = ""
-    steps: bool = True
     own_steps: bool = False
     two_classes: bool = False
 

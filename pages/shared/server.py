@@ -94,13 +94,15 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
 
 
 def _shell() -> str:
-    """Streamlit's page with this product's title and icon, so that Streamlit's own never flash up."""
+    """Streamlit's page with this product's title, icon and style, so that Streamlit's own never flash up."""
     shell = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     shell = shell.replace("<title>Streamlit</title>", f"<title>{html.escape(PRODUCT)}</title>")
     shell = shell.replace('href="./favicon.png"', 'href="./assets/icon.svg" type="image/svg+xml"')
     # Left alone, Streamlit looks for its server below the page's own path first: two failed requests.
     scripts = f'<script>{_BASE_SCRIPT}</script><script type="module" src="./assets/{_CONNECTION}"></script>'
     shell = shell.replace("<head>", f"<head>{scripts}", 1)
+    # Behind everything that Streamlit writes into the head: of rules with the same weight the last one wins.
+    shell = shell.replace("</body>", f"<style>{theme.style_sheet()}</style></body>", 1)
     # Streamlit preloads its own font, which this theme does not use.
     return re.sub(r'<link\s+rel="preload"\s+href="[^"]*SourceSans[^>]*>', _FONT_PRELOAD, shell)
 
@@ -111,6 +113,9 @@ _BASE_SCRIPT = (
     'const base = new URL(".", document.baseURI).href;'
     'document.querySelector("base")?.setAttribute("href", base);'
     "window.__streamlit = { BACKEND_BASE_URL: base, MAIN_PAGE_BASE_URL: base };"
+    # Lecture mode from the first paint on; pages/shared/components_web/lecture.js switches it later.
+    'const present = new URLSearchParams(location.search).get("present");'
+    'document.documentElement.toggleAttribute("data-present", present === "1" || present === "true");'
 )
 _FONT_PRELOAD = (
     '<link rel="preload" href="./assets/fonts/inter-latin-wght-normal.woff2"'

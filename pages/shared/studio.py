@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.shared import scene, sidebar, theme
+from pages.shared import lecture, scene, sidebar, theme
 from pages.shared.registry import entry_of
 from pages.shared.session import follow_history, session, write_address
 from saliency_core.engine.failures import user_message
@@ -15,7 +15,7 @@ def run(path: str, draw_page: Callable[[], None], skeleton: DeltaGenerator) -> N
     entry = entry_of(path)
     current = session()
     current.full_run = True
-    steps = entry.steps and not entry.own_steps
+    steps = not entry.own_steps
     try:
         follow_history(current)
         current.enter(entry)
@@ -23,6 +23,7 @@ def run(path: str, draw_page: Callable[[], None], skeleton: DeltaGenerator) -> N
         current.check_uploads()
         scene.take_uploads(current)
         current.photo_file()  # one that has come back, or is gone, is in the sidebar of this run already
+        lecture.draw(current)
         classes = sidebar.draw(current, steps=steps)
         scene.update(current, steps=steps)
         classes.fill(two=entry.two_classes)

@@ -12,6 +12,7 @@ from streamlit.navigation.page import Page
 from pages.shared.registry import ASSETS, PRODUCT, THEME_FILE, PageEntry
 
 EXPLAINING = "Explaining the photo"
+FIRST_TIME = "The first time, the network has to be loaded, which takes some seconds."
 _DRAWN = "page drawn"
 WAY_OUT = "Choose another photo or class, or try again."
 
@@ -42,9 +43,13 @@ def palette() -> str:
     return f'[data-testid="stApp"] {{ {" ".join(lines)} }}'
 
 
-def apply() -> None:
-    """Put the style sheet and the product's mark on the page."""
-    st.html(f"<style>{palette()}\n{_read('app.css')}</style>")
+def style_sheet() -> str:
+    """The style sheet of the app. The server puts it into the page itself: nothing is drawn without it."""
+    return f"{palette()}\n{_read('app.css')}"
+
+
+def mark() -> None:
+    """Put the product's mark on the page."""
     st.logo(_read("icon.svg"), size="large")
 
 
@@ -129,7 +134,7 @@ def skeleton(path: str) -> DeltaGenerator:
     """A container for the skeleton, filled until the page is first drawn; later the old content stays."""
     room = st.empty()
     if st.session_state.get(_DRAWN) != path:
-        room.html(_page_skeleton("ng-page"))
+        room.html(_page_skeleton(path))
     return room
 
 
@@ -138,21 +143,30 @@ def note_drawn(path: str) -> None:
     st.session_state[_DRAWN] = path
 
 
+_TOOLS = '<i class="ng-bone ng-tools"></i>'
 _PANEL = (
-    '<div class="ng-panel"><i class="ng-bone ng-title"></i><i class="ng-bone ng-map"></i>'
+    '<div><i class="ng-bone ng-title"></i><i class="ng-bone ng-map"></i>'
     '<i class="ng-bone ng-scale"></i></div>'
 )
+_STRIP = '<i class="ng-bone ng-strip"></i>'
+_TWO = f'{_TOOLS}<div class="ng-panels ng-two">{2 * _PANEL}</div>{_STRIP}'
+_THREE = f'{_TOOLS}<div class="ng-panels ng-three">{3 * _PANEL}</div>{_STRIP}'
+_CELL = 25 * '<i class="ng-bone ng-cell"></i>'
+_CELLS = f'{_TOOLS}<div class="ng-cells">{_CELL}</div>'
+_BESIDE = f'<div class="ng-beside"><div>{_TOOLS}{_STRIP}</div><i class="ng-bone ng-words"></i></div>'
+_BODIES = {"framework": _CELLS, "why": _BESIDE, "classes": _THREE}
 
 
-def _page_skeleton(kind: str) -> str:
+def _page_skeleton(path: str) -> str:
+    """The outline of a page, and in words what one waits for; the second sentence appears after a moment."""
     return (
-        f'<div class="ng-skeleton {kind}" data-testid="skeleton" role="status" aria-label="{EXPLAINING}">'
-        '<i class="ng-bone ng-tools"></i>'
-        f'<div class="ng-panels">{_PANEL}{_PANEL}</div>'
-        '<i class="ng-bone ng-strip"></i></div>'
+        f'<div class="ng-skeleton ng-page" data-testid="skeleton">{_BODIES.get(path, _TWO)}'
+        f'<p class="ng-waiting" role="status">{EXPLAINING}<small>{FIRST_TIME}</small></p></div>'
     )
 
 
-MAPS_SKELETON = _page_skeleton("ng-part")
+MAPS_SKELETON = (
+    f'<div class="ng-skeleton" data-testid="skeleton" role="status" aria-label="{EXPLAINING}">{_THREE}</div>'
+)
 _ROWS = "".join(f'<i class="ng-bone ng-row" style="width: {width}%"></i>' for width in (100, 86, 72, 64, 58))
 LIST_SKELETON = f'<div class="ng-list" aria-hidden="true">{_ROWS}<i class="ng-bone ng-box"></i></div>'

@@ -5,16 +5,13 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from pages.shared.charts import BLUE, GREEN, LINE, ORANGE, PURPLE, layout
+from pages.shared.charts import BLUE, GREEN, LINE, ORANGE, PURPLE, layout, text_size
 from pages.why.figures import PointingGame
 
 TOP, BOTTOM, LEFT = 34, 30, 46
 HEIGHT = 360
 LABEL_GAP = 16  # pixels from one label to the next
 SPREADING_ROUNDS = 30
-# Streamlit's stand-in for the theme's strongest grey: the one of its axes has less than 4.5:1.
-TEXT = "#000037"
-TICKS = {"size": 13, "color": TEXT}
 
 
 @dataclass(frozen=True)
@@ -47,16 +44,17 @@ def published(game: PointingGame, title: str, methods: Sequence[str]) -> go.Figu
     _labels(figure, lines, 100 / (HEIGHT - TOP - BOTTOM))
     figure.add_annotation(
         x=0, y=1, xref="paper", yref="paper", xshift=2 - LEFT, yshift=8, text=title, showarrow=False,
-        xanchor="left", yanchor="bottom", font={"size": 14, "color": TEXT},
+        xanchor="left", yanchor="bottom", font={"size": text_size()},
     )  # fmt: skip
+    ticks = {"size": text_size()}
     figure.update_xaxes(
         range=[-0.5, len(game.layers) - 0.5], tickvals=list(range(len(game.layers))),
-        ticktext=_short(game.layers), tickfont=TICKS, tickangle=0, showgrid=False, zeroline=False,
+        ticktext=_short(game.layers), tickfont=ticks, tickangle=0, showgrid=False, zeroline=False,
         fixedrange=True, ticks="",
     )  # fmt: skip
     figure.update_yaxes(
         range=[0, 100], tickvals=[0, 25, 50, 75, 100], ticktext=["0", "25%", "50%", "75%", "100%"],
-        tickfont=TICKS, gridcolor=LINE, zeroline=True, zerolinecolor=LINE, zerolinewidth=1, fixedrange=True,
+        tickfont=ticks, gridcolor=LINE, zeroline=True, zerolinecolor=LINE, zerolinewidth=1, fixedrange=True,
         ticks="", showline=False,
     )  # fmt: skip
     return figure.update_layout(layout(height=HEIGHT, margin={"l": LEFT, "r": 124, "t": TOP, "b": BOTTOM}))
@@ -96,5 +94,5 @@ def _labels(figure: go.Figure, lines: Mapping[str, Sequence[float]], pixel: floa
         look = LOOKS[method]
         figure.add_annotation(
             x=end, y=value, yshift=(height - value) / pixel, xshift=12, text=f"{look.mark} {look.label}",
-            xanchor="left", showarrow=False, font={"color": look.color, "size": 13},
+            xanchor="left", showarrow=False, font={"color": look.color, "size": text_size()},
         )  # fmt: skip

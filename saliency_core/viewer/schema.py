@@ -153,8 +153,8 @@ class Flag:
     """On or off; 1 or 0 in the address."""
 
     def parse(self, text: str) -> Value:
-        """True for "1", False for "0"."""
-        return {"1": True, "0": False}.get(text)
+        """True for "1" or "true", False for "0" or "false"."""
+        return {"1": True, "true": True, "0": False, "false": False}.get(text)
 
     def format(self, value: Any) -> str:
         """One digit."""
@@ -293,6 +293,8 @@ VIEW = _fields(
     Field("figures", Choice(("after", "before", "change")), "after"),
     Field("cells", Flag(), False),
     Field("modified", Flag(), False),
+    # Lecture mode: large type, no sidebar.
+    Field("present", Flag(), False, browser=False),
     # The size of the meta step. What is explained decides it: the address has it there, with its direction.
     Field("epsilon", Number(0, MAX_EPSILON), 0.0, address=False),
 )

@@ -17,7 +17,7 @@ function row(entry, choose) {
   percent.textContent = entry.percent;
   const letter = document.createElement("span");
   letter.className = "letter";
-  element.append(bar, letter, label, percent);
+  element.append(bar, letter, " ", label, " ", percent);
   element.addEventListener("click", () => choose(entry.index));
   return element;
 }
@@ -29,8 +29,6 @@ function mark(list, classes) {
     const letter = row.querySelector(".letter");
     letter.textContent = entry.letter;
     letter.hidden = !entry.letter;
-    const name = entry.letter ? `${entry.letter}: ${entry.label}` : entry.label;
-    row.setAttribute("aria-label", `${name}, probability ${entry.percent}`);
     row.setAttribute("aria-pressed", String(entry.selected));
   });
 }

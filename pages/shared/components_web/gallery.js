@@ -183,6 +183,7 @@ export default function gallery({ data, parentElement, setTriggerValue }) {
     const scrolled = strip.scrollTop;
     strip.replaceChildren(...groups(data.samples, uploads, data.limit, strip));
     strip.scrollTop = scrolled;
+    document.documentElement.dataset.photos = "shown"; // the sidebar appears now, all at once
     strip.onkeydown = (event) => onKey(event, strip);
   }
   mark(strip, data.selected);

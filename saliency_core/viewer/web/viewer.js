@@ -162,6 +162,19 @@ export class Viewer {
     });
   }
 
+  /**
+   * Moves through the layers, from input to output, as the depth slider does.
+   *
+   * @param {number} difference
+   */
+  moveDepth(difference) {
+    const { layers } = this.payload.content;
+    const index = this.payload.content.layerIndex(this.view.layer) + difference;
+    if (index < 0 || index >= layers.length) return;
+    this.set({ layer: layers[index].name });
+    this.settle();
+  }
+
   headerHeight() {
     return this.host.headerHeight();
   }

@@ -34,9 +34,16 @@ export default function mount({ data, parentElement, setStateValue, setTriggerVa
   if (!parentElement.normgrad) {
     const viewer = new Viewer(root);
     const unsubscribe = subscribe((key) => key === parentElement.normgrad.key && viewer.setUpdates(latest(key)));
-    parentElement.normgrad = { viewer, unsubscribe };
+    // The page's own arrow keys: lecture mode sends them here.
+    const onDepth = (/** @type {Event} */ event) => viewer.moveDepth(/** @type {CustomEvent} */ (event).detail);
+    window.addEventListener("normgrad-depth", onDepth);
+    const disconnect = () => {
+      unsubscribe();
+      window.removeEventListener("normgrad-depth", onDepth);
+    };
+    parentElement.normgrad = { viewer, disconnect };
   }
-  const { viewer, unsubscribe } = parentElement.normgrad;
+  const { viewer, disconnect } = parentElement.normgrad;
   parentElement.normgrad.key = data.meta.key;
   viewer.update(decode(data), latest(data.meta.key), {
     report: (/** @type {object} */ view) => setStateValue("view", view),
@@ -46,7 +53,7 @@ export default function mount({ data, parentElement, setStateValue, setTriggerVa
     headerHeight,
   });
   return () => {
-    unsubscribe();
+    disconnect();
     viewer.destroy();
     delete parentElement.normgrad;
   };

@@ -59,7 +59,7 @@ export class LinkedPanels {
   /** Places the photo on the stages if the photo, its input region or the available size is new. */
   setStage() {
     const { meta, photoUrl } = this.viewer.payload;
-    const room = this.panels[0].stage.clientWidth / (this.height * window.innerHeight);
+    const room = this.panels[0].stage.clientWidth / this.#highestStage();
     const aspect = Math.min(Math.max(Math.ceil(20 * room) / 20, 1), FLATTEST_STAGE);
     this.lay({ photo: meta.photo, photoUrl, box: meta.box, aspect });
   }
@@ -84,6 +84,12 @@ export class LinkedPanels {
       values[i].chip.style.background = value === null ? "transparent" : panel.colorOf(value);
     });
     setText(position, at ? this.viewer.payload.content.positionText(at) : this.hint);
+  }
+
+  /** In pixels: what the window leaves if the page around says how much must stay in sight beside the stages. */
+  #highestStage() {
+    const beside = Number.parseFloat(getComputedStyle(this.viewer.root).getPropertyValue("--page-beside-stage"));
+    return Number.isNaN(beside) ? this.height * window.innerHeight : Math.max(window.innerHeight - beside, 1);
   }
 
   /** @param {StageInputs} inputs */

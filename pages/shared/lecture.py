@@ -1,0 +1,23 @@
+"""Lecture mode: the same pages for a projector, with large type and without the sidebar.
+
+The browser switches at once by itself (components_web/lecture.js); the session follows for the address and
+the charts.
+"""
+
+import streamlit as st
+
+from pages.shared import components
+from pages.shared.session import Session
+
+
+def draw(session: Session) -> None:
+    """Draw its buttons, once in the header and once in the menu of a narrow window."""
+    present = bool(session.view["present"])
+
+    def switch(on: bool) -> None:
+        session.see_view({"present": on})
+
+    with st.container(key="lecture"):
+        components.lecture(present, keys=True, on_present=switch, key="lecture-header")
+    with st.sidebar:
+        components.lecture(present, keys=False, on_present=switch, key="lecture-menu")
