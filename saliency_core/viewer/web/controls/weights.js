@@ -107,7 +107,8 @@ export class Weights {
       setText(row.value, texts[i]);
       const without = titles.flatMap((title, k) => (leftOut[k][i] === null ? [] : [{ title, why: leftOut[k][i] }]));
       const whys = [...new Set(without.map(({ why }) => why))];
-      setText(row.out, without.length > 0 ? `${without.length < titles.length ? `${without[0].title} ` : ""}left out: ${whys.join(", ")}` : "");
+      const whose = without.length < titles.length ? without.map(({ title }) => `: ${title}`) : [];
+      setText(row.out, without.length > 0 ? `${whys.join(", ")}${whose.join("")}` : "");
       row.out.title = without.map(({ title, why }) => `${title} is left out at this layer: ${why}`).join("; ");
       row.input.ariaDescription = row.out.title;
     });

@@ -71,10 +71,10 @@ export class Framework {
       viewer.settle();
     };
     this.tabs = new Tabs("What is shown", "framework-tabs", TABS, (tab) => choose({ tab }));
-    this.lead = this.tabs.element;
+    this.picker = new LayerPicker(viewer);
+    this.lead = element("div", { class: "framework-lead" }, this.tabs.element, this.picker.element);
     this.source = new Segmented("What the cells show", "table-source", SOURCES, (name) => choose({ mixed: name === "mix" }));
     this.how = new Segmented("How the layers are mixed", "how", HOW_OPTIONS, (how) => choose({ how }));
-    this.picker = new LayerPicker(viewer);
     this.depth = new DepthSlider("Depth: layer shown in all cells", viewer);
     this.layer = "";
     const touch = matchMedia("(hover: none)").matches;
@@ -107,7 +107,7 @@ export class Framework {
       this.bars,
       element("p", { class: "hint", text: "The weights are those of the page Mix layers." }),
     );
-    this.choice = element("div", { class: "table-source" }, this.source.element, this.picker.element, this.caption);
+    this.choice = element("div", { class: "table-source" }, this.source.element, this.caption);
     this.controls = element("div", { class: "table-controls" }, this.choice, this.ofLayer, this.ofMix);
     this.detail = buildDetail();
     this.keys = KEYS.map((key) => buildKey(key));
