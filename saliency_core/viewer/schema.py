@@ -22,7 +22,7 @@ Value = str | float | bool | tuple[float, ...] | tuple[str, ...] | None
 View = Mapping[str, Value]
 
 DEFAULT_METHODS = ("normgrad", "grad_cam")
-DEFAULT_OPACITY = 0.75
+DEFAULT_OPACITY = 0.9
 MAX_EPSILON = 0.1
 """The largest meta step that can be shown: forty times the authors'."""
 MAX_WEIGHT = 1000.0

@@ -24,15 +24,15 @@ const said = (facts) => sentence({ ...FACTS, methods: both(0.71, 0.22), ...facts
 test("Grad-CAM is said to have lost the object where its map is no stronger there and little of the gradient is left", () => {
   assert.equal(
     said({}),
-    "At stage 5 of 8, only 4.9% of the gradient’s energy is left after Grad-CAM’s averaging over locations. " +
-      "22% of the Grad-CAM map lies in the box around the espresso, which covers 24% of the input: Grad-CAM has lost the object. " +
-      "71% of the NormGrad map lies in the box.",
+    "At stage 5 of 8, Grad-CAM’s averaging over locations leaves only 4.9% of the gradient’s energy. " +
+      "22% of the Grad-CAM map lies in the box around the espresso (24% of the input): it has lost the object. " +
+      "71% of the NormGrad map lies there.",
   );
-  assert.match(said({ energy: 0.6 }), /At stage 5 of 8, 60% of .*: Grad-CAM misses the object\./);
+  assert.match(said({ energy: 0.6 }), /At stage 5 of 8, Grad-CAM’s averaging over locations leaves 60% of .*: it misses the object\./);
 });
 
 test("Grad-CAM is not said to have lost an object that its map shows", () => {
-  assert.match(said({ methods: both(0.7, 0.6) }), /60% of the Grad-CAM map lies in the box around the espresso.*: Grad-CAM keeps to the object\./);
+  assert.match(said({ methods: both(0.7, 0.6) }), /60% of the Grad-CAM map lies in the box around the espresso.*: it keeps to the object\./);
   assert.match(said({ methods: both(0.7, 0.32) }), /: little more than chance\./);
 });
 
@@ -42,7 +42,7 @@ test("at the last layer averaging loses nothing", () => {
 });
 
 test("without a known box nothing is said of objects", () => {
-  assert.equal(said({ area: null, methods: both(null, null) }), "At stage 5 of 8, only 4.9% of the gradient’s energy is left after Grad-CAM’s averaging over locations.");
+  assert.equal(said({ area: null, methods: both(null, null) }), "At stage 5 of 8, Grad-CAM’s averaging over locations leaves only 4.9% of the gradient’s energy.");
   const methods = [{ ...NORMGRAD, share: null }, { ...LINEAR, share: null }];
   assert.equal(said({ area: null, methods }), "At stage 5 of 8, Grad-CAM’s averaging over locations would leave only 4.9% of the gradient’s energy.");
 });
@@ -57,7 +57,7 @@ test("without a gradient no map is praised or blamed", () => {
 });
 
 test("of a signed map the positive part is counted, and its lack is said", () => {
-  assert.match(said({ methods: [{ ...LINEAR, share: 0.5 }, { ...GRAD_CAM, share: 0.2 }] }), /50% of the positive part of the Linear approximation map lies in the box\.$/);
+  assert.match(said({ methods: [{ ...LINEAR, share: 0.5 }, { ...GRAD_CAM, share: 0.2 }] }), /50% of the positive part of the Linear approximation map lies there\.$/);
   assert.match(said({ methods: [{ ...LINEAR, share: null }, { ...GRAD_CAM, share: 0.2 }] }), /The Linear approximation map has no positive values\.$/);
 });
 

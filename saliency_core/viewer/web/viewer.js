@@ -234,6 +234,7 @@ export class Viewer {
     const { payload, view, updates } = this;
     const colors = this.chooseColors({ colormaps: payload.colormaps, name: view.colormap, faded: view.fade });
     this.root.style.setProperty("--map-opacity", String(view.opacity));
+    this.root.classList.toggle("faded", view.fade);
     /** @type {import("./modes/mode.js").Frame} */
     const frame = { payload, view, updates, colors };
     this.toolbar.set(view, this.mode.sharingObstacle?.(frame) ?? null);

@@ -121,9 +121,7 @@ function energyText(place, energy, gradCamShown) {
   if (energy === null) return `At ${place}, the gradient is zero everywhere: the class score does not react to changes here.`;
   if (energy >= ALL) return `At ${place}, the gradient is ${energy < 0.9999 ? "nearly " : ""}the same at every location, so Grad-CAM’s averaging loses nothing.`;
   const left = `${energy < HALF ? "only " : ""}${percent(energy)} of the gradient’s energy`;
-  return gradCamShown
-    ? `At ${place}, ${left} is left after Grad-CAM’s averaging over locations.`
-    : `At ${place}, Grad-CAM’s averaging over locations would leave ${left}.`;
+  return `At ${place}, Grad-CAM’s averaging over locations ${gradCamShown ? "leaves" : "would leave"} ${left}.`;
 }
 
 /**
@@ -135,11 +133,11 @@ function energyText(place, energy, gradCamShown) {
 function gradCamOnObject({ title, state, share }, label, area, energy) {
   if (state === "missing") return "";
   if (state === "constant" || share === null) return `The ${title} map shows nothing.`;
-  const text = `${percent(share)} of the ${title} map lies in the box around the ${label}, which covers ${percent(area)} of the input: `;
+  const text = `${percent(share)} of the ${title} map lies in the box around the ${label} (${percent(area)} of the input): `;
   const contrast = contrastOf(share, area);
-  if (contrast >= ON) return `${text}${title} keeps to the object.`;
+  if (contrast >= ON) return `${text}it keeps to the object.`;
   if (contrast > LOST) return `${text}little more than chance.`;
-  return `${text}${title} ${energy !== null && energy < HALF ? "has lost" : "misses"} the object.`;
+  return `${text}it ${energy !== null && energy < HALF ? "has lost" : "misses"} the object.`;
 }
 
 /**
@@ -151,7 +149,7 @@ function alsoOnObject({ title, signed, state, share }) {
   if (state === "missing") return "";
   if (state === "constant") return `The ${title} map shows nothing.`;
   if (share === null) return `The ${title} map has no positive values.`;
-  return `${partOf(title, signed, share)} lies in the box.`;
+  return `${partOf(title, signed, share)} lies there.`;
 }
 
 /**

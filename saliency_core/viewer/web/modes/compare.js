@@ -37,7 +37,7 @@ function variant(viewer) {
   const finding = element("p", { class: "finding", "data-testid": "finding" });
   const measure = whenChanged(sharesOfBoth);
   return {
-    stageHeight: 0.5,
+    stageHeight: 0.43,
     finding,
     element: strip.element,
     normalised: () => false,

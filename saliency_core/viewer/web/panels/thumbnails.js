@@ -9,7 +9,22 @@ export const THUMBNAIL = 128;
 
 const OPACITY = 0.75;
 /** Where only the highest values have it, a map needs more. */
-const FADED_OPACITY = 0.9;
+const FADED_OPACITY = 0.95;
+
+/**
+ * Draws the input region of the photo over a thumbnail, in grey where the colour belongs to the map.
+ *
+ * @param {CanvasRenderingContext2D} context
+ * @param {HTMLImageElement} photo
+ * @param {number[]} box the input region in its pixels
+ * @param {boolean} grey
+ */
+export function drawPhoto(context, photo, [left, top, right, bottom], grey) {
+  const { width, height } = context.canvas;
+  context.filter = grey ? "grayscale(1)" : "none";
+  context.drawImage(photo, left, top, right - left, bottom - top, 0, 0, width, height);
+  context.filter = "none";
+}
 
 /** Draws thumbnails: the input region of the photo, and the map over it on its own scale. */
 export class ThumbnailPainter {
@@ -32,7 +47,7 @@ export class ThumbnailPainter {
     const context = context2d(canvas);
     context.clearRect(0, 0, THUMBNAIL, THUMBNAIL);
     context.globalAlpha = 1;
-    if (photo) context.drawImage(photo, box[0], box[1], box[2] - box[0], box[3] - box[1], 0, 0, THUMBNAIL, THUMBNAIL);
+    if (photo) drawPhoto(context, photo, box, faded);
     if (!map?.values || map.reason) return;
     resize(map.values, map.height, map.width, THUMBNAIL, this.values);
     paint(this.values, scaleOf(this.values, diverging), table, this.pixels);

@@ -77,8 +77,8 @@ export class Classes {
     const painter = new ThumbnailPainter();
     const before = new Float32Array(SIZE * SIZE);
     this.drawMaps = whenChanged((/** @type {MapInputs} */ inputs) => drawMaps(this.panels, before, inputs));
-    this.drawPreview = whenChanged((/** @type {PreviewInputs} */ { photo, content, opacity }) => {
-      this.table.preview.draw(this.panels, photo, content.box, opacity);
+    this.drawPreview = whenChanged((/** @type {PreviewInputs} */ { photo, content, opacity, faded }) => {
+      this.table.preview.draw(this.panels, photo, content.box, opacity, faded);
     });
     this.drawThumbnails = whenChanged((/** @type {ThumbnailInputs} */ inputs) => drawThumbnails(this.strip, painter, inputs));
     this.element = element(
@@ -153,7 +153,7 @@ export class Classes {
       content.comparison.label,
       title,
     ]);
-    this.drawPreview({ maps, content, photo: this.linked.photo, opacity: view.opacity });
+    this.drawPreview({ maps, content, photo: this.linked.photo, opacity: view.opacity, faded: view.fade });
   }
 
   announcement() {
@@ -388,6 +388,7 @@ function subtract(panel, from, what, empty) {
  * @property {Content} content
  * @property {HTMLImageElement | null} photo
  * @property {number} opacity
+ * @property {boolean} faded
  */
 
 /**

@@ -1,7 +1,7 @@
 /** The maps of the panels once more, small, beside the table in which one chooses among them. */
 
 import { context2d, element, setText } from "../../controls/dom.js";
-import { THUMBNAIL } from "../../panels/thumbnails.js";
+import { drawPhoto, THUMBNAIL } from "../../panels/thumbnails.js";
 
 /** @import { Panel } from "../../panels/panel.js" */
 
@@ -42,13 +42,14 @@ export class Preview {
    * @param {HTMLImageElement | null} photo
    * @param {number[]} box the input region in its pixels
    * @param {number} opacity
+   * @param {boolean} faded
    */
-  draw(panels, photo, box, opacity) {
+  draw(panels, photo, box, opacity, faded) {
     panels.forEach((panel, i) => {
       const context = context2d(this.canvases[i]);
       context.clearRect(0, 0, THUMBNAIL, THUMBNAIL);
       context.globalAlpha = panel.note?.kind === "waiting" ? 0.4 : 1;
-      if (photo) context.drawImage(photo, box[0], box[1], box[2] - box[0], box[3] - box[1], 0, 0, THUMBNAIL, THUMBNAIL);
+      if (photo) drawPhoto(context, photo, box, faded);
       if (panel.note) return;
       context.globalAlpha = opacity;
       context.drawImage(panel.canvas, 0, 0, THUMBNAIL, THUMBNAIL);
