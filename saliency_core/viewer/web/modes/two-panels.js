@@ -43,10 +43,7 @@ export class TwoPanels {
     this.variant = variant;
     this.heads = SIDES.map((side) => new MethodHead(side, `Method on the ${side}`, (method) => this.#choose(side, method)));
     this.panels = SIDES.map((side, i) => new Panel(side, this.heads[i]));
-    this.linked = new LinkedPanels(viewer, this.panels, {
-      height: variant.stageHeight,
-      hint: "Hover over a map to read both values.",
-    });
+    this.linked = new LinkedPanels(viewer, this.panels, variant.stageHeight);
     this.boxes = variant.finding ? this.panels.map((panel) => new ObjectBoxes(panel.scene)) : [];
     const painter = new ThumbnailPainter();
     this.measure = this.panels.map((panel, side) => whenChanged((inputs) => measure(panel, variant, side, inputs)));

@@ -40,7 +40,7 @@ export class Why {
     this.fixedScale = true;
     this.heads = METHODS.map((method) => new Head(method));
     this.panels = METHODS.map((method, i) => new Panel(method, { element: this.heads[i].element, sheet: null }));
-    this.linked = new LinkedPanels(viewer, this.panels, { height: STAGE_HEIGHT, hint: "Hover over a map to read all values." });
+    this.linked = new LinkedPanels(viewer, this.panels, STAGE_HEIGHT);
     this.chance = element("small", {});
     const chart = element("span", { class: "row-label chart-label" }, element("span", { text: "Energy inside the box" }), this.chance);
     const note = [

@@ -17,14 +17,14 @@ export class LinkedPanels {
   /**
    * @param {ModeHost} viewer
    * @param {Panel[]} panels
-   * @param {{height: number, hint: string}} options `height` is the highest stage as a share of the window, so that the
-   *   controls below stay in sight; `hint` says that one can hover
+   * @param {number} height the highest stage as a share of the window, so that the controls below stay in sight
    */
-  constructor(viewer, panels, { height, hint }) {
+  constructor(viewer, panels, height) {
     this.viewer = viewer;
     this.panels = panels;
     this.height = height;
-    this.hint = hint;
+    const touch = matchMedia("(hover: none)").matches;
+    this.hint = `${touch ? "Tap" : "Hover over"} a map to read ${panels.length === 2 ? "both" : "all"} values.`;
     /** @type {string[]} */
     this.names = panels.map(() => "");
     /** @type {number[] | null} */

@@ -60,7 +60,7 @@ export class Classes {
     this.differenceName = element("h3", { class: "class-name" }, element("span", { class: "letter", text: "A − B" }), "Difference");
     const heads = [...this.pickers.map((picker) => [picker.element]), [this.differenceName, this.difference.element]];
     this.panels = PANEL_NAMES.map((name, i) => new Panel(name, { element: element("header", {}, ...heads[i]), sheet: null }));
-    this.linked = new LinkedPanels(viewer, this.panels, { height: STAGE_HEIGHT, hint: "Hover over a map to read all values." });
+    this.linked = new LinkedPanels(viewer, this.panels, STAGE_HEIGHT);
     this.dial = new Dial();
     const note = [
       element("strong", { text: "ρ" }),
