@@ -113,7 +113,7 @@ def test_upload_class_and_weight_give_the_mix_of_combine(
     viewer(page)
     upload(page, file)
     expect(page.get_by_test_id("caption-left")).to_contain_text("espresso")
-    page.get_by_test_id("class").filter(has_text=re.compile("^cup")).click()
+    page.get_by_role("button", name=re.compile("^cup ")).click()
     expect(page.get_by_test_id("caption-left")).to_contain_text(re.compile("cup [0-9.]+"))
     drag(page, page.get_by_test_id("weight-blocks.1"), 0.25)
     drag(page, page.get_by_test_id("weight-bn2"), 0.6)

@@ -201,4 +201,4 @@ def test_an_uploaded_photo_can_be_removed_by_keyboard(app_url: str, page: Page, 
     expect(photos).to_have_count(samples)
     expect(remove).to_have_count(0)
     page.wait_for_url(lambda url: "upload-" not in url)
-    expect(page.get_by_test_id("caption-left")).to_contain_text("cat")
+    expect(page.get_by_test_id("caption-left")).to_contain_text("ladybug")  # the first sample
