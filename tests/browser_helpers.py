@@ -17,6 +17,8 @@ from saliency_core.combine import resize
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "assets" / "samples"
 PANEL_SIZE = (448, 448)
+NO_MIRROR = "127.0.0.1:9"
+"""Where the shared server looks for weights: nobody answers there, so that no test depends on the network."""
 
 
 def viewer(page: Page) -> Locator:

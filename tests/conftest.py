@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.browser_helpers import NO_MIRROR
 from tools.serving import CHROMIUM_FLAGS, find_chromium, running_app
 
 PATIENCE_MS = 60_000
@@ -25,18 +25,6 @@ def chromium() -> str:
         pytest.fail(str(error), pytrace=False)
 
 
-@pytest.fixture
-def start_app(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Call it for a fresh server of the test's own: `start_app(env={...})` gives its address."""
-    with ExitStack() as servers:
-        number = iter(range(1000))
-
-        def start(env: dict[str, str] | None = None) -> str:
-            return servers.enter_context(running_app(tmp_path / f"server-{next(number)}.log", env))
-
-        yield start
-
-
 @pytest.fixture(scope="session")
 def app_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the server of `app_url` prints."""
@@ -45,8 +33,14 @@ def app_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_app(app_log: Path) -> Iterator[str]:
-    """The address of one server for all tests of this process that do not need a fresh one."""
-    with running_app(app_log) as url:
+    """The address of one server for all tests of this process, which has no weights but those of the app."""
+    weights = app_log.parent / "weights"
+    environment = {
+        "SALIENCY_MIRROR": f"http://{NO_MIRROR}",
+        "SALIENCY_WEIGHTS": str(weights),
+        "TORCH_HOME": str(weights),
+    }
+    with running_app(app_log, environment) as url:
         yield url
 
 

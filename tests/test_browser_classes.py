@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import saliency_core as sc
-from pages.classes import photo_set
 from pages.shared import formats
 from pages.shared.address import UNLEARN
 from pages.shared.session import STEPS
@@ -21,10 +19,8 @@ from tests.browser_helpers import (
     SAMPLES,
     assert_drawn,
     drag,
-    photo_file,
     pixels,
     sent_messages,
-    upload,
     view,
     viewer,
 )
@@ -76,7 +72,7 @@ def scaled_signed(explanation: sc.Explanation, method: str, layer: str) -> np.nd
     return values / np.percentile(np.abs(values), 99, method="inverted_cdf")
 
 
-def test_both_maps_and_their_difference_are_drawn_as_defined(
+def test_both_maps_and_their_difference_are_drawn_as_defined_and_read_by_pointing(
     app_url: str, page: Page, classifier: sc.Classifier
 ) -> None:
     page.goto(f"{app_url}/classes?{LINK}&left=linear_approx&layer=bn2")
@@ -91,9 +87,13 @@ def test_both_maps_and_their_difference_are_drawn_as_defined(
     expect(page.get_by_test_id("caption-first")).to_contain_text("espresso")
     expect(page.get_by_test_id("caption-second")).to_contain_text("Egyptian cat")
     expect(page.get_by_test_id("colorbar-difference")).to_contain_text("more for B")
+    page.get_by_test_id("stage-difference").hover()
+    values = page.get_by_test_id("readout").locator("b").all_inner_texts()
+    first, second, difference = (float(value.replace("−", "-")) for value in values)
+    assert difference == pytest.approx(first - second, abs=2e-3)
 
 
-def test_scrubbing_moves_maps_and_correlation_and_sends_nothing(
+def test_scrubbing_moves_maps_and_correlation_sends_nothing_and_an_undefined_one_says_why(
     app_url: str, page: Page, table: object
 ) -> None:
     sent = sent_messages(page)
@@ -111,21 +111,8 @@ def test_scrubbing_moves_maps_and_correlation_and_sends_nothing(
     assert len(sent) == before
     page.mouse.up()
     page.wait_for_url(re.compile("layer=bn2"))
-
-
-def test_pointing_reads_all_three_maps(app_url: str, page: Page, classifier: sc.Classifier) -> None:
-    page.goto(f"{app_url}/classes?{LINK}&layer=blocks.4")
-    viewer(page)
-    page.get_by_test_id("stage-difference").hover()
-    values = page.get_by_test_id("readout").locator("b").all_inner_texts()
-    first, second, difference = (float(value.replace("−", "-")) for value in values)
-    assert difference == pytest.approx(first - second, abs=2e-3)
-
-
-def test_an_undefined_correlation_says_why(app_url: str, page: Page) -> None:
-    page.goto(f"{app_url}/classes?{LINK}&left=gradient&layer=bn2")
-    viewer(page)
-    expect(page.get_by_test_id("rho")).not_to_contain_text("=")
+    page.get_by_test_id("method-left").select_option("gradient")
+    expect(rho).not_to_contain_text("=")
     expect(page.get_by_test_id("rho-words")).to_contain_text("is constant")
 
 
@@ -304,18 +291,6 @@ def test_more_methods_join_the_table_on_request(app_url: str, page: Page, classi
     found = sc.class_sensitivity(classifier, image, "guided_backprop", "blocks.5", [ESPRESSO, CAT])
     expect(page.get_by_test_id("caption-first")).to_contain_text("Guided backprop · blocks.5")
     expect(page.get_by_test_id("rho")).to_have_text(written(found.correlation))
-
-
-def test_the_mean_over_the_uploaded_photos_and_its_change_are_tables(
-    app_url: str, page: Page, tmp_path: Path
-) -> None:
-    page.goto(f"{app_url}/classes?meta=0.0025")
-    viewer(page)
-    upload(page, photo_file(tmp_path / "one.png"), photo_file(tmp_path / "two.png", source="chelsea.png"))
-    page.locator(".st-key-class-set button").click()
-    for title, value in ((photo_set.MEANS, r"−?\d.\d\d \["), (photo_set.CHANGES, r"[+−]?\d.\d\d \[")):
-        found = page.get_by_test_id("table").filter(has_text=title.format(count=2))
-        expect(found.get_by_role("cell").first).to_have_text(re.compile(value))
 
 
 def test_a_phone_shows_the_classes_within_its_width(app_url: str, browser: Browser) -> None:

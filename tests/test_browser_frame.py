@@ -13,7 +13,7 @@ from pages.shared.registry import PAGES
 from tests.browser_helpers import complaints, photo_file, sent_messages, upload, viewer
 from tools.serving import running_app
 
-NAMES = ("my espresso.png", "b <img src=x onerror=alert(1)>.png", "third.png")
+NAMES = ("my espresso.png", "**b** <img src=x onerror=alert(1)> $x$.png", "third.png")
 
 
 def own_photos(page: Page) -> list[str]:
@@ -37,17 +37,23 @@ def restorations(sent: list[object]) -> int:
     return sum(b"restored" in frame for frame in sent if isinstance(frame, bytes))
 
 
-def test_uploads_outlive_a_reload_and_are_named_when_the_server_was_restarted(
+def test_a_fresh_server_opens_the_page_asked_for_and_uploads_outlive_a_reload_but_not_a_restart(
     page: Page, tmp_path: Path
 ) -> None:
     sent = sent_messages(page)
     with running_app(tmp_path / "first.log") as url:
-        page.goto(f"{url}/compare")
+        page.goto(f"{url}/mix")  # not the first page
+        expect(page.get_by_role("heading", name="Mix layers")).to_be_visible()
+        expect(page.get_by_role("heading", name="Model")).to_be_visible()
         viewer(page)
+        assert page.get_by_text("There is no page").count() == 0
+        page.get_by_role("link", name="Compare").click()
+        expect(page.get_by_test_id("depth")).to_be_visible()
         assert page.get_by_text("Your photos").count() == 0
         for name, source in zip(NAMES, ("coffee.png", "rocket.jpg", "camera.png"), strict=True):
             upload(page, photo_file(tmp_path / name, source=source))
             expect_own(page, list(NAMES[: NAMES.index(name) + 1]), name)
+        assert page.locator("img[src=x]").count() == 0
         page.get_by_test_id("photo").filter(has_text=NAMES[0]).click()
         expect(page.get_by_test_id("caption-left")).to_contain_text("espresso")
         page.get_by_role("button", name=f"Remove {NAMES[2]}").click(force=True)

@@ -27,6 +27,8 @@ from tests.browser_helpers import (
 
 CELLS = [(extract, aggregate) for extract in EXTRACTS for aggregate in AGGREGATES]
 CELL_SIZE = (160, 160)
+BOXES = "elements => elements.map(element => element.getBoundingClientRect().toJSON())"
+"""Where elements are, all at one time: a page may still be moving."""
 
 
 @pytest.fixture(scope="module")
@@ -77,17 +79,18 @@ def test_every_cell_is_drawn_as_the_framework_defines_it(
         assert_drawn(page, f"{extract}-{aggregate}", expected, signed=signed)
 
 
-@pytest.mark.parametrize("how", ["product", "sum"])
 def test_mixed_cells_are_those_of_combine(
-    app_url: str, page: Page, captured: dict[str, sc.LayerCapture], how: str
+    app_url: str, page: Page, captured: dict[str, sc.LayerCapture]
 ) -> None:
     weights = [0, 0.25, 0.5, 1, 1, 0.75, 0.5, 0]
-    address = f"weights={'_'.join(map(str, weights))}&how={how}&mixed=1"
-    page.goto(f"{app_url}/framework?photo=chelsea&{address}")
-    expect(page.get_by_test_id("framework-caption")).to_contain_text(f"{how} of 6 layers")
-    for extract, aggregate in CELLS:
-        maps = [raw(captured, layer, extract, aggregate) for layer in captured]
-        assert_drawn(page, f"{extract}-{aggregate}", sc.combine(maps, weights, how, size=CELL_SIZE))
+    page.goto(f"{app_url}/framework?photo=chelsea&weights={'_'.join(map(str, weights))}&how=product&mixed=1")
+    for how in ("product", "sum"):
+        if how == "sum":
+            page.get_by_role("radio", name="Sum").check()
+        expect(page.get_by_test_id("framework-caption")).to_contain_text(f"{how} of 6 layers")
+        for extract, aggregate in CELLS:
+            maps = [raw(captured, layer, extract, aggregate) for layer in captured]
+            assert_drawn(page, f"{extract}-{aggregate}", sc.combine(maps, weights, how, size=CELL_SIZE))
 
 
 def test_the_scrubber_moves_all_cells_and_neither_it_nor_the_cursor_sends_anything(
@@ -113,11 +116,19 @@ def test_the_scrubber_moves_all_cells_and_neither_it_nor_the_cursor_sends_anythi
     assert len(sent) == before + 1
 
 
-def test_pointing_at_one_cell_reads_all_of_them(
+def test_pointing_at_one_cell_reads_all_of_them_and_each_has_its_name_and_label(
     app_url: str, page: Page, captured: dict[str, sc.LayerCapture]
 ) -> None:
     page.goto(f"{app_url}/framework?photo=chelsea&layer=blocks.3")
     viewer(page)
+    for extract, aggregate in CELLS:
+        method = sc.cell_method(extract, aggregate)
+        cell = page.get_by_role("gridcell").filter(has=page.get_by_test_id(f"cell-{extract}-{aggregate}"))
+        named = method.family != "Framework cells"
+        expect(cell).to_have_text(method.short_title if named else "", use_inner_text=True)
+        label = cell.get_by_role("button").get_attribute("aria-label")
+        assert re.search(r": from \S+.* to \S+", label)
+        assert not named or method.title in label
     cell = page.get_by_test_id("cell-scaling-norm")
     before = page.get_by_test_id("cell-bias-sum").bounding_box()
     box = cell.bounding_box()
@@ -185,19 +196,6 @@ def test_arrow_keys_walk_through_the_cells_and_enter_opens_one(app_url: str, pag
     assert view(page)["left"] == "scaling_max"
 
 
-def test_named_cells_carry_their_names_and_every_cell_is_labelled(app_url: str, page: Page) -> None:
-    page.goto(f"{app_url}/framework?photo=chelsea")
-    viewer(page)
-    for extract, aggregate in CELLS:
-        method = sc.cell_method(extract, aggregate)
-        cell = page.get_by_role("gridcell").filter(has=page.get_by_test_id(f"cell-{extract}-{aggregate}"))
-        named = method.family != "Framework cells"
-        expect(cell).to_have_text(method.short_title if named else "", use_inner_text=True)
-        label = cell.get_by_role("button").get_attribute("aria-label")
-        assert re.search(r": from \S+.* to \S+", label)
-        assert not named or method.title in label
-
-
 def test_constant_cells_say_so(app_url: str, page: Page) -> None:
     page.goto(f"{app_url}/framework?photo=chelsea&layer=bn2")
     viewer(page)
@@ -252,15 +250,13 @@ def test_one_button_computes_all_missing_rows_and_those_that_cannot_be_say_why(
     expect(page.get_by_test_id("compute-missing")).to_be_disabled()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_phone_shows_both_tabs_of_the_framework_without_scrolling_sideways(
-    app_url: str, browser: Browser, theme: str
+    app_url: str, page: Page
 ) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=theme)
-    page = context.new_page()
+    page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{app_url}/framework")
     viewer(page)
-    cells = [page.get_by_test_id(f"cell-bias-{aggregate}").bounding_box() for aggregate in AGGREGATES]
+    cells = page.locator("[data-testid^=cell-bias-]").evaluate_all(BOXES)
     widths = [page.evaluate("document.scrollingElement.scrollWidth")]
     page.get_by_test_id("tab-layers").click()
     expect(page.get_by_test_id("all-methods")).to_be_visible()
@@ -273,10 +269,10 @@ def test_a_phone_shows_both_tabs_of_the_framework_without_scrolling_sideways(
     column = page.get_by_test_id("thumb-eigen_cam-bn2").bounding_box()
     name = head.get_by_text("bn2").bounding_box()
     top = page.get_by_test_id("stHeader").bounding_box()
-    context.close()
     assert top["y"] + top["height"] - 1 <= name["y"] < column["y"], "the heads stick below the header"
     assert abs(name["x"] + name["width"] / 2 - column["x"] - column["width"] / 2) < 2
     assert widths == [390, 390]
+    assert len(cells) == len(AGGREGATES)
     assert len({cell["y"] for cell in cells}) == 1, "the columns stay side by side"
     assert all(cell["width"] >= 76 and cell["x"] + cell["width"] <= 390 for cell in cells)
 
@@ -297,7 +293,7 @@ def test_a_finger_previews_a_cell_and_a_button_opens_it(app_url: str, browser: B
     context.close()
 
 
-def test_pickers_are_grouped_and_what_is_unavailable_is_disabled_with_the_reason(
+def test_a_picker_is_grouped_disables_what_is_unavailable_with_the_reason_and_tells_of_its_method(
     app_url: str, page: Page, classifier: sc.Classifier
 ) -> None:
     page.goto(f"{app_url}/compare?photo=chelsea")
@@ -317,22 +313,14 @@ def test_pickers_are_grouped_and_what_is_unavailable_is_disabled_with_the_reason
             expect(option).to_be_disabled()
             expect(option).to_have_attribute("title", reason)
     expect(picker.locator("option[value=normgrad_proper]")).to_contain_text("add one with Layers")
-    page.get_by_test_id("about-button-left").click()
-    expect(page.get_by_test_id("about-left")).to_contain_text(ADD_CONVOLUTION)
     assert ADD_CONVOLUTION in picker.evaluate("select => select.ariaDescription")
-
-
-def test_about_a_method_shows_formula_cost_and_source(app_url: str, page: Page) -> None:
-    page.goto(f"{app_url}/compare?photo=chelsea&left=normgrad")
-    viewer(page)
     page.get_by_test_id("about-button-left").click()
-    sheet = page.get_by_test_id("about-left")
-    method = sc.METHODS["normgrad"]
-    for text in (method.title, method.summary, method.cost_text):
+    sheet, shown = page.get_by_test_id("about-left"), sc.METHODS["normgrad"]
+    for text in (shown.title, shown.summary, shown.cost_text, ADD_CONVOLUTION):
         expect(sheet).to_contain_text(text)
     assert sheet.locator("math").bounding_box()["width"] > 20
-    link = sheet.get_by_role("link", name=method.reference)
-    assert link.get_attribute("href") == method.url
+    link = sheet.get_by_role("link", name=shown.reference)
+    assert link.get_attribute("href") == shown.url
     assert link.get_attribute("rel") == "noopener"
     page.keyboard.press("Escape")
     expect(sheet).to_be_hidden()

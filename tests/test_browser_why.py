@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 import saliency_core as sc
 from pages.shared import formats
@@ -159,26 +159,19 @@ def test_the_article_draws_three_methods_and_its_figures_in_the_columns_of_the_l
     expect(page.get_by_test_id("caption-left")).to_contain_text("Gradient · blocks.0")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_article_fits_a_phone_in_the_colours_of_the_theme(
-    app_url: str, browser: Browser, theme: str
-) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=theme)
-    page = context.new_page()
-    page.goto(f"{app_url}/why?photo=four-things&class=967")
-    viewer(page)
-    line = page.locator(".js-plotly-plot .scatterlayer .js-line").first
-    expect(line).to_be_attached()
-    stroke = "element => getComputedStyle(element).stroke"
-    color = line.evaluate(stroke)
-    in_viewer = page.locator(".plot path[data-method=grad_cam]").first.evaluate(stroke)
-    width = page.evaluate("document.scrollingElement.scrollWidth")
+def test_the_article_fits_a_phone_in_the_colours_of_either_theme(app_url: str, page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    drawn = page.locator(".js-plotly-plot .scatterlayer .js-line").first
+    in_viewer = page.locator(".plot path[data-method=grad_cam]").first
     links = page.locator(".st-key-phone-navigation a")
-    rows = {round(links.nth(index).bounding_box()["y"]) for index in range(links.count())}
-    context.close()
-    assert width == 390
-    assert len(rows) == 1
-    assert color == in_viewer == {"light": "rgb(194, 65, 12)", "dark": "rgb(255, 153, 102)"}[theme]
+    for theme, stroke in (("light", "rgb(194, 65, 12)"), ("dark", "rgb(255, 153, 102)")):
+        page.emulate_media(color_scheme=theme)
+        page.goto(f"{app_url}/why?photo=four-things&class=967")
+        viewer(page)
+        expect(drawn).to_have_css("stroke", stroke)
+        expect(in_viewer).to_have_css("stroke", stroke)
+        assert page.evaluate("document.scrollingElement.scrollWidth") == 390
+        assert len({round(links.nth(index).bounding_box()["y"]) for index in range(links.count())}) == 1
 
 
 def test_an_uploaded_photo_can_be_removed_by_keyboard(app_url: str, page: Page, tmp_path: Path) -> None:
