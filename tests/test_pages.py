@@ -600,26 +600,41 @@ def test_the_rest_of_the_sweep_can_be_cancelled_and_asked_for_again(app: AppTest
     assert len(session_of(app).tasks) == 1
 
 
-def test_the_mean_over_the_uploaded_photos_is_that_of_the_core(app: AppTest) -> None:
+def test_the_means_over_the_uploaded_photos_and_their_change_by_the_step_are_those_of_the_core(
+    app: AppTest,
+) -> None:
     files = [photos.sample_files()[name] for name in ("coffee", "camera")]
+    app.query_params["meta"] = "0.0025"
     settle(app)
     for file in files:
         app.file_uploader[0].upload(file.name, file.read_bytes())
     settle(app)
     app.switch_page(str(entry_of("classes").path))
     settle(app)
+    button(app, "cancel-").click()  # the other sizes of the step, which the photos would wait for
+    settle(app)
     button(app, "class-set").click()
-    settle(app, long=True)
-    expected = sc.class_sensitivity_over(
-        sc.load_classifier(),
-        [sc.open_image(file) for file in files],
-        methods=["normgrad"],
-        layers=["blocks.5"],
-    )["normgrad", "blocks.5"]
-    assert expected is not None
-    cells = row_of(app, photo_set.MEANS.format(count=2), "NormGrad")
-    layers = session_of(app).scene.layers
-    assert cells[layers.index("blocks.5")].startswith(f"{rho(expected.mean)} [")
+    app.run()
+    (asked,) = (entry for entry in session_of(app).tasks if entry.title.endswith("over 2 photos"))
+    assert asked.task.wait(SECONDS)
+    settle(app)
+    before, after = (
+        sc.class_sensitivity_over(
+            sc.load_classifier(),
+            [sc.open_image(file) for file in files],
+            methods=["normgrad"],
+            layers=["blocks.5"],
+            meta=meta,
+        )["normgrad", "blocks.5"]
+        for meta in (None, sc.MetaStep())
+    )
+    column = session_of(app).scene.layers.index("blocks.5")
+    for title, value in (
+        (photo_set.MEANS, rho(after.mean)),
+        (photo_set.CHANGES, formats.signed(after.mean - before.mean)),
+    ):
+        cells = row_of(app, title.format(count=2), "NormGrad")
+        assert cells[column].startswith(f"{value} [")
 
 
 def send_title(app: AppTest, key: str, title: str) -> AppTest:
