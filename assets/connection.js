@@ -6,9 +6,13 @@
  */
 
 const CONNECTED = "CONNECTED";
+const GIVEN_UP = "DISCONNECTED_FOREVER"; // Streamlit does not try again: only a reload helps
 const ATTRIBUTE = "data-test-connection-state";
 const GRACE = 1200; // ms: a short break is over before anyone has read of it
 const FIRST_GRACE = 8000; // ms: the first connection may take longer
+const RETRY = 3000; // ms
+const RELOADED = "normgrad reloaded";
+const RELOAD_PAUSE = 20000; // ms between two reloads
 const LOST = "The server is not answering.";
 const MEANWHILE = "What you see here stays usable. This page reconnects by itself.";
 
@@ -18,6 +22,7 @@ let connected = false;
 let wasConnected = false;
 /** @type {number | undefined} */
 let timer;
+let recovering = false;
 
 const banner = document.createElement("div");
 banner.className = "ng-offline";
@@ -45,11 +50,24 @@ function closeDialog() {
   if (close instanceof HTMLElement) close.click();
 }
 
+/** Loads the page again as soon as the server answers; the address and the tab's storage bring back what was shown. */
+async function recover() {
+  recovering = true;
+  const answer = await fetch(new URL("_stcore/health", document.baseURI)).catch(() => null);
+  const last = Number(sessionStorage.getItem(RELOADED) ?? 0);
+  if (answer?.ok && Date.now() - last > RELOAD_PAUSE) {
+    sessionStorage.setItem(RELOADED, String(Date.now()));
+    location.reload();
+  } else window.setTimeout(recover, RETRY);
+}
+
 function look() {
   if (!app?.isConnected) app = document.querySelector('[data-testid="stApp"]');
   if (!app) return;
   const before = connected;
-  connected = app.getAttribute(ATTRIBUTE) === CONNECTED;
+  const state = app.getAttribute(ATTRIBUTE);
+  if (state === GIVEN_UP && !recovering) recover();
+  connected = state === CONNECTED;
   if (!connected) {
     timer ??= window.setTimeout(show, wasConnected ? GRACE : FIRST_GRACE);
     closeDialog();

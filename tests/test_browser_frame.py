@@ -104,3 +104,17 @@ def test_an_unknown_address_is_answered_in_the_apps_own_words_with_the_way_to_it
     viewer(page)
     assert urlsplit(page.url).path == "/mix"
     assert [each for each in trouble if "404" not in each] == []
+
+
+def test_a_page_whose_connection_streamlit_has_given_up_is_loaded_again_once_the_server_answers(
+    app_url: str, page: Page
+) -> None:
+    page.goto(f"{app_url}/compare?photo=coffee")
+    viewer(page)
+    page.evaluate("document.body.dataset.loaded = 'before'")
+    page.locator("[data-testid=stApp]").evaluate(
+        "app => app.setAttribute('data-test-connection-state', 'DISCONNECTED_FOREVER')"
+    )
+    expect(page.locator("body[data-loaded]")).to_have_count(0)
+    viewer(page)
+    expect(page.get_by_test_id("caption-left")).to_contain_text("espresso")
