@@ -13,7 +13,6 @@ TABLE = "These figures as a table"
 LOSES_NOTHING = "averaging loses nothing"
 FILLS_THE_PICTURE = 0.9
 """A box of this share of the area or more has nearly all of any map inside."""
-KEEPS_TO_OBJECT = "Grad-CAM keeps to the object"
 
 DIFFERENCE = r"""
 All three maps come from the same activations $x_u$ and gradients $g_u$ at every location $u.$ Only Grad-CAM
@@ -89,24 +88,20 @@ def inside(figures: PhotoFigures) -> str:
     if figures.area >= FILLS_THE_PICTURE:
         return f"The box is {percent(figures.area)} of the area, so the shares inside it say little here."
     least, where = min(grad_cam, key=lambda pair: pair[0])
-    chance = f"The box is **{percent(figures.area)}** of the area. "
-    if least >= figures.area:
-        everywhere = (
-            "every layer" if len(grad_cam) == len(figures.layers) else "every layer where it has a map"
-        )
-        found = (
-            f"On this photo {KEEPS_TO_OBJECT} at {everywhere}: even at **{where.layer}**, where it does so "
-            f"least, **{percent(least)}** of its energy lies inside the box."
-        )
-    else:
-        counts = {method: _below(figures, method) for method in AVERAGING_METHODS}
-        found = (
-            f"Grad-CAM puts less than that share of its energy into it at **{counts['grad_cam']} of "
-            f"{len(figures.layers)} layers**; least at **{where.layer}**, **{percent(least)}**. The linear "
-            "approximation, from the same gradient without averaging, does so at "
-            f"{_count(counts['linear_approx'])}, NormGrad at {_count(counts['normgrad'])}."
-        )
-    return f"{chance}{found}{_at_the_end(figures.last)}"
+    below = {method: _below(figures, method) for method in AVERAGING_METHODS}
+    without = len(figures.layers) - len(grad_cam)
+    found = (
+        f"The box is **{percent(figures.area)}** of the area, the share that chance would give. Grad-CAM "
+        f"puts less than that share of its energy into it at **{below['grad_cam'] or 'none'} of {_layers(len(grad_cam))}**; "
+        f"least at **{where.layer}**, **{percent(least)}**."
+    )
+    if without:
+        found += f" At {_layers(without)} it has no positive value at all."
+    found += (
+        " The linear approximation, from the same gradient without averaging, does so at "
+        f"{_count(below['linear_approx'])}, NormGrad at {_count(below['normgrad'])}."
+    )
+    return f"{found}{_at_the_end(figures.last)}"
 
 
 def _below(figures: PhotoFigures, method: str) -> int:
@@ -116,7 +111,11 @@ def _below(figures: PhotoFigures, method: str) -> int:
 
 
 def _count(number: int) -> str:
-    return f"{number or 'none'} of them"
+    return _layers(number) if number else "none"
+
+
+def _layers(number: int) -> str:
+    return f"{number} layer{'' if number == 1 else 's'}"
 
 
 def _at_the_end(last: LayerFigures) -> str:

@@ -24,27 +24,28 @@ const said = (facts) => sentence({ ...FACTS, methods: both(0.71, 0.22), ...facts
 test("Grad-CAM is said to have lost the object where its map is no stronger there and little of the gradient is left", () => {
   assert.equal(
     said({}),
-    "At stage 5 of 8, Grad-CAM’s averaging over locations leaves only 4.9% of the gradient’s energy. " +
-      "22% of the Grad-CAM map lies in the box around the espresso (24% of the input): it has lost the object. " +
-      "71% of the NormGrad map lies there.",
+    "At stage 5 of 8, Grad-CAM’s averaging leaves only 4.9% of the gradient’s energy. " +
+      "22% of the Grad-CAM map lies in the box around the espresso (24% of the input), less than chance would give: it has lost the object. " +
+      "71% of the NormGrad map lies there, 3.0 times what chance would give.",
   );
-  assert.match(said({ energy: 0.6 }), /At stage 5 of 8, Grad-CAM’s averaging over locations leaves 60% of .*: it misses the object\./);
+  assert.match(said({ energy: 0.6 }), /At stage 5 of 8, Grad-CAM’s averaging leaves 60% of .*, less than chance would give\. 71%/);
 });
 
 test("Grad-CAM is not said to have lost an object that its map shows", () => {
-  assert.match(said({ methods: both(0.7, 0.6) }), /60% of the Grad-CAM map lies in the box around the espresso.*: it keeps to the object\./);
-  assert.match(said({ methods: both(0.7, 0.32) }), /: little more than chance\./);
+  assert.match(said({ methods: both(0.7, 0.6) }), /60% of the Grad-CAM map lies in the box around the espresso \(24% of the input\), 2\.5 times what chance would give\. 70%/);
+  assert.match(said({ methods: both(0.7, 0.32) }), /, 1\.3 times what chance would give\. 70%/);
+  assert.match(said({ methods: both(0.7, 0.26) }), /, about what chance would give: it has lost the object\. 70%/);
 });
 
 test("at the last layer averaging loses nothing", () => {
-  assert.match(said({ energy: 1, place: "stage 8 of 8", methods: both(0.4, 0.8) }), /^At stage 8 of 8, the gradient is the same at every location, so Grad-CAM’s averaging loses nothing\. 80% .* keeps to the object\./);
+  assert.match(said({ energy: 1, place: "stage 8 of 8", methods: both(0.4, 0.8) }), /^At stage 8 of 8, the gradient is the same at every location, so Grad-CAM’s averaging loses nothing\. 80% .*, 3\.3 times what chance would give\. 40%/);
   assert.match(said({ energy: 0.997 }), /is nearly the same at every location/);
 });
 
 test("without a known box nothing is said of objects", () => {
-  assert.equal(said({ area: null, methods: both(null, null) }), "At stage 5 of 8, Grad-CAM’s averaging over locations leaves only 4.9% of the gradient’s energy.");
+  assert.equal(said({ area: null, methods: both(null, null) }), "At stage 5 of 8, Grad-CAM’s averaging leaves only 4.9% of the gradient’s energy.");
   const methods = [{ ...NORMGRAD, share: null }, { ...LINEAR, share: null }];
-  assert.equal(said({ area: null, methods }), "At stage 5 of 8, Grad-CAM’s averaging over locations would leave only 4.9% of the gradient’s energy.");
+  assert.equal(said({ area: null, methods }), "At stage 5 of 8, Grad-CAM’s averaging would leave only 4.9% of the gradient’s energy.");
 });
 
 test("without a gradient no map is praised or blamed", () => {
@@ -57,7 +58,7 @@ test("without a gradient no map is praised or blamed", () => {
 });
 
 test("of a signed map the positive part is counted, and its lack is said", () => {
-  assert.match(said({ methods: [{ ...LINEAR, share: 0.5 }, { ...GRAD_CAM, share: 0.2 }] }), /50% of the positive part of the Linear approximation map lies there\.$/);
+  assert.match(said({ methods: [{ ...LINEAR, share: 0.5 }, { ...GRAD_CAM, share: 0.2 }] }), /50% of the positive part of the Linear approximation map lies there, 2\.1 times what chance would give\.$/);
   assert.match(said({ methods: [{ ...LINEAR, share: null }, { ...GRAD_CAM, share: 0.2 }] }), /The Linear approximation map has no positive values\.$/);
 });
 

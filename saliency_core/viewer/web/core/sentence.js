@@ -13,15 +13,12 @@ const SIDE = 224;
 /** From this share of the energy on, averaging loses nothing worth mentioning. */
 const ALL = 0.995;
 
-/** Below this share, averaging loses most of the gradient. */
+/** Below this share, averaging loses most of the gradient; below the next one, all but a little. */
 const HALF = 0.5;
+const LITTLE = 0.25;
 
-/**
- * A map's contrast is its mean value inside the box over that outside. Up to LOST the map is on the object no more than
- * elsewhere; from ON on it keeps to the object.
- */
-const LOST = 1.25;
-const ON = 2;
+/** Up to this mean value inside the box over that outside, a map is on the object no more than by chance. */
+const CHANCE = 1.25;
 
 /** A box that covers more of the input than this leaves hardly any place that is not the object. */
 const WHOLE = 0.9;
@@ -108,7 +105,7 @@ export function sentence({ place, energy, label, area, methods }) {
     return onObject(others, label, area, place) || energyText(place, energy, false);
   }
   const after = gradCamOnObject(gradCam, label, area, energy);
-  const rest = others.map(alsoOnObject).join(" ");
+  const rest = others.map((method) => alsoOnObject(method, area)).join(" ");
   return [energyText(place, energy, true), after, rest].filter(Boolean).join(" ");
 }
 
@@ -120,8 +117,8 @@ export function sentence({ place, energy, label, area, methods }) {
 function energyText(place, energy, gradCamShown) {
   if (energy === null) return `At ${place}, the gradient is zero everywhere: the class score does not react to changes here.`;
   if (energy >= ALL) return `At ${place}, the gradient is ${energy < 0.9999 ? "nearly " : ""}the same at every location, so Grad-CAM’s averaging loses nothing.`;
-  const left = `${energy < HALF ? "only " : ""}${percent(energy)} of the gradient’s energy`;
-  return `At ${place}, Grad-CAM’s averaging over locations ${gradCamShown ? "leaves" : "would leave"} ${left}.`;
+  const left = `${energy < LITTLE ? "only " : ""}${percent(energy)} of the gradient’s energy`;
+  return `At ${place}, Grad-CAM’s averaging ${gradCamShown ? "leaves" : "would leave"} ${left}.`;
 }
 
 /**
@@ -133,23 +130,22 @@ function energyText(place, energy, gradCamShown) {
 function gradCamOnObject({ title, state, share }, label, area, energy) {
   if (state === "missing") return "";
   if (state === "constant" || share === null) return `The ${title} map shows nothing.`;
-  const text = `${percent(share)} of the ${title} map lies in the box around the ${label} (${percent(area)} of the input): `;
-  const contrast = contrastOf(share, area);
-  if (contrast >= ON) return `${text}it keeps to the object.`;
-  if (contrast > LOST) return `${text}little more than chance.`;
-  return `${text}it ${energy !== null && energy < HALF ? "has lost" : "misses"} the object.`;
+  const text = `${percent(share)} of the ${title} map lies in the box around the ${label} (${percent(area)} of the input), ${besideChance(share, area)}`;
+  const lost = contrastOf(share, area) <= CHANCE && energy !== null && energy < HALF;
+  return `${text}${lost ? ": it has lost the object" : ""}.`;
 }
 
 /**
  * Another method's share, after Grad-CAM's has named the box.
  *
  * @param {{title: string, signed: boolean} & MapShare} method
+ * @param {number} area
  */
-function alsoOnObject({ title, signed, state, share }) {
+function alsoOnObject({ title, signed, state, share }, area) {
   if (state === "missing") return "";
   if (state === "constant") return `The ${title} map shows nothing.`;
   if (share === null) return `The ${title} map has no positive values.`;
-  return `${partOf(title, signed, share)} lies there.`;
+  return `${partOf(title, signed, share)} lies there, ${besideChance(share, area)}.`;
 }
 
 /**
@@ -175,6 +171,18 @@ function onObject(methods, label, area, place) {
  */
 function partOf(title, signed, share) {
   return `${percent(share)} of ${signed ? "the positive part of " : ""}the ${title} map`;
+}
+
+/**
+ * A share beside that of a map which is the same everywhere.
+ *
+ * @param {number} share
+ * @param {number} area
+ */
+function besideChance(share, area) {
+  if (share < area) return "less than chance would give";
+  if (contrastOf(share, area) <= CHANCE) return "about what chance would give";
+  return `${(share / area).toFixed(1)} times what chance would give`;
 }
 
 /**
