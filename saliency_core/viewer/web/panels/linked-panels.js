@@ -88,7 +88,9 @@ export class LinkedPanels {
 
   /** In pixels: what the window leaves if the page around says how much must stay in sight beside the stages. */
   #highestStage() {
-    const beside = Number.parseFloat(getComputedStyle(this.viewer.root).getPropertyValue("--page-beside-stage"));
+    const { root } = this.viewer;
+    const beside = Number.parseFloat(getComputedStyle(root).getPropertyValue("--page-beside-stage"));
+    root.classList.toggle("filling", !Number.isNaN(beside));
     return Number.isNaN(beside) ? this.height * window.innerHeight : Math.max(window.innerHeight - beside, 1);
   }
 
