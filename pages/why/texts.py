@@ -93,7 +93,8 @@ def inside(figures: PhotoFigures) -> str:
     found = (
         f"The box is **{percent(figures.area)}** of the area, the share that chance would give. Grad-CAM "
         "puts less than that share of its energy into it at "
-        f"**{below['grad_cam'] or 'none'} of {_layers(len(grad_cam))}**; least at **{where.layer}**, **{percent(least)}**."
+        f"**{below['grad_cam'] or 'none'} of {_layers(len(grad_cam))}**; "
+        f"least at **{where.layer}**, **{percent(least)}**."
     )
     if without:
         found += f" At {_layers(without)} it has no positive value at all."
