@@ -1,19 +1,20 @@
-"""An audit of every page with axe: nothing that people who need help with seeing or pointing stumble over."""
+"""Every page can be read: an audit with axe finds nothing serious, and no text is too small."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from pages.shared.registry import PAGES
 from tests.browser_helpers import viewer
 from tools.layout_shift import QUIET, RECORD
 
 AXE = Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js"
-WINDOWS = ({"width": 1440, "height": 900}, {"width": 390, "height": 844})
-THEMES = ("light", "dark")
+WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+SMALLEST_TEXT, LECTURE_TEXT = 12.5, 18
 
 STREAMLITS_OWN = {
     ("scrollable-region-focusable", "st-key-class-"): "a chart's container takes no tabindex; browsers give "
@@ -42,22 +43,50 @@ def findings(page: Page) -> dict[str, str]:
     }
 
 
+SMALL_TEXT = """size => {
+  const texts = [];
+  const walk = root => {
+    for (const element of root.querySelectorAll('*')) {
+      if (element.shadowRoot && !element.closest('.st-key-lecture')) walk(element.shadowRoot);
+      if (element.closest('[data-testid=stHeader], .st-key-lecture')) continue; // small on purpose
+      const own = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
+      if (!own || !element.checkVisibility({visibilityProperty: true, opacityProperty: true})) continue;
+      if (element.closest('style, script, option, [data-testid=stIconMaterial], math, .katex')) continue;
+      const box = element.getBoundingClientRect();
+      if (box.width < 2 || box.height < 2) continue; // for screen readers
+      const found = parseFloat(getComputedStyle(element).fontSize);
+      const name = `${element.tagName}.${element.className} ${element.textContent.slice(0, 40)}`;
+      if (found < size) texts.push(`${found} px: ${name}`);
+    }
+  };
+  walk(document);
+  return [...new Set(texts)];
+}"""
+"""All visible texts in the page's body smaller than a size in pixels; formulas have smaller indices."""
+
+
 @pytest.mark.parametrize("slug", [entry.slug for entry in PAGES])
-def test_axe_finds_nothing_serious_on_a_page_in_both_themes_and_on_a_phone(
+def test_axe_finds_nothing_serious_on_a_page_in_both_themes_and_on_a_phone_and_no_text_is_small(
     app_url: str, browser: Browser, slug: str
 ) -> None:
     assert AXE.exists(), "axe-core is not installed: .ci/node installs it"
-    context = browser.new_context(viewport=WINDOWS[0], bypass_csp=True)  # the audit is a script of its own
+    context = browser.new_context(viewport=WIDE, bypass_csp=True)  # the audit is a script of its own
     context.add_init_script(RECORD)
     page = context.new_page()
     page.goto(f"{app_url}/{slug}")
     viewer(page)
+    small: list[str] = []
     found: dict[str, str] = {}
-    for window in WINDOWS:
+    for window, theme in ((WIDE, "light"), (WIDE, "dark"), (NARROW, "dark")):
         page.set_viewport_size(window)
-        for theme in THEMES:
-            page.emulate_media(color_scheme=theme)
-            page.wait_for_function(QUIET, polling=50)
-            found |= findings(page)
+        page.emulate_media(color_scheme=theme)
+        page.wait_for_function(QUIET, polling=50)
+        found |= findings(page)
+        small += page.evaluate(SMALL_TEXT, SMALLEST_TEXT)
+    page.set_viewport_size(WIDE)
+    page.keyboard.press("l")
+    expect(page.get_by_test_id("stSidebar")).to_be_hidden()
+    page.wait_for_url(re.compile("present=1"))
+    small += page.evaluate(SMALL_TEXT, LECTURE_TEXT)
     context.close()
-    assert found == {}
+    assert (found, small) == ({}, [])

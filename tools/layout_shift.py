@@ -8,6 +8,7 @@ to move. Scrolling is no shift, and neither is what appears where nothing was.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,10 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from pages.shared.registry import ASSETS, PAGES
+from pages.shared.registry import ASSETS, PAGES, PageEntry, entry_of
+
+LONG_METHOD = "integrated_gradients"
+"""The quickest of the methods of many passes, each of which is a background task."""
 
 BOUND = 0.02
 """The largest sum of shifts that one action may cause."""
@@ -92,10 +96,10 @@ class Meter:
 
 def shifts(meter: Meter, app_url: str, slug: str, folder: Path) -> Iterator[Shift]:
     """Every action on a page, each with what has moved; uploads are written to `folder`."""
-    title = next(entry.title for entry in PAGES if entry.slug == slug)
-    yield meter.visit(title, f"{app_url}/{slug}")
-    for action, act in _actions(meter.page, slug, folder).items():
-        yield meter.measure(title, action, act)
+    entry = entry_of(slug)
+    yield meter.visit(entry.title, f"{app_url}/{slug}")
+    for action, act in _actions(meter.page, entry, folder).items():
+        yield meter.measure(entry.title, action, act)
 
 
 def page_changes(meter: Meter, app_url: str) -> Iterator[Shift]:
@@ -105,7 +109,7 @@ def page_changes(meter: Meter, app_url: str) -> Iterator[Shift]:
         yield meter.measure(entry.title, "page change", partial(_open, meter.page, entry.tab or entry.title))
 
 
-def _actions(page: Page, slug: str, folder: Path) -> dict[str, Callable[[], None]]:
+def _actions(page: Page, entry: PageEntry, folder: Path) -> dict[str, Callable[[], None]]:
     """What a person can do on a page, in words, and how."""
     classes, pictures = page.get_by_test_id("class"), page.get_by_test_id("photo")
     method = page.locator("select.method").first
@@ -127,8 +131,8 @@ def _actions(page: Page, slug: str, folder: Path) -> dict[str, Callable[[], None
         method.select_option("eigen_cam")
 
     def wait_for_task() -> None:
-        method.select_option("occlusion")
-        expect(page.get_by_test_id("progress").first).to_be_visible()
+        method.select_option(LONG_METHOD)
+        expect(page.get_by_test_id("map-left")).to_have_attribute("aria-label", re.compile("input"))
         expect(page.get_by_test_id("progress")).to_have_count(0)
 
     def step() -> None:
@@ -140,19 +144,21 @@ def _actions(page: Page, slug: str, folder: Path) -> dict[str, Callable[[], None
         expect(page.locator(".st-key-meta-size")).to_have_count(0)
 
     def add() -> None:
-        file = folder / f"{slug}.png"
-        Image.open(ASSETS / "samples" / "coffee.png").convert("RGB").resize((420, 300)).save(file)
+        file = folder / f"{entry.slug}.png"
+        size = (420, 300 + PAGES.index(entry))  # another photo on every page
+        Image.open(ASSETS / "samples" / "coffee.png").convert("RGB").resize(size).save(file)
         page.locator("input[type=file]").first.set_input_files(file)
         expect(page.get_by_alt_text(file.name).first).to_be_visible()
 
     found = {"change of class": choose_class, "change of photo": choose_photo}
+    slug = entry.slug
     if slug != "mix":
         found |= {"depth": scrub}
     if slug in ("compare", "mix", "classes"):
         found |= {"change of method": choose_method}
-    if slug in ("compare", "mix"):
+    if slug == "compare":
         found |= {"a task begins and ends": wait_for_task, "back to a method": choose_method}
-    if slug != "why":
+    if not entry.own_steps:
         found |= {"meta step on": step, "meta step off": no_step}
     return found | {"upload": add}
 

@@ -64,7 +64,7 @@ def draw(session: Session, *, steps: bool) -> ClassSlot:
         _photo(session)
         _model(session)
         theme.section("Class")
-        container = st.container()
+        container = st.container(key="class-slot")
         skeleton = container.empty()
         if session.scene is None:
             skeleton.html(theme.LIST_SKELETON)

@@ -23,16 +23,18 @@ def body(current: Session, scene: Scene) -> None:
         pictures, words = st.columns([3.2, 1], gap="medium")
     with pictures:
         viewer_panel.draw(current, scene, "why", scene.explanation)
-    with words:
+    with words, st.container(key="why-words"):
         _photo(scene, figures, objects)
     st.caption(texts.DEFINITIONS)
     theme.table(texts.TABLE, *texts.layer_table(figures))
 
 
 def _photo(scene: Scene, figures: PhotoFigures, objects: tuple[PhotoObject, ...]) -> None:
-    """What averaging does, in words, in the figures of this photo, and in formulas."""
+    """What averaging does, in words, in formulas, and in the figures of this photo."""
     label, step = scene.explanation.label, scene.request.variant
     st.markdown(texts.DIFFERENCE)
+    with st.container(key="why-formulas"):  # above the words of this photo, whose length differs
+        st.markdown(texts.formulas())
     st.markdown(texts.averaging(figures, label))
     if figures.area is None:
         st.markdown(texts.no_box(label, objects, own=scene.key not in photos.sample_files()))
@@ -40,8 +42,6 @@ def _photo(scene: Scene, figures: PhotoFigures, objects: tuple[PhotoObject, ...]
         st.markdown(texts.inside(figures))
     if step is not None:
         st.caption(f"Everything here is of the network {formats.after_step(step)}.")
-    with st.container(key="why-formulas"):
-        st.markdown(texts.formulas())
 
 
 def published() -> None:

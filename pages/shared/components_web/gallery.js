@@ -183,6 +183,10 @@ export default function gallery({ data, parentElement, setTriggerValue }) {
     const scrolled = strip.scrollTop;
     strip.replaceChildren(...groups(data.samples, uploads, data.limit, strip));
     strip.scrollTop = scrolled;
+    strip.watch?.disconnect();
+    strip.watch = new ResizeObserver(([{ target }]) => strip.style.setProperty("--samples-height", `${target.offsetHeight}px`));
+    strip.watch.observe(strip.firstChild);
+    strip.style.setProperty("--samples-height", `${strip.firstChild.offsetHeight}px`);
     document.documentElement.dataset.photos = "shown"; // the sidebar appears now, all at once
     strip.onkeydown = (event) => onKey(event, strip);
   }

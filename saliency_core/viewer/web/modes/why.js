@@ -148,7 +148,7 @@ class Head {
    */
   set(title, share) {
     setText(this.title, title);
-    this.words.hidden = share === null;
+    this.words.classList.toggle("unknown", share === null);
     setText(this.share, share ?? "");
   }
 }

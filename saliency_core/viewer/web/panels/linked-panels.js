@@ -9,7 +9,9 @@ import { Stage, Zoom } from "./stage.js";
 /** @import { ModeHost } from "../modes/mode.js" */
 /** @import { Panel } from "./panel.js" */
 
+/** Greatest width / height of a stage, and where the window is filled: there its height is given. */
 const FLATTEST_STAGE = 1.7;
+const FLATTEST_FILLING = 2.2;
 
 /** @typedef {{photo: any, photoUrl: string, box: [number, number, number, number], aspect: number}} StageInputs */
 
@@ -60,7 +62,8 @@ export class LinkedPanels {
   setStage() {
     const { meta, photoUrl } = this.viewer.payload;
     const room = this.panels[0].stage.clientWidth / this.#highestStage();
-    const aspect = Math.min(Math.max(Math.ceil(20 * room) / 20, 1), FLATTEST_STAGE);
+    const flattest = this.viewer.root.classList.contains("filling") ? FLATTEST_FILLING : FLATTEST_STAGE;
+    const aspect = Math.min(Math.max(Math.ceil(20 * room) / 20, 1), flattest);
     this.lay({ photo: meta.photo, photoUrl, box: meta.box, aspect });
   }
 
@@ -88,7 +91,9 @@ export class LinkedPanels {
 
   /** In pixels: what the window leaves if the page around says how much must stay in sight beside the stages. */
   #highestStage() {
-    const beside = Number.parseFloat(getComputedStyle(this.viewer.root).getPropertyValue("--page-beside-stage"));
+    const { root } = this.viewer;
+    const beside = Number.parseFloat(getComputedStyle(root).getPropertyValue("--page-beside-stage"));
+    root.classList.toggle("filling", !Number.isNaN(beside));
     return Number.isNaN(beside) ? this.height * window.innerHeight : Math.max(window.innerHeight - beside, 1);
   }
 
