@@ -23,7 +23,7 @@ from pages.shared.figure import Figure
 from pages.shared.formats import rho
 from pages.shared.registry import PAGES, PAGES_FOLDER, ROOT, PageEntry, entry_of
 from pages.shared.scene import request_of
-from pages.shared.session import GONE, Session
+from pages.shared.session import GONE, UNUSABLE, Session
 from pages.shared.theme import WAY_OUT
 from pages.why import figures, texts
 from pages.why.figures import LayerFigures
@@ -222,10 +222,44 @@ def test_an_error_in_the_body_of_a_page_leaves_the_frame_and_shows_an_id(
     assert len(app.sidebar.selectbox) == 2
 
 
-def test_a_class_that_the_model_does_not_have_counts_as_none(app: AppTest) -> None:
-    visit(app, "compare", **{"class": "1000"})
+def test_a_class_that_the_model_does_not_have_is_left_out_of_a_link_with_a_note(app: AppTest) -> None:
+    visit(app, "compare", **{"class": "1000", "fit": "<b>"})
     assert session_of(app).choice.target is None
-    assert notes_of(app) == ""
+    assert UNUSABLE.format(names="fit, class") in notes_of(app)
+    assert "<b>" not in notes_of(app)
+    assert "class" not in app.query_params
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_sidebar_and_the_address_with_the_one_on_the_screen(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = sc.Engine.load
+
+    def refused(_: ProgressCallback) -> None:
+        raise sc.WeightsError("The host is away.")
+
+    queue, tried = TaskQueue(workers=1), []
+
+    def start(engine: sc.Engine, name: str) -> Task[ModelInfo]:
+        if name == Choice().model:
+            return load(engine, name)
+        tried.append(name)
+        return queue.submit(("load", len(tried)), refused)
+
+    monkeypatch.setattr(sc.Engine, "load", start)
+    visit(app, "compare", model="vgg16")
+    assert "The host is away." in notes_of(app)
+    assert app.sidebar.selectbox[0].value == Choice().model
+    assert "model" not in app.query_params
+    button(app, "retry-").click()
+    settle(app)
+    assert tried == ["vgg16", "vgg16"]
+    app.sidebar.selectbox[0].select("vgg16")
+    settle(app)
+    assert tried == ["vgg16"] * 3
+    assert "The host is away." in notes_of(app)
+    assert app.sidebar.selectbox[0].value == Choice().model
+    queue.close(SECONDS)
 
 
 # -- background tasks ----------------------------------------------------------------------------------------

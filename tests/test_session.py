@@ -17,9 +17,9 @@ from pages.shared.address import UNLEARN, Choice
 from pages.shared.photos import PhotoFile
 from pages.shared.registry import HOME, PAGES, entry_of
 from pages.shared.selection import Selection
-from pages.shared.session import GONE, Session
+from pages.shared.session import GONE, NO_PHOTO, TOO_MANY_LAYERS, UNUSABLE, Session, model_task
 from pages.shared.tasks import MAX_LONG, Tasks, progress_text
-from pages.shared.uploads import MAX_NAME, MAX_UPLOADS, Uploads, remembered
+from pages.shared.uploads import MAX_NAME, MAX_UPLOADS, Uploads, listed, remembered
 from saliency_core.engine.request import ModelInfo
 from saliency_core.engine.tasks import Task, TaskQueue, TaskState
 from saliency_core.progress import Cancelled, ProgressCallback
@@ -73,7 +73,6 @@ def test_an_address_has_no_defaults_but_the_photo() -> None:
         ("layer", "a b"),
         ("layers", "a b~c"),
         ("layers", "a~~b"),
-        ("layers", "~".join("abcdefghi")),
         ("weights", "1_x"),
         ("weights", "nan_1"),
         ("weights", "-1_1"),
@@ -96,6 +95,57 @@ def test_an_address_has_no_defaults_but_the_photo() -> None:
 )
 def test_an_unusable_value_in_an_address_counts_as_its_default(key: str, value: str) -> None:
     assert address.read({key: value}) == Choice()
+    assert address.unusable({key: value}) == (() if (key, value) == ("direction", "unlearn") else (key,))
+
+
+def opened(**query: str) -> Session:
+    """A session that has opened a link with the model in memory."""
+    session = Session(Choice())
+    session.open(query)
+    session.restrict(NETWORK)
+    return session
+
+
+def test_what_of_a_link_cannot_be_used_is_named_once_without_its_text() -> None:
+    session = opened(model="zzz", fit="q", a="<b>", meta="abc", left="foo", layers="a~<b>", right="gradient")
+    assert session.remarks == [UNUSABLE.format(names="model, class, fit, meta, left, layers")]
+    assert session.methods == ("normgrad", "gradient")
+    session.restrict(NETWORK)
+    assert len(session.remarks) == 1
+    assert opened(photo="coffee", left="gradient", layer="d", direction="learn").remarks == []
+
+
+def test_what_of_a_link_does_not_fit_the_model_is_named_and_leaves_the_address() -> None:
+    session = opened(**{"class": "2", "b": "1", "layer": "nope"})
+    assert session.remarks == [UNUSABLE.format(names="class, layer")]
+    assert session.address() == {"photo": photos.default_sample(), "b": "1"}
+    assert "b" not in opened(**{"class": "1", "b": "1"}).address()
+    assert opened(layer="e", layers="e").address()["layer"] == "e"
+
+
+def test_the_first_layers_of_a_link_with_too_many_are_kept_and_the_others_counted() -> None:
+    names = [f"layer{index}" for index in range(schema.MAX_EXTRA_LAYERS + 2)]
+    assert address.read({"layers": "~".join(names)}).extra_layers == tuple(names[:-2])
+    (counted, unknown) = opened(layers="~".join(names)).remarks
+    assert "“layer7”" in unknown
+    assert counted == TOO_MANY_LAYERS.format(rest=2)
+    assert schema.from_browser({"layers": names}, ()) == {}
+
+
+@pytest.mark.parametrize(
+    ("photo", "sentence"),
+    [("upload-deadbeef", GONE), ("upload-" + "0" * 32, GONE), ("../../x", NO_PHOTO), ("cat", NO_PHOTO)],
+)
+def test_a_link_to_a_photo_that_is_not_there_shows_the_first_sample_and_says_so(
+    photo: str, sentence: str
+) -> None:
+    session = opened(photo=photo)
+    session.photo_file()
+    assert session.choice.photo == photos.default_sample()
+    assert session.notices == [sentence]
+    assert session.remarks == []
+    session.open({"photo": "coffee"})
+    assert session.notices == []
 
 
 def test_a_negative_zero_in_an_address_is_zero() -> None:
@@ -144,6 +194,38 @@ def test_a_model_that_fails_to_load_leaves_everything_as_it_was() -> None:
     selection.give_up()
     assert not selection.arrive()
     assert selection.shown == choice
+
+
+def test_a_model_that_could_not_be_loaded_is_neither_named_nor_written_until_it_is_tried_again(
+    queue: TaskQueue,
+) -> None:
+    gate = Gate(queue)
+    gate.error = sc.WeightsError("The host is away.")
+    session = Session(Choice())
+    session.open({"photo": "coffee", "model": "vgg16", "fit": "q"})
+    key = model_task("vgg16")
+
+    def ask() -> None:
+        session.tasks.begin()
+        session.tasks.result(key, gate.start("vgg16"), title="VGG-16", long=True)
+        session.restrict(NETWORK)
+
+    ask()
+    assert session.address()["model"] == "vgg16"
+    assert session.remarks == []
+    gate.opened.set()
+    (entry,) = session.tasks
+    assert entry.task.wait(SECONDS)
+    session.note_frame()
+    ask()
+    assert session.latest == session.choice
+    assert "model" not in session.address()
+    assert session.remarks == [UNUSABLE.format(names="fit")]
+    gate.opened.clear()
+    session.choose_model("vgg16")
+    assert session.tasks.running(key)
+    assert session.address()["model"] == "vgg16"
+    gate.opened.set()
 
 
 def test_an_address_with_another_model_keeps_its_layer_until_that_model_is_there() -> None:
@@ -267,6 +349,30 @@ def test_uploads_beyond_the_limits_drop_the_oldest_and_say_which() -> None:
     huge = PhotoFile("huge.png", "f" * 64, 170 << 20)
     assert len(uploads.add(huge)) == MAX_UPLOADS
     assert [file.name for file in uploads] == ["huge.png"]
+
+
+def test_photos_removed_to_make_room_for_several_are_named_in_one_sentence() -> None:
+    session = Session(Choice())
+    for seed in range(200, 200 + MAX_UPLOADS + 3):
+        session.add_upload(stored(seed))
+    (sentence,) = session.notices
+    assert "To make room, “200.png”, “201.png” and “202.png” were removed." in sentence
+    session.clear_notices()
+    session.add_upload(stored(220))
+    (sentence,) = session.notices
+    assert sentence.endswith("To make room, “203.png” was removed.")
+    assert listed("abc" * MAX_UPLOADS).endswith(f"“c” and {2 * MAX_UPLOADS} more")
+
+
+def test_a_photo_that_is_there_under_another_name_is_replaced_with_a_sentence() -> None:
+    session = Session(Choice())
+    file = stored(71)
+    session.add_upload(file)
+    session.add_upload(file)
+    assert session.notices == []
+    session.add_upload(replace(file, name="copy.png"))
+    assert session.notices == ["“copy.png” is the same photo as “71.png” and replaces it."]
+    assert [each.name for each in session.uploads] == ["copy.png"]
 
 
 def test_a_photo_that_two_sessions_have_stays_until_both_have_removed_it() -> None:

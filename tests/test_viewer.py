@@ -375,7 +375,6 @@ def test_an_address_reopens_the_view() -> None:
         ("layers", ""),
         ("layers", "a~b c"),
         ("layers", "a~a"),
-        ("layers", "~".join(f"layer{index}" for index in range(9))),
         ("weights", "1_nan"),
         ("weights", "1_-1"),
         ("weights", ""),

@@ -147,9 +147,23 @@ def read(query: Mapping[str, str]) -> Choice:
     return Choice(**found, view=schema.read(query))
 
 
+def unusable(query: Mapping[str, str]) -> tuple[str, ...]:
+    """The fields that an address has with a text that is no value of theirs, by their names in an address."""
+    frame = (
+        row.name
+        for row in FRAME
+        if any(
+            name and name in query and row.text.parse(query[name]) is None for name in (row.name, row.alias)
+        )
+    )
+    return (*frame, *schema.unusable(query))
+
+
 def write(choice: Choice) -> dict[str, str]:
-    """The query that reopens `choice`, without what has its default."""
+    """The query that reopens `choice`, without what has its default, or is not shown."""
     default = Choice()
+    if choice.other == choice.target:
+        choice = replace(choice, other=None)  # a class is never compared with itself
     query = {
         row.name: row.text.format(value)
         for row in FRAME

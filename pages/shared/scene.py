@@ -7,7 +7,7 @@ from pages.shared import method_lists, photos
 from pages.shared.address import Choice
 from pages.shared.engine import shared_engine
 from pages.shared.photos import Photo, PhotoFile
-from pages.shared.session import Scene, Session
+from pages.shared.session import Scene, Session, model_task
 from saliency_core.engine.request import ExplainRequest, ModelInfo
 from saliency_core.explain import SINGLE_PASS
 
@@ -57,7 +57,7 @@ def update(session: Session, *, steps: bool) -> None:
     """Show the choice once it is explained; until then the old scene stays, or `session.failure` is set."""
     session.failure = None
     engine, tasks, model = shared_engine(), session.tasks, session.choice.model
-    loading = ("model", model)
+    loading = model_task(model)
     info = tasks.result(loading, partial(engine.load, model), title="Loading the model", inline=True)
     photo = _photo(session)
     if info is None or photo is None:

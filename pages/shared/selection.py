@@ -68,11 +68,12 @@ class Selection:
         self.coming = None
 
     def restrict(self, info: ModelInfo) -> tuple[str, ...]:
-        """Drop classes and layers that the model on the screen does not have; returns those layers."""
+        """Drop classes and layers that the model on the screen does not have; returns the extra layers."""
         self.shown = self.shown.within(len(info.labels))
         given = self.shown.extra_layers
         found = info.chosen(given)
         known = tuple(name for name in found if name in given and name not in info.default_layers)
-        if known != given:
-            self.shown = replace(self.shown, view={**self.shown.view, "layers": known})
+        layer = self.shown.view["layer"]
+        fitting = {"layers": known, "layer": layer if layer in found else None}
+        self.shown = replace(self.shown, view={**self.shown.view, **fitting})
         return tuple(name for name in given if name not in found)

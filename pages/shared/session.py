@@ -21,7 +21,7 @@ from pages.shared.photos import PhotoFile
 from pages.shared.registry import PageEntry
 from pages.shared.selection import Selection
 from pages.shared.tasks import Tasks
-from pages.shared.uploads import MAX_UPLOAD_BYTES, MAX_UPLOADS, Uploads, listed, remembered
+from pages.shared.uploads import Uploads, listed, made_room, remembered
 from saliency_core.engine.request import ExplainRequest, ModelInfo
 from saliency_core.viewer import schema
 from saliency_core.viewer.payload import DisplayPhoto
@@ -33,6 +33,11 @@ METHOD_FIELDS = ("left", "right")
 STEPS = (0.0, 0.0003, 0.001, 0.0025, 0.006, 0.015, 0.04, 0.1)
 """The sizes of a meta step that are offered, about equally far apart on a log scale; 0 is no change."""
 GONE = "The photo in this link is no longer on the server. Upload it again."
+NO_PHOTO = "The photo in this link does not exist here. The first sample is shown instead."
+UNUSABLE = "Some of this link could not be used and was left out: {names}."
+TOO_MANY_LAYERS = (
+    f"At most {schema.MAX_EXTRA_LAYERS} layers can be added, so {{rest}} of this link’s were left out."
+)
 
 _SESSION = "studio"
 
@@ -118,9 +123,13 @@ class Session:
         self.notices: list[str] = []
         self.remarks: list[str] = []
         self.full_run = False
+        """Whether the run under way is one of the whole script, not of the page's part alone."""
         self._opened = False
         """Whether the address that was opened last had a method, until a page is entered."""
-        """Whether the run under way is one of the whole script, not of the page's part alone."""
+        self._link: Mapping[str, str] | None = None
+        """The address that was opened last, until it was said what of it cannot be used."""
+        self._made_room: list[str] = []
+        """The names of the uploads removed to make room, of which the notices tell."""
         self._frame_drawn: tuple[tuple[object, ...], int | None] | None = None
         self.last_drawn: dict[str, Any] = {}
         """What pages have drawn last, kept until the next is there."""
@@ -130,6 +139,13 @@ class Session:
     def choice(self) -> Choice:
         """What the page is to show."""
         return self.selection.shown
+
+    @property
+    def latest(self) -> Choice:
+        """What the page is to show once the next model is loaded; one that could not be loaded is not it."""
+        coming = self.selection.coming
+        failed = coming is not None and self.tasks.error(model_task(coming.model)) is not None
+        return self.choice if failed else self.selection.latest
 
     @property
     def view(self) -> schema.View:
@@ -184,18 +200,33 @@ class Session:
                 self.viewer.raise_revision()
 
     def restrict(self, info: ModelInfo) -> None:
-        """Drop classes and extra layers that the model on the screen does not have; layers with a remark."""
-        before = self.choice.view["layers"]
+        """Drop classes and layers that the model on the screen does not have; remark on what a link had."""
+        choice, before = self.choice, self.choice.view["layers"]
         gone = self.selection.restrict(info)
+        if self._link is not None and self.latest is self.choice:
+            self._say_unused(self._link, choice)
+            self._link = None
         if gone:
             names = ", ".join(f"“{name}”" for name in gone)
             self.remarks.append(f"{info.title} has no layer {names} with maps, so it is left out.")
         if before != self.choice.view["layers"] and self._frame_drawn is not None:
             self.note_frame()  # the sidebar does not show them
 
+    def _say_unused(self, link: Mapping[str, str], before: Choice) -> None:
+        """Say what of a link was not understood, or does not fit the model; `before`: what was understood."""
+        misfits = address.write(before).keys() - address.write(self.choice).keys() - {"layers"}
+        unused = [*address.unusable(link), *sorted(misfits)]
+        names = ", ".join(name for name in unused if name != "photo")  # which has a sentence of its own
+        if names:
+            self.remarks.append(UNUSABLE.format(names=names))
+        rest = schema.EXTRA_LAYERS.surplus(link.get("layers", ""))
+        if rest:
+            self.remarks.append(TOO_MANY_LAYERS.format(rest=rest))
+
     def choose_model(self, model: str) -> None:
-        """Change to this model once it is loaded."""
+        """Change to this model once it is loaded; try again if that has failed."""
         self.selection.choose_model(model)
+        self.tasks.retry(model_task(model))
 
     def arrive(self) -> None:
         """The next model is loaded: show it."""
@@ -241,7 +272,7 @@ class Session:
 
     def _frame(self) -> tuple[tuple[object, ...], int | None]:
         """What the sidebar shows and the scene depends on, and the class."""
-        choice, model = self.choice, self.selection.latest.model
+        choice, model = self.choice, self.latest.model
         uploads = (self.uploads.round, len(self.uploads))
         parts = (choice.photo, choice.fit, choice.step, choice.direction, choice.other, choice.view["layers"])
         return (model, *parts, *uploads), choice.target
@@ -326,13 +357,18 @@ class Session:
     def open(self, query: Mapping[str, str]) -> None:
         """Show what an address describes."""
         self._opened = any(name in query for name in METHOD_FIELDS)
+        self._link = dict(query)
+        self.notices = [sentence for sentence in self.notices if sentence not in (GONE, NO_PHOTO)]
+        if "photo" in address.unusable(query):
+            upload = query["photo"].startswith(photos.UPLOAD_PREFIX)
+            self.notices.append(GONE if upload else NO_PHOTO)
         self.selection.open(address.read(query))
         self.viewer.leave()
         self.viewer.raise_revision()
 
     def address(self) -> dict[str, str]:
         """The query that reopens this session's view."""
-        viewer, choice = self.viewer, self.selection.latest
+        viewer, choice = self.viewer, self.latest
         if viewer.start == (viewer.pair, viewer.layer) and choice.target is choice.other is None:
             return address.write(choice)  # as any photo of this kind begins on this page
         own = dict(zip(METHOD_FIELDS, viewer.pair or (), strict=False))
@@ -346,16 +382,21 @@ class Session:
         """Take away what was said about the photos."""
         self.notices.clear()
         self.refusals.clear()
+        self._made_room.clear()
 
     def add_upload(self, file: PhotoFile) -> None:
-        """Add a photo to the strip and show it."""
+        """Add a photo to the strip and show it; one with the same content is replaced."""
+        same = self.uploads.find(file.key)
         gone = self.uploads.add(file)
         self._change(photo=file.key, target=None, other=None)
+        # One without a thumbnail has come back from an address, under the name that the store knows.
+        if same is not None and same.thumb and same.name != file.name:
+            self.notices.append(f"“{file.name}” is the same photo as “{same.name}” and replaces it.")
         if gone:
-            room = f"{MAX_UPLOADS} photos, or {MAX_UPLOAD_BYTES >> 20} MB"
-            verb = "was" if len(gone) == 1 else "were"
-            oldest = listed(file.name for file in gone)
-            self.notices.append(f"There is room for {room}. To make room, {oldest} {verb} removed.")
+            if self._made_room:
+                self.notices.remove(made_room(self._made_room))
+            self._made_room += [each.name for each in gone]
+            self.notices.append(made_room(self._made_room))
 
     def remove_upload(self, key: str) -> None:
         """Remove a photo from the strip and forget it; the page shows its neighbour instead."""
@@ -417,6 +458,11 @@ class Session:
         if file is not None:
             self.uploads.add(file)
         return file
+
+
+def model_task(model: str) -> Hashable:
+    """The key of the task that loads a model."""
+    return "model", model
 
 
 def session() -> Session:

@@ -16,7 +16,7 @@ from pages.shared import components, formats, pairs, photos, theme
 from pages.shared.address import LEARN, UNLEARN
 from pages.shared.chosen import chosen
 from pages.shared.engine import class_labels, model_names, shared_engine
-from pages.shared.session import STEPS, Scene, Session
+from pages.shared.session import STEPS, Scene, Session, model_task
 from pages.shared.uploads import printable
 from saliency_core.backprop.variants import LEARNING_RATE
 from saliency_core.engine.request import ModelListing
@@ -140,7 +140,7 @@ def _model(session: Session) -> None:
     theme.section("Model")
     listings = {listing.name: listing for listing in shared_engine().models()}
     _follow_model(session, listings)
-    shown = session.selection.latest.model
+    shown = session.latest.model
     st.session_state["model"] = shown
     st.selectbox(
         "Model",
@@ -161,7 +161,7 @@ def _follow_model(session: Session, listings: dict[str, ModelListing]) -> None:
         return
     kept = listings[session.choice.model].title
     loaded = session.tasks.result(
-        ("model", coming.model),
+        model_task(coming.model),
         partial(shared_engine().load, coming.model),
         title=listings[coming.model].title,
         long=True,

@@ -243,8 +243,8 @@ def tray(tasks: Tasks, outdated: Callable[[], bool]) -> None:
         for entry in tasks:
             if entry.failed and entry.listed:
                 _failure(tasks, entry)
-        if any(entry.ended for entry in tasks):
-            st.rerun(scope="app")  # while the page was being drawn
+        if any(entry.ended for entry in tasks) or outdated():
+            st.rerun(scope="app")  # by what happened while the page was being drawn
         running = tuple(entry for entry in tasks if entry.running)
         if running:
             _follow(tasks, running, outdated)

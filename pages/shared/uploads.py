@@ -6,7 +6,7 @@ sessions share and which is bounded.
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from weakref import WeakSet
 
 from pages.shared import photos
@@ -113,7 +113,17 @@ def printable(name: str) -> str:
     return "".join(letter for letter in name[:MAX_NAME] if letter.isprintable()).strip() or "Photo"
 
 
-def listed(names: Iterable[str]) -> str:
-    """Names in quotation marks: “a”; “a” and “b”; “a”, “b” and “c”."""
-    *others, last = (f"“{name}”" for name in names)
+def listed(names: Sequence[str]) -> str:
+    """Names in quotation marks: “a”; “a” and “b”; “a”, “b” and “c”. At most `MAX_UPLOADS` are spelt out."""
+    quoted = [f"“{name}”" for name in names]
+    if len(quoted) > MAX_UPLOADS + 1:
+        quoted[MAX_UPLOADS:] = [f"{len(quoted) - MAX_UPLOADS} more"]
+    *others, last = quoted
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def made_room(names: Sequence[str]) -> str:
+    """That the photos with these names were removed, and why."""
+    room = f"{MAX_UPLOADS} photos, or {MAX_UPLOAD_BYTES >> 20} MB"
+    verb = "was" if len(names) == 1 else "were"
+    return f"There is room for {room}. To make room, {listed(names)} {verb} removed."

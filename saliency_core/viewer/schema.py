@@ -124,8 +124,13 @@ class LayerNames:
     most: int
 
     def parse(self, text: str) -> Value:
-        """The names, separated by "~"."""
-        return self._checked(text.split("~"))
+        """The names, separated by "~"; the first ones if there are too many."""
+        names = self._names(text.split("~"))
+        return None if names is None else names[: self.most]
+
+    def surplus(self, text: str) -> int:
+        """How many names of a text are left out because there are too many."""
+        return max(len(self._names(text.split("~")) or ()) - self.most, 0)
 
     def format(self, value: Any) -> str:
         """Separated by "~", which is in no layer's name and needs no percent-encoding."""
@@ -133,7 +138,8 @@ class LayerNames:
 
     def from_browser(self, reported: object, layers: Sequence[str]) -> Value:
         """The names, none too."""
-        return self._checked(reported) if isinstance(reported, list | tuple) else None
+        names = self._names(reported) if isinstance(reported, list | tuple) else None
+        return None if names is None or len(names) > self.most else names
 
     def for_browser(self, value: Any, layers: Sequence[str]) -> object:
         """All names: the explanation may not have them yet."""
@@ -143,9 +149,10 @@ class LayerNames:
         """How many there may be; the browser knows the network's layers from the payload."""
         return {"kind": "layers", "most": self.most}
 
-    def _checked(self, names: Sequence[object]) -> tuple[str, ...] | None:
+    @staticmethod
+    def _names(names: Sequence[object]) -> tuple[str, ...] | None:
         found = dict.fromkeys(name for name in names if isinstance(name, str) and _LAYER.fullmatch(name))
-        return tuple(found) if len(found) == len(names) <= self.most else None
+        return tuple(found) if len(found) == len(names) else None
 
 
 @dataclass(frozen=True)
@@ -271,12 +278,14 @@ def _fields(*fields: Field) -> Registry[Field]:
     return registry
 
 
+EXTRA_LAYERS = LayerNames(MAX_EXTRA_LAYERS)
+
 VIEW = _fields(
     Field("left", MethodName(), DEFAULT_METHODS[0]),
     Field("right", MethodName(), DEFAULT_METHODS[1]),
     Field("layer", LayerName()),
     # Layers that are explained beside the default ones, input to output.
-    Field("layers", LayerNames(MAX_EXTRA_LAYERS), ()),
+    Field("layers", EXTRA_LAYERS, ()),
     Field("weights", Weights(), ()),
     Field("how", Choice(("product", "sum")), "product"),
     Field("opacity", Number(0, 1), DEFAULT_OPACITY),
@@ -311,6 +320,15 @@ def read(query: Mapping[str, str]) -> dict[str, Value]:
         if each.address and name in query and (value := each.kind.parse(query[name])) is not None:
             found[name] = value
     return found
+
+
+def unusable(query: Mapping[str, str]) -> tuple[str, ...]:
+    """The fields of the view that an address has with a text that is no value of theirs."""
+    return tuple(
+        name
+        for name, each in VIEW.items()
+        if each.address and name in query and each.kind.parse(query[name]) is None
+    )
 
 
 def write(view: View) -> dict[str, str]:
