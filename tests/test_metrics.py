@@ -121,6 +121,10 @@ def test_a_constant_map_leaves_the_correlation_undefined_with_the_reason() -> No
     found = sc.class_sensitivity(clf, batch(), "normgrad", "act", ["ant", "eel"])
     assert found.correlation is None
     assert found.undefined.startswith("The map for “eel” is constant.")
+    with torch.no_grad():
+        network.head.weight[0] = 0
+    both = sc.class_sensitivity(clf, batch(), "normgrad", "act", ["ant", "eel"])
+    assert both.undefined.startswith("The maps for “ant” and “eel” are constant.")
 
 
 def test_the_same_method_for_a_class_that_it_ignores_correlates_perfectly() -> None:

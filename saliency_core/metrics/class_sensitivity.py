@@ -274,6 +274,7 @@ def _compare(first: Explanation, second: Explanation, method: str, layer: str) -
     undefined = None
     if constant:
         which = " and ".join(f"“{label}”" for label in constant)
-        undefined = f"The map for {which} is constant. {METHODS[method].empty}"
+        are = "map for {} is" if len(constant) == 1 else "maps for {} are"
+        undefined = f"The {are.format(which)} constant. {METHODS[method].empty}"
     correlation = None if constant else pearson(*(ranks(resize(values, first.size)) for values in maps))
     return ClassSensitivity(method, layer, (first.target, second.target), correlation, undefined, maps)

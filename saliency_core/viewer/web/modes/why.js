@@ -42,7 +42,13 @@ export class Why {
     this.panels = METHODS.map((method, i) => new Panel(method, { element: this.heads[i].element, sheet: null }));
     this.linked = new LinkedPanels(viewer, this.panels, STAGE_HEIGHT);
     this.chance = element("small", {});
-    const chart = element("span", { class: "row-label chart-label" }, element("span", { text: "Energy inside the box" }), this.chance);
+    const chart = element(
+      "span",
+      { class: "row-label chart-label" },
+      element("span", { text: "Energy inside the box" }),
+      this.chance,
+      element("span", { class: "ticks", "aria-hidden": "true" }, ...GRID.map(tick)),
+    );
     const note = [
       element("strong", { text: FIGURE }),
       ": the share of the gradient’s energy that is left after averaging over all locations. At 100% averaging loses nothing.",
@@ -107,7 +113,7 @@ export class Why {
     const layer = content.layers[index];
     METHODS.forEach((name, i) => {
       const { title, dark, bright } = payload.method(name);
-      const words = [`${layer.name} · ${layerSize(layer)}`, `${content.label} ${percent(content.probability)}`, meta.state];
+      const words = [`${content.label} ${percent(content.probability)}`, `${layer.name} · ${layerSize(layer)}`, meta.state];
       this.panels[i].describe(words.filter(Boolean).join(" · "), [dark, bright]);
       this.panels[i].element.setAttribute("aria-label", title);
       this.heads[i].set(title, inside && shareText(inside.lines[i][index]));
@@ -257,7 +263,6 @@ function drawChart({ cells, inside: { lines, area }, layers, methods }) {
       }
       return `${methods.get(METHODS[row])?.title} ${shareText(share)}`;
     });
-    if (i === 0) plot.append(...GRID.map(tick));
     const text = `Energy inside the box at ${layers[i].name}: ${words.join(", ")}`;
     chart.replaceChildren(plot);
     chart.setAttribute("aria-label", text);
@@ -267,7 +272,7 @@ function drawChart({ cells, inside: { lines, area }, layers, methods }) {
 
 /** @param {number} share */
 function tick(share) {
-  const node = element("span", { class: "tick", "aria-hidden": "true", text: share === 0 ? "0" : percent(share) });
+  const node = element("span", { class: "tick", text: share === 0 ? "0" : percent(share) });
   node.style.top = `${100 * (1 - share)}%`;
   return node;
 }

@@ -7,6 +7,9 @@ import { whenChanged } from "../core/redraw.js";
 
 /** @import { Scale } from "../core/colors.js" */
 
+/** A line without words. */
+const EMPTY = "\u00a0";
+
 /** Words for a scale's two ends; a map without a sign has none for its low end. @typedef {[string, string]} Meanings */
 
 export class Legend {
@@ -36,7 +39,7 @@ export class Legend {
   }
 
   /**
-   * @param {Scale | null} scale null hides the bar, its room stays
+   * @param {Scale | null} scale null hides the bar and removes its numbers, their room stays
    * @param {Uint32Array} table
    * @param {string} remark what else is to be known about the scale
    */
@@ -44,9 +47,9 @@ export class Legend {
     this.scale = scale;
     this.element.classList.toggle("empty", scale === null);
     this.paint({ table });
+    setText(this.low, scale === null ? EMPTY : number(scale.low));
+    setText(this.high, scale === null ? EMPTY : number(scale.high));
     if (scale === null) return;
-    setText(this.low, number(scale.low));
-    setText(this.high, number(scale.high));
     setText(this.remark, remark);
     this.remark.title = remark;
     this.zero.hidden = scale.low >= 0 || scale.high <= 0;

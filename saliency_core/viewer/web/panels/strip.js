@@ -46,11 +46,14 @@ export class Strip {
     this.picker = new LayerPicker(viewer);
     this.slider = new DepthSlider(label, viewer, this.picker.element);
     this.scroller = element("div", { class: "strip-scroll", tabindex: "-1" });
+    this.frame = element("div", { class: "strip-frame" }, this.scroller);
+    this.scroller.addEventListener("scroll", () => this.#markEdges(), { passive: true });
+    new ResizeObserver(() => this.#markEdges()).observe(this.scroller);
     this.element = element(
       "section",
       { class: "depth card", "aria-label": "Depth" },
       this.slider.element,
-      this.scroller,
+      this.frame,
       element("p", { class: "energy-text" }, ...note),
     );
   }
@@ -110,6 +113,14 @@ export class Strip {
     const cell = this.cells[index].name;
     const { scrollWidth, clientWidth } = this.scroller;
     if (scrollWidth > clientWidth) this.scroller.scrollLeft = cell.offsetLeft + cell.offsetWidth / 2 - clientWidth / 2;
+    this.#markEdges();
+  }
+
+  /** Marks on which sides there is more to scroll to. */
+  #markEdges() {
+    const { scrollLeft, scrollWidth, clientWidth } = this.scroller;
+    this.frame.classList.toggle("more-left", scrollLeft > 1);
+    this.frame.classList.toggle("more-right", scrollLeft + clientWidth < scrollWidth - 1);
   }
 
   /**
@@ -127,7 +138,9 @@ export class Strip {
 
   /** @param {Layer[]} layers */
   #build(layers) {
+    const added = layers.filter(({ stage }) => stage === null).flatMap(({ name }) => pieces(name));
     this.element.style.setProperty("--layers", String(layers.length));
+    this.element.style.setProperty("--piece", String(Math.max(0, ...added.map((piece) => piece.length))));
     this.cells = layers.map((layer) => {
       const canvases = this.sides.map(() => element("canvas", { width: THUMBNAIL, height: THUMBNAIL, "aria-hidden": "true" }));
       const onclick = () => {
@@ -193,10 +206,15 @@ export class Strip {
 }
 
 /**
- * A name that may be broken after its dots and underscores.
+ * The parts of a name, which may be broken after its dots and underscores.
  *
  * @param {string} name
  */
+function pieces(name) {
+  return name.split(/(?<=[._])/);
+}
+
+/** @param {string} name */
 function broken(name) {
-  return name.split(/(?<=[._])/).flatMap((part) => [part, element("wbr")]);
+  return pieces(name).flatMap((piece) => [piece, element("wbr")]);
 }
