@@ -110,6 +110,17 @@ def test_a_method_that_exists_at_some_layers_says_so_at_the_others(
     assert sent["reasons"][1].startswith(f"NormGrad has no map at {second}")
 
 
+def test_the_same_photo_under_another_name_is_another_content(
+    photo: payload.DisplayPhoto, explanation: sc.Explanation
+) -> None:
+    """What one session calls its file must not be shown to another one that has the same photo."""
+    first, second = (
+        payload.identity(replace(photo, name=name), explanation, sc.MODELS["resnet18"], explanation.methods)
+        for name in ("mine.png", "yours.png")
+    )
+    assert first[0] != second[0]
+
+
 def test_joined_explanations_with_the_same_maps_have_the_same_identity(
     photo: payload.DisplayPhoto, explanation: sc.Explanation
 ) -> None:

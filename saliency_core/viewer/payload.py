@@ -310,7 +310,7 @@ def identity(
         id(values) for each, names in shown for name in names for values in _maps_of(each, name).values()
     )
     classes = tuple((each.target, each.label) for each, _ in shown)
-    key = (photo.digest, model.name, classes, tuple(methods), steps, maps)
+    key = (photo.digest, photo.name, photo.objects, model.name, classes, tuple(methods), steps, maps)
     return key, tuple(each for each, _ in shown)
 
 
