@@ -118,7 +118,7 @@ def test_an_undefined_correlation_says_why(app_url: str, page: Page) -> None:
     page.goto(f"{app_url}/classes?{LINK}&left=gradient&layer=bn2")
     viewer(page)
     expect(page.get_by_test_id("rho")).not_to_contain_text("=")
-    expect(page.get_by_test_id("rho-words")).to_contain_text("is constant")
+    expect(page.get_by_test_id("rho-words")).to_contain_text("are constant")
 
 
 def test_the_first_look_at_two_objects_shows_each_class_on_its_own(
