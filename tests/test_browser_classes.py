@@ -113,7 +113,7 @@ def test_scrubbing_moves_maps_and_correlation_sends_nothing_and_an_undefined_one
     page.wait_for_url(re.compile("layer=bn2"))
     page.get_by_test_id("method-left").select_option("gradient")
     expect(rho).not_to_contain_text("=")
-    expect(page.get_by_test_id("rho-words")).to_contain_text("is constant")
+    expect(page.get_by_test_id("rho-words")).to_contain_text("are constant")
 
 
 def test_the_first_look_at_two_objects_shows_each_class_on_its_own(

@@ -104,3 +104,12 @@ def test_a_window_has_one_navigation_and_all_its_pages_are_in_view(app_url: str,
             last = page.get_by_test_id("stPageLink-NavLink").last.bounding_box()
             assert last["x"] + last["width"] <= width
         assert page.evaluate("document.scrollingElement.scrollWidth") == width
+
+
+def test_nothing_on_the_framework_page_leaves_a_window_of_320_pixels_sideways(
+    app_url: str, page: Page
+) -> None:
+    page.set_viewport_size({"width": 320, "height": 844})
+    page.goto(f"{app_url}/framework")
+    viewer(page)
+    assert page.get_by_test_id("stMain").evaluate("main => main.scrollWidth <= main.clientWidth")
