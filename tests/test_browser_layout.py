@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from pages.shared.registry import PAGES
 from tests.browser_helpers import view, viewer
@@ -107,8 +107,9 @@ def test_a_window_has_one_navigation_and_all_its_pages_are_in_view(app_url: str,
 
 
 def test_nothing_on_the_framework_page_leaves_a_window_of_320_pixels_sideways(
-    app_url: str, page: Page
+    app_url: str, meter: Meter
 ) -> None:
+    page = meter.page
     page.set_viewport_size({"width": 320, "height": 844})
     page.goto(f"{app_url}/framework")
     viewer(page)
