@@ -60,7 +60,12 @@ def test_lecture_mode_keeps_large_maps_and_depth_in_view_and_the_arrow_keys_move
         assert depth["y"] + depth["height"] <= height
         assert right["x"] + right["width"] > width - 60
         assert right["height"] > 0.4 * height
+        frame, region = (
+            page.locator(f".panel .{name}").last.bounding_box() for name in ("object-boxes", "outline")
+        )
+        assert frame == pytest.approx(region, abs=2), "the object's box follows the size of the stage"
         assert page.evaluate("document.scrollingElement.scrollWidth") == width
+    page.get_by_test_id("finding").click()  # which gives the focus to the scrolling area
     page.keyboard.press("ArrowRight")
     expect(page.get_by_test_id("caption-right")).to_contain_text("blocks.4")
     page.wait_for_url(re.compile("layer=blocks.4"))

@@ -23,7 +23,10 @@ from saliency_core.engine.request import ModelListing
 
 QUICK_PICKS = 5
 STEP_SWITCH = "Explain after one gradient step"
-STEP_HINT = "Take one training step towards this class, then explain. The map becomes more specific to it."
+STEP_HINT = (
+    "Take one training step towards this class, then explain. Maps that hardly depended on the class often "
+    "come to."
+)
 CLASSES_LATER = "The most likely classes appear here once the photo has been explained."
 DIRECTIONS = {LEARN: "Learn the class", UNLEARN: "Unlearn the class"}
 _FIT_TITLES = {

@@ -9,7 +9,7 @@ const SCREEN = '<path d="M3 4.5h14v9H3zM7 16.5h6M10 13.5v3"/>';
 const LINK = '<path d="M8.5 11.5l3-3M9 6.5l1.6-1.6a3.2 3.2 0 0 1 4.5 4.5L13.5 11M11 13.5l-1.6 1.6a3.2 3.2 0 0 1-4.5-4.5L6.5 9"/>';
 const COPY = "Copy link";
 const CONFIRMATION_MILLISECONDS = 1800;
-const OWN_ARROWS = "input, select, textarea, [contenteditable=true], [role=tab], [role=slider], [role=application], [tabindex='0']";
+const OWN_ARROWS = "input, select, textarea, [contenteditable=true], [role=tab], [role=slider], [role=application], [tabindex='0']:not([data-testid=stMain])";
 const TYPING = "select, textarea, [contenteditable=true], input:not([type=range], [type=checkbox], [type=radio], [type=button])";
 
 const root = document.documentElement;

@@ -106,6 +106,7 @@ export class LinkedPanels {
     this.#moveZoom(() => this.zoom.reset(), false);
     this.cursor = null;
     this.read();
+    this.viewer.schedule(); // for what a mode draws on the stage, such as boxes
   }
 
   #buildReadout() {
