@@ -27,7 +27,7 @@ def viewer(page: Page) -> Locator:
     names = ("caption-first", "framework-caption", "caption-grad_cam")
     caption = reduce(Locator.or_, map(page.get_by_test_id, names), page.get_by_test_id("caption-left"))
     expect(caption).to_contain_text("%")
-    expect(caption).to_be_visible()  # hidden until the page replaces its skeleton
+    expect(found).to_be_visible()  # hidden until the page replaces its skeleton
     return found
 
 

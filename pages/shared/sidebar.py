@@ -133,8 +133,8 @@ def _listing_title(listing: ModelListing) -> str:
     return f"{listing.title} · {listing.download_bytes / formats.MEGABYTE:.0f} MB download"
 
 
-def _choose_model(session: Session) -> None:
-    model = chosen("model", model_names())
+def _choose_model(session: Session, key: str) -> None:
+    model = chosen(key, model_names())
     if model is not None:
         session.choose_model(model)
 
@@ -144,15 +144,18 @@ def _model(session: Session) -> None:
     listings = {listing.name: listing for listing in shared_engine().models()}
     _follow_model(session, listings)
     shown = session.latest.model
-    st.session_state["model"] = shown
+    # Where a model could not be loaded, a new box shows the one that stays: as far as Streamlit knows, a run that
+    # was cut short has told the old box already, but the browser may not have heard of it.
+    key = "model" if shown == session.selection.latest.model else "model-kept"
+    st.session_state[key] = shown
     st.selectbox(
         "Model",
         tuple(listings),
         format_func=lambda name: _listing_title(listings[name]),
-        key="model",
+        key=key,
         label_visibility="collapsed",
         on_change=_choose_model,
-        args=(session,),
+        args=(session, key),
     )
     theme.hint(listings[shown].summary)
 
