@@ -88,9 +88,7 @@ def test_axe_finds_nothing_serious_on_a_page_in_both_themes_and_on_a_phone_and_n
     page.keyboard.press("l")
     expect(page.get_by_test_id("stSidebar")).to_be_hidden()
     page.wait_for_url(re.compile("present=1"))
-    with contextlib.suppress(
-        TimeoutError
-    ):  # charts come from the server, a moment later; what stays small is shown
+    with contextlib.suppress(TimeoutError):  # charts come from the server; what stays small is shown below
         page.wait_for_function(f"size => ({SMALL_TEXT})(size).length === 0", arg=LECTURE_TEXT, polling=200)
     small += page.evaluate(SMALL_TEXT, LECTURE_TEXT)
     context.close()

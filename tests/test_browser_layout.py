@@ -28,7 +28,7 @@ def meter(browser: Browser) -> Iterator[Meter]:
 def test_nothing_on_a_page_jumps_whatever_is_done(
     app_url: str, meter: Meter, tmp_path: Path, slug: str
 ) -> None:
-    # Once before: the first visit to a loaded machine may find the sidebar's components later than it waits for them.
+    # Once before: at the first visit the sidebar's components may come later than the sidebar waits for them.
     meter.visit(slug, f"{app_url}/{slug}")
     found = list(shifts(meter, app_url, slug, tmp_path))
     assert {shift.action: shift for shift in found if shift.score >= BOUND} == {}

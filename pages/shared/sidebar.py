@@ -144,8 +144,8 @@ def _model(session: Session) -> None:
     listings = {listing.name: listing for listing in shared_engine().models()}
     _follow_model(session, listings)
     shown = session.latest.model
-    # Where a model could not be loaded, a new box shows the one that stays: as far as Streamlit knows, a run that
-    # was cut short has told the old box already, but the browser may not have heard of it.
+    # Where a model could not be loaded, a new box shows the one that stays: as far as Streamlit knows, a run
+    # that was cut short has told the old box already, but the browser may not have heard of it.
     key = "model" if shown == session.selection.latest.model else "model-kept"
     st.session_state[key] = shown
     st.selectbox(
