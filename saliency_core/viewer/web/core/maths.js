@@ -145,16 +145,18 @@ export function normalise(values) {
  * @param {[number, number, number, number][]} boxes as fractions of the map
  */
 export function energyInside(values, size, boxes) {
-  const bounds = boxes.map((box) => box.map((edge) => edge * size - 0.5));
+  const mask = new Uint8Array(size * size);
+  for (const box of boxes) {
+    const [left, top, right, bottom] = box.map((edge) => Math.min(Math.max(Math.ceil(edge * size - 0.5), 0), size));
+    for (let y = top; y < bottom; y++) mask.fill(1, y * size + left, y * size + right);
+  }
   let inside = 0;
   let total = 0;
-  for (let y = 0, at = 0; y < size; y++) {
-    for (let x = 0; x < size; x++, at++) {
-      const value = values[at];
-      if (!(value > 0)) continue;
-      total += value;
-      if (bounds.some(([left, top, right, bottom]) => x >= left && x < right && y >= top && y < bottom)) inside += value;
-    }
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
+    if (!(value > 0)) continue;
+    total += value;
+    if (mask[i] === 1) inside += value;
   }
   return total > 0 ? inside / total : null;
 }
