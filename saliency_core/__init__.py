@@ -41,7 +41,9 @@ from saliency_core.metrics.class_sensitivity import (
 )
 from saliency_core.metrics.localisation import energy_inside
 from saliency_core.metrics.ranks import rank_correlation
-from saliency_core.models.catalogue import DEFAULT_MODEL, MODELS, ModelSpec, load_classifier
+from saliency_core.models.catalogue.curated import DEFAULT_MODEL, MODELS
+from saliency_core.models.catalogue.loading import load_classifier
+from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
 from saliency_core.models.layers import Layer

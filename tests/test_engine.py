@@ -19,7 +19,8 @@ from saliency_core.engine.protocol import ExplainEngine
 from saliency_core.engine.request import ExplainRequest, image_digest
 from saliency_core.engine.tasks import Task, TaskState
 from saliency_core.errors import ArgumentError, ArgumentTypeError, SaliencyError
-from saliency_core.models.weights import Download, Embedded
+from saliency_core.models.weights.download import Download
+from saliency_core.models.weights.sources import Embedded
 from saliency_core.progress import ProgressCallback
 from tests.networks import SIDE, InPlaceNet, seeded
 from tests.threads import LONG, until

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 
 import saliency_core as sc
-from saliency_core.models import weights
-from saliency_core.models.weights import Download, load_state, read_checkpoint, weights_folder
+from saliency_core.models.weights import download
+from saliency_core.models.weights.checkpoint import load_state, read_checkpoint
+from saliency_core.models.weights.download import Download
+from saliency_core.models.weights.sources import weights_folder
 from saliency_core.progress import Cancelled
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB: several chunks
@@ -127,7 +129,7 @@ def test_a_failed_download_says_why_and_leaves_nothing(
 def test_a_server_that_stops_answering_is_given_up(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
-    monkeypatch.setattr(weights, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.2)
     with pytest.raises(sc.WeightsError, match=message):
         Download(f"{server}/{name}", DIGEST).path(tmp_path)
     assert list(tmp_path.iterdir()) == []

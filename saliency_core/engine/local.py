@@ -28,10 +28,12 @@ from saliency_core.errors import ArgumentError, SaliencyError, UnknownNameError,
 from saliency_core.explain import Explanation, explain
 from saliency_core.methods.method import MultiPass
 from saliency_core.methods.registry import METHODS, is_convolution, unavailable
-from saliency_core.models.catalogue import MODELS, ModelSpec, build_classifier
+from saliency_core.models.catalogue.curated import MODELS
+from saliency_core.models.catalogue.loading import build_classifier
+from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
-from saliency_core.models.weights import weights_folder
+from saliency_core.models.weights.sources import weights_folder
 from saliency_core.progress import Cancelled, ProgressCallback, no_progress
 from saliency_core.registry import unknown
 

@@ -1,4 +1,4 @@
-"""Where weights come from: a package, your own file, or a checked download. No pickle is executed."""
+"""Checked downloads from a web server."""
 
 from __future__ import annotations
 
@@ -9,20 +9,15 @@ import shutil
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 from urllib.parse import SplitResult, urlsplit
 
-import safetensors.torch
 import torch
-from torch import Tensor, nn
 
 from saliency_core.errors import WeightsError
-
-DownloadProgress = Callable[[int, int | None], None]
-"""Called with the bytes received so far, and the bytes expected if known."""
+from saliency_core.models.weights.sources import DownloadProgress
 
 SCHEMES = ("http", "https")
 CHUNK_BYTES = 1 << 18
@@ -30,42 +25,6 @@ TIMEOUT_SECONDS = 30.0
 """How long a server may stay silent."""
 MAX_DOWNLOAD_BYTES = 2 << 30
 """Bound of a download whose size is not known; others may be twice as large as stated."""
-
-
-class WeightSource(Protocol):
-    """Gives the path of a checkpoint on disk, fetching it first when it has to."""
-
-    @property
-    def download_bytes(self) -> int | None:
-        """Size of the download, None when nothing is fetched."""
-
-    def is_local(self, folder: Path) -> bool:
-        """Whether the file is here already."""
-
-    def path(self, folder: Path, progress: DownloadProgress | None = None) -> Path:
-        """The checkpoint; raises ``WeightsError``."""
-
-
-def weights_folder(folder: str | os.PathLike[str] | None = None) -> Path:
-    """The folder for downloads: the one given, else ``SALIENCY_WEIGHTS``, else one in the user's cache."""
-    chosen = folder or os.environ.get("SALIENCY_WEIGHTS") or Path.home() / ".cache" / "normgrad-studio"
-    return Path(chosen)
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """A checkpoint that comes inside an installed package."""
-
-    locate: Callable[[], str]
-    download_bytes: int | None = None
-
-    def is_local(self, folder: Path) -> bool:
-        """Always: it is part of the installation."""
-        return True
-
-    def path(self, folder: Path, progress: DownloadProgress | None = None) -> Path:
-        """The file in the package."""
-        return Path(self.locate())
 
 
 @dataclass(frozen=True)
@@ -237,54 +196,3 @@ def _broke_off(host: str) -> str:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` file or a PyTorch checkpoint, in file order, on the CPU.
-
-    PyTorch files are read by its restricted unpickler, which builds tensors and plain containers and
-    executes nothing.
-
-    Raises:
-        WeightsError: a file that is not a checkpoint, or that holds no state dict.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            state = safetensors.torch.load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a parser of foreign bytes: any error means that it cannot read them
-        raise WeightsError(
-            f"{path.name} is not a checkpoint that can be read safely; expected a state dict that torch.save "
-            "or safetensors wrote"
-        ) from error
-    if not isinstance(state, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
-    ):
-        raise WeightsError(f"{path.name} holds no state dict (names with tensors)")
-    return dict(state)
-
-
-def load_state(network: nn.Module, state: Mapping[str, Tensor], *, by_position: bool = False) -> None:
-    """Put a state dict into a network built on the meta device, without initialising it first.
-
-    ``by_position`` maps names in order, for checkpoints of the same network under other names; every
-    shape is checked either way. Raises ``WeightsError`` naming the first mismatch.
-    """
-    wanted = network.state_dict()
-    if by_position:
-        if len(state) != len(wanted):
-            raise WeightsError(f"the checkpoint has {len(state)} tensors; the network needs {len(wanted)}")
-        state = dict(zip(wanted, state.values(), strict=True))
-    missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
-    if missing or extra:
-        names = ", ".join((missing or extra)[:3])
-        raise WeightsError(f"the checkpoint does not fit: it {'lacks' if missing else 'also has'} {names}")
-    for name, tensor in wanted.items():
-        if state[name].shape != tensor.shape:
-            shapes = f"{tuple(state[name].shape)}, not {tuple(tensor.shape)}"
-            raise WeightsError(f"the checkpoint does not fit: {name} has shape {shapes}")
-        if state[name].is_floating_point() != tensor.is_floating_point():
-            dtypes = f"{state[name].dtype}, not {tensor.dtype}"
-            raise WeightsError(f"the checkpoint does not fit: {name} has dtype {dtypes}")
-    network.load_state_dict(state, assign=True)

@@ -1,0 +1,1 @@
+"""The models by name: networks, their weights, their preprocessing and their classes."""

@@ -1,0 +1,1 @@
+"""Where weights come from: a package, your own file, or a checked download. No pickle is executed."""
