@@ -1,8 +1,8 @@
 """Measure, print the table, and exit with 1 if a bound is not met.
 
 ``--classes`` computes the table of class sensitivity instead, ``--first-view`` how much of each map lies on
-the object, ``--layout-shift`` how far pages jump; ``--write`` also puts the table that was printed into
-docs/benchmarks.md or docs/first-view.md.
+the object, ``--layout-shift`` how far pages jump, ``--sweep`` what every curated architecture and a sample of
+timm's give; ``--write`` also puts the table that was printed into its document in docs/.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import classes, core, first_view, layout, viewer
+from benchmarks import classes, core, first_view, layout, sweep, viewer
 from benchmarks.measure import Row
 
 DOCS = Path(__file__).parent.parent / "docs"
-DOCUMENT, FIRST_VIEW = DOCS / "benchmarks.md", DOCS / "first-view.md"
+DOCUMENT, FIRST_VIEW, SWEEP = DOCS / "benchmarks.md", DOCS / "first-view.md", DOCS / "architectures.md"
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--classes", action="store_true", help="class sensitivity on the sample photos")
     parser.add_argument("--first-view", action="store_true", help="shares of the maps on the objects")
     parser.add_argument("--layout-shift", action="store_true", help="how far the content of pages jumps")
+    parser.add_argument("--sweep", action="store_true", help="every architecture with random weights")
     options = parser.parse_args()
     if options.classes:
         show("classes", classes.table(), write=options.write)
@@ -54,6 +55,10 @@ def main() -> None:
         return
     if options.layout_shift:
         show("layout-shift", layout.table(), write=options.write)
+        return
+    if options.sweep:
+        show("curated", sweep.table(sweep.curated()), SWEEP, write=options.write)
+        show("sampled", sweep.table(sweep.sampled()), SWEEP, write=options.write)
         return
     rows = list(chain(core.rows(options.runs), () if options.core else viewer.rows()))
     show("benchmarks", table(rows), write=options.write)
