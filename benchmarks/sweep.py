@@ -1,6 +1,6 @@
 """Every architecture with random weights: what is found in it, whether every map is finite, time and memory.
 
-Each network is examined in a process of its own, which is stopped after ``SECONDS`` or when it takes more memory
+Each network is examined in a process of its own, which is stopped after ``SECONDS`` or when it needs more
 than ``MEMORY_BYTES``: a network that is too large for this machine costs one line, not the table.
 """
 
