@@ -41,9 +41,9 @@ from saliency_core.metrics.class_sensitivity import (
 )
 from saliency_core.metrics.localisation import energy_inside
 from saliency_core.metrics.ranks import rank_correlation
-from saliency_core.models.catalogue.curated import DEFAULT_MODEL, MODELS
+from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL, MODELS, Catalogue, ModelHit
 from saliency_core.models.catalogue.loading import load_classifier
-from saliency_core.models.catalogue.spec import ModelSpec
+from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
 from saliency_core.models.layers import Layer
@@ -56,6 +56,7 @@ __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
     "Capture",
+    "Catalogue",
     "Classifier",
     "Domain",
     "Engine",
@@ -68,6 +69,8 @@ __all__ = [
     "LayerError",
     "MetaStep",
     "Method",
+    "ModelDetails",
+    "ModelHit",
     "ModelSpec",
     "MultiPass",
     "NetworkError",

@@ -28,7 +28,7 @@ from saliency_core.errors import ArgumentError, SaliencyError, UnknownNameError,
 from saliency_core.explain import Explanation, explain
 from saliency_core.methods.method import MultiPass
 from saliency_core.methods.registry import METHODS, is_convolution, unavailable
-from saliency_core.models.catalogue.curated import MODELS
+from saliency_core.models.catalogue.catalogue import MODELS
 from saliency_core.models.catalogue.loading import build_classifier
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.classifier import Classifier
@@ -161,7 +161,7 @@ class Engine:
             _wait_for_model(loading)  # it has ended: raises what it has failed with
             return self._answer(request, image, progress)
 
-        passes = _many_passes(request, spec.preprocess.size)
+        passes = _many_passes(request, spec.preprocess.input_size)
         queue = self._background if passes else self._explaining
         return queue.submit(request, run, title=title, total=passes, after=loading)
 
@@ -265,15 +265,13 @@ def _info(spec: ModelSpec, classifier: Classifier) -> ModelInfo:
     )
 
 
-def _many_passes(request: ExplainRequest, size: int) -> int:
-    """Passes of its many-pass methods on an input of ``size`` × ``size``; 0 if it cannot be answered."""
+def _many_passes(request: ExplainRequest, size: tuple[int, int]) -> int:
+    """Passes of its many-pass methods on an input of that height and width; 0 if it cannot be answered."""
     options = {method: dict(values) for method, values in request.options}
     with contextlib.suppress(SaliencyError):  # the explanation says what is wrong
         kinds = [(METHODS[name].kind, options.get(name)) for name in dict.fromkeys(request.methods or ())]
         return sum(
-            kind.passes(kind.values(given), (size, size))
-            for kind, given in kinds
-            if isinstance(kind, MultiPass)
+            kind.passes(kind.values(given), size) for kind, given in kinds if isinstance(kind, MultiPass)
         )
     return 0
 

@@ -46,7 +46,7 @@ class Classifier:
     Attributes:
         notice: None, or a sentence for the user when fewer than two layers have maps; also issued as a
             ``UserWarning``.
-        example: seeded noise of shape (1, C, size, size), an input for dry passes.
+        example: seeded noise of shape (1, C, height, width), an input for dry passes.
         cache: facts about the network that other modules derive and store with it, by key.
 
     Raises:
@@ -77,7 +77,7 @@ class Classifier:
         first = next(filter(torch.is_floating_point, _tensors(self.module)), torch.empty(0, device="cpu"))
         self.device, self.dtype = first.device, first.dtype
         self.memory_format = _memory_format(self.module)
-        shape = (1, self.preprocess.channels, self.preprocess.size, self.preprocess.size)
+        shape = (1, self.preprocess.channels, *self.preprocess.input_size)
         noise = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
         self.example = noise.to(self.device, self.dtype, memory_format=self.memory_format)
         self.cache: dict[str, Any] = {}

@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
 from saliency_core.inputs.preprocess import Preprocess
+from saliency_core.models.catalogue import timm_models, torchvision_models
+from saliency_core.models.catalogue.labels import imagenet_labels
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.weights.download import Download
 from saliency_core.models.weights.sources import Embedded
-from saliency_core.registry import Registry
 
 DEFAULT_MODEL = "tf_efficientnet_lite0"
 TORCHVISION = "https://download.pytorch.org/models/"
 
-MODELS: Registry[ModelSpec] = Registry("model")
-
-
-def _imagenet_labels() -> list[str]:
-    from torchvision.models import ResNet18_Weights
-
-    return list(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
-
 
 def _timm(name: str) -> Callable[[], nn.Module]:
-    def build() -> nn.Module:
-        import timm
-
-        network: nn.Module = timm.create_model(name, pretrained=False)
-        return network
-
-    return build
+    return partial(timm_models.network, name)
 
 
 def _torchvision(name: str) -> Callable[[], nn.Module]:
-    def build() -> nn.Module:
-        import torchvision
-
-        network: nn.Module = torchvision.models.get_model(name, weights=None)
-        return network
-
-    return build
+    return partial(torchvision_models.network, name)
 
 
 def _efficientnet_lite0_file() -> str:
@@ -60,14 +42,15 @@ def _weights_of(layers: tuple[str, ...], *values: float) -> dict[str, float]:
     return dict(zip(layers, values, strict=True))
 
 
-for _spec in (
+CURATED: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="tf_efficientnet_lite0",
         title="EfficientNet-Lite0",
         summary="Small and fast, comes with the app.",
         build=_timm("tf_efficientnet_lite0"),
+        library="timm",
         source=Embedded(_efficientnet_lite0_file),
-        labels=_imagenet_labels,
+        labels=imagenet_labels,
         preprocess=Preprocess(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), interpolation="bicubic"),
         default_layers=(*(f"blocks.{index}" for index in range(7)), "bn2"),
         reference="Tan, Le: EfficientNet, ICML 2019",
@@ -78,8 +61,10 @@ for _spec in (
         title="ResNet-18",
         summary="The smallest of the residual networks.",
         build=_torchvision("resnet18"),
+        library="torchvision",
+        published=partial(torchvision_models.details, "resnet18", "IMAGENET1K_V1"),
         source=Download(TORCHVISION + "resnet18-f37072fd.pth", "f37072fd", 46_830_571),
-        labels=_imagenet_labels,
+        labels=imagenet_labels,
         preprocess=Preprocess(),
         reference="He et al.: Deep residual learning, CVPR 2016",
     ),
@@ -88,8 +73,10 @@ for _spec in (
         title="ResNet-50",
         summary="The paper's residual network, with the authors' layer weights.",
         build=_torchvision("resnet50"),
+        library="torchvision",
+        published=partial(torchvision_models.details, "resnet50", "IMAGENET1K_V1"),
         source=Download(TORCHVISION + "resnet50-0676ba61.pth", "0676ba61", 102_530_333),
-        labels=_imagenet_labels,
+        labels=imagenet_labels,
         preprocess=Preprocess(),
         reference="He et al.: Deep residual learning, CVPR 2016",
         presets={
@@ -102,8 +89,10 @@ for _spec in (
         title="VGG-16",
         summary="The paper's plain network, with the authors' layer weights. Large.",
         build=_torchvision("vgg16"),
+        library="torchvision",
+        published=partial(torchvision_models.details, "vgg16", "IMAGENET1K_V1"),
         source=Download(TORCHVISION + "vgg16-397923af.pth", "397923af", 553_433_881),
-        labels=_imagenet_labels,
+        labels=imagenet_labels,
         preprocess=Preprocess(),
         default_layers=VGG_STAGES,
         reference="Simonyan, Zisserman: Very deep convolutional networks, ICLR 2015",
@@ -112,5 +101,4 @@ for _spec in (
             SPREAD: _weights_of(VGG_STAGES, 0.2119, 0.3226, 0.3907, 0.0675, 0.0073),
         },
     ),
-):
-    MODELS.add(_spec.name, _spec)
+)

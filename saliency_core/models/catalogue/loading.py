@@ -7,7 +7,7 @@ import os
 import torch
 from torch import nn
 
-from saliency_core.models.catalogue.curated import DEFAULT_MODEL, MODELS
+from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL, MODELS
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
@@ -70,6 +70,13 @@ def _network(
     random: int | None,
 ) -> nn.Module:
     """The network with its weights, on the CPU whatever the caller's default device."""
+    random = spec.seed if random is None else random
+    if random is None and spec.load is not None:
+        path = spec.source.path(weights_folder(weights_dir), progress)
+        with torch.device("cpu"):
+            network = spec.build()
+        spec.load(network, path)
+        return network
     if random is None:
         state = read_checkpoint(spec.source.path(weights_folder(weights_dir), progress))
         with torch.device("meta"):

@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 
+import torch
 from torch import nn
 
 from saliency_core.inputs.preprocess import Preprocess
-from saliency_core.models.weights.sources import WeightSource
+from saliency_core.models.weights.sources import Embedded, WeightSource
+
+
+@dataclass(frozen=True)
+class ModelDetails:
+    """What is published about a model; None where the library says nothing."""
+
+    parameters: int | None
+    top1: float | None
+    """Published accuracy on ImageNet-1k in percent: the share of photos whose most likely class is right."""
+    licence: str | None
+    """The licence of the weights."""
+    classes: int
+    dataset: str | None
+    """What its classes are from: ``"ImageNet-1k"``, ``"ImageNet-21k"``, …"""
+    input_size: tuple[int, int, int]
+    """Channels, height, width."""
+    download_bytes: int | None
+    """Size of the download, for timm's about (four bytes for each parameter); None if nothing is fetched."""
+    tags: tuple[str, ...]
+    """All published weights of the architecture."""
+    url: str | None
+    """A page about the weights."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +55,52 @@ class ModelSpec:
     """Published layer weights: title -> layer -> weight."""
     by_position: bool = False
     """Whether the checkpoint has the same tensors in the same order under other names."""
+    library: str = ""
+    """``"torchvision"``, ``"timm"``, or empty: a model of one's own or of a folder."""
+    seed: int | None = None
+    """The seed of random weights, or None; with one, ``source`` is never asked."""
+    load: Callable[[nn.Module, Path], None] | None = None
+    """Puts the file into the network as the library does; by the tensors' names if None."""
+    published: Callable[[], ModelDetails] | None = None
+    """What the library says; counted in the network if None."""
+
+    @property
+    def random(self) -> bool:
+        """Whether the weights are random."""
+        return self.seed is not None
 
     @property
     def embedded(self) -> bool:
         """Whether the weights are part of the installation."""
-        return self.source.download_bytes is None
+        return isinstance(self.source, Embedded)
 
     @property
     def download_bytes(self) -> int | None:
-        """Size of the download, None when nothing is fetched."""
-        return self.source.download_bytes
+        """Size of the download, None when nothing is fetched or the size is not known."""
+        return None if self.random else self.source.download_bytes
+
+    def details(self) -> ModelDetails:
+        """What is published about the model. Where nothing is, the network is built once without memory."""
+        return self._details
+
+    @cached_property
+    def _details(self) -> ModelDetails:
+        details = self._counted() if self.published is None else self.published()
+        if self.random:
+            return replace(details, top1=None, licence=None, download_bytes=None)
+        return details
+
+    def _counted(self) -> ModelDetails:
+        with torch.device("meta"):
+            parameters = sum(parameter.numel() for parameter in self.build().parameters())
+        return ModelDetails(
+            parameters=parameters,
+            top1=None,
+            licence=None,
+            classes=len(self.labels()),
+            dataset=None,
+            input_size=(self.preprocess.channels, *self.preprocess.input_size),
+            download_bytes=self.download_bytes,
+            tags=(),
+            url=None,
+        )

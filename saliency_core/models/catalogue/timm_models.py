@@ -1,0 +1,190 @@
+"""timm's networks, described by their pretrained configurations. timm is imported when one is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from saliency_core.errors import UnknownNameError
+from saliency_core.inputs.preprocess import Preprocess
+from saliency_core.models.catalogue.labels import DATASETS, class_labels, feature_labels
+from saliency_core.models.catalogue.names import ModelName
+from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
+from saliency_core.models.weights.checkpoint import read_checkpoint
+from saliency_core.models.weights.download import Download
+from saliency_core.models.weights.sources import WeightSource
+from saliency_core.registry import unknown
+
+LIBRARY = "timm"
+UNTRAINED = "untrained"
+"""timm's tag for architectures without published weights."""
+FILE = "model.safetensors"
+
+
+@cache
+def architectures() -> tuple[str, ...]:
+    """Every network of timm."""
+    import timm
+
+    return tuple(timm.list_models())
+
+
+@cache
+def tags() -> Mapping[str, tuple[str, ...]]:
+    """Architecture -> the tags of its published weights, the default one first."""
+    import timm
+
+    found: dict[str, list[str]] = {architecture: [] for architecture in architectures()}
+    for name in timm.list_models(pretrained=True):
+        architecture, _, tag = name.partition(".")
+        found[architecture].append(tag)
+    return {
+        architecture: tuple(sorted(each, key=lambda tag: tag != default_tag(architecture)))
+        for architecture, each in found.items()
+    }
+
+
+@cache
+def default_tag(architecture: str) -> str:
+    """The weights that timm takes when none are named; empty for an architecture without any."""
+    tag: str = config(architecture).tag
+    return "" if tag == UNTRAINED else tag
+
+
+def pairs() -> Iterator[tuple[str, str | None]]:
+    """Every (architecture, tag); the tag is None where there are no published weights."""
+    for architecture, found in tags().items():
+        yield from ((architecture, tag) for tag in found or (None,))
+
+
+def config(architecture: str, tag: str | None = None) -> Any:
+    """Timm's configuration of the pretrained network."""
+    import timm
+
+    return timm.get_pretrained_cfg(f"{architecture}.{tag}" if tag else architecture)
+
+
+def network(architecture: str, tag: str | None = None, classes: int | None = None) -> nn.Module:
+    """The network with fresh weights."""
+    import timm
+
+    name = f"{architecture}.{tag}" if tag else architecture
+    built: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes)
+    return built
+
+
+def model_spec(name: ModelName) -> ModelSpec:
+    """The entry of any architecture and weights.
+
+    Raises:
+        UnknownNameError: timm has none of that name, or no weights for it and random ones are not meant.
+    """
+    architecture, tag = name.architecture, name.tag
+    if architecture not in tags():
+        raise UnknownNameError(
+            unknown("model", name.base, tuple(f"timm:{each}" for each in architectures()), most=8)
+        )
+    if tag is not None and tag not in tags()[architecture]:
+        choices = tuple(f"timm:{architecture}.{each}" for each in tags()[architecture])
+        raise UnknownNameError(unknown("model", name.trained, choices))
+    if tag is None and not default_tag(architecture) and name.seed is None:
+        raise UnknownNameError(
+            f"timm has no published weights for {architecture}; choose '{name.base}.random' for random ones"
+        )
+    found = config(architecture, tag)
+    return ModelSpec(
+        name=str(name),
+        title=architecture if tag is None else f"{architecture} ({tag})",
+        summary=summary(found),
+        build=partial(network, architecture, tag),
+        source=source(found),
+        labels=partial(labels, found.num_classes),
+        preprocess=preprocess(found),
+        reference="",
+        library=LIBRARY,
+        load=partial(load, architecture, tag),
+        published=partial(details, architecture, tag),
+    )
+
+
+def summary(found: Any) -> str:
+    """One sentence on the weights."""
+    if found.num_classes not in DATASETS:
+        return "From timm; it has no classes of its own: its features take their place."
+    if not found.has_weights:
+        return "From timm, which has no trained weights for it."
+    return f"From timm, weights {found.tag}, {found.num_classes:,} classes of {DATASETS[found.num_classes]}."
+
+
+def source(found: Any) -> WeightSource:
+    """Where timm has the file: on the Hugging Face hub, else behind an address."""
+    from saliency_core.models.weights.hub import HubFile
+
+    if found.hf_hub_id or not found.url:
+        return HubFile(found.hf_hub_id or "timm", found.hf_hub_filename or FILE)
+    stem = found.url.rpartition("/")[2].partition(".")[0]
+    return Download(found.url, stem.rpartition("-")[2] if "-" in stem else "")
+
+
+def labels(classes: int, features: int | None = None) -> list[str]:
+    """The classes of a classifier; the features of a network without classes."""
+    return class_labels(classes) if classes in DATASETS else feature_labels(features or classes)
+
+
+def preprocess(found: Any) -> Preprocess:
+    """Timm's own evaluation transform as a :class:`Preprocess`."""
+    import timm.data
+
+    chosen: Mapping[str, Any] = timm.data.resolve_data_config(pretrained_cfg=found.to_dict())
+    _, height, width = chosen["input_size"]
+    scaled = tuple(math.floor(side / chosen["crop_pct"]) for side in (height, width))
+    return Preprocess(
+        height if height == width else (height, width),
+        scaled[0] if scaled[0] == scaled[1] else (scaled[0], scaled[1]),
+        tuple(chosen["mean"]),
+        tuple(chosen["std"]),
+        interpolation=chosen["interpolation"],
+        crop_mode=chosen["crop_mode"],
+    )
+
+
+@cache
+def details(architecture: str, tag: str | None) -> ModelDetails:
+    """What the configuration says; the parameters are counted in a network without memory."""
+    found = config(architecture, tag)
+    with torch.device("meta"):
+        built = network(architecture, tag)
+    parameters = sum(parameter.numel() for parameter in built.parameters())
+    features = getattr(built, "num_features", 0)
+    return ModelDetails(
+        parameters=parameters,
+        top1=None,
+        licence=found.license if found.license != "unknown" else None,
+        classes=found.num_classes or features,
+        dataset=DATASETS.get(found.num_classes),
+        input_size=found.input_size,
+        download_bytes=4 * parameters if found.has_weights else None,
+        tags=tags()[architecture],
+        url=f"https://huggingface.co/{found.hf_hub_id}" if found.hf_hub_id else found.url,
+    )
+
+
+def load(architecture: str, tag: str | None, network: nn.Module, path: Path) -> None:
+    """As timm loads its files, names and heads converted by the network's own filter.
+
+    Raises:
+        WeightsError: the file is not what it should be.
+    """
+    import timm
+
+    name = f"{architecture}.{tag}" if tag else architecture
+    loaded = timm.create_model(
+        name, pretrained=True, pretrained_cfg_overlay={"state_dict": read_checkpoint(path)}
+    )
+    network.load_state_dict(loaded.state_dict(), assign=True)
