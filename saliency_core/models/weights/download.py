@@ -1,35 +1,182 @@
-"""Checked downloads from a web server."""
+"""Checked downloads from a web server, each file once, however many ask for it at the same time."""
 
 from __future__ import annotations
 
+import errno
+import glob
 import hashlib
-import http.client
 import os
 import shutil
-import tempfile
-import urllib.error
-import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import torch
+from filelock import FileLock, Timeout
 
 from saliency_core.errors import WeightsError
+from saliency_core.models.weights import web
 from saliency_core.models.weights.sources import DownloadProgress
 
-SCHEMES = ("http", "https")
-CHUNK_BYTES = 1 << 18
-TIMEOUT_SECONDS = 30.0
-"""How long a server may stay silent."""
-MAX_DOWNLOAD_BYTES = 2 << 30
+MAX_DOWNLOAD_BYTES = 8 << 30
 """Bound of a download whose size is not known; others may be twice as large as stated."""
+OTHER_FOLDER = "choose another folder with SALIENCY_WEIGHTS."
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a file must be: how its SHA-256 begins ("" if unknown) and its size in bytes."""
+
+    sha256: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class WebFile:
+    """A file behind an address, and the name under which it is kept.
+
+    torch.hub.load_state_dict_from_url and huggingface_hub.hf_hub_download would fetch it too, but neither can
+    be cancelled while a server is silent or sends slowly, bounds what it writes, or reports the bytes as they
+    arrive, and the second checks the size alone. Files that they have fetched are used, see the sources.
+    """
+
+    file_name: str
+    address: str
+    download_bytes: int | None
+    stated: Callable[[web.Reply], Stated]
+    """What the file must be, once the server has answered."""
+    advice: str
+    """The sentence that says how to get the file in another way."""
+    headers: Callable[[], web.Headers] = dict
+
+    def fetch(
+        self, folder: Path, progress: DownloadProgress | None, local: Callable[[], Path | None]
+    ) -> Path:
+        """Fetch into a temporary file, check it and rename it: the folder never has half a file of that name.
+
+        Args:
+            folder: where it is kept; made if it is not there.
+            progress: called with bytes received and expected, also while nothing arrives; may raise.
+            local: looks for the file, which another thread or process may have fetched meanwhile.
+
+        Raises:
+            Refused: the server answered with an error's status.
+            WeightsError: every other failure.
+        """
+        report = progress or (lambda received, expected: None)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with self._alone(folder, report):
+                found = local()
+                return found if found is not None else self._fetch(folder, report)
+        except (WeightsError, web.Refused):
+            raise
+        except web.TransferError as error:
+            raise WeightsError(f"{error}. {self.advice}") from error
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise WeightsError(
+                    f"The disk with {folder} is full; {self.file_name} was not kept. "
+                    f"Free some space, or {OTHER_FOLDER}"
+                ) from error
+            raise WeightsError(
+                f"{self.file_name} couldn't be written to {folder}: {error.strerror or 'unknown error'}. "
+                f"{OTHER_FOLDER.capitalize()}"
+            ) from error
+
+    @contextmanager
+    def _alone(self, folder: Path, report: DownloadProgress) -> Iterator[None]:
+        """Wait until no other thread or process fetches the file, reporting the progress of the one that does.
+
+        Where a file system has no locks, nobody waits: the file is then fetched twice, and still whole.
+        """
+        lock = FileLock(folder / f".{self.file_name}.lock")
+        while True:
+            try:
+                lock.acquire(timeout=web.POLL_SECONDS)
+            except Timeout:
+                report(sum(_size(part) for part in self._parts(folder)), self.download_bytes)
+            except (OSError, NotImplementedError):
+                yield
+                return
+            else:
+                break
+        try:
+            for part in self._parts(folder):  # of a process that was killed
+                part.unlink(missing_ok=True)
+            yield
+        finally:
+            with suppress(
+                OSError
+            ):  # while it is held: who waits for it sees that it is gone, and begins anew
+                Path(lock.lock_file).unlink()
+            lock.release()
+
+    def _parts(self, folder: Path) -> list[Path]:
+        return list(folder.glob(f".{glob.escape(self.file_name)}.*.part"))
+
+    def _fetch(self, folder: Path, report: DownloadProgress) -> Path:
+        # Not tempfile's functions: their files are for one user alone.
+        part, target = folder / f".{self.file_name}.{uuid.uuid4().hex}.part", folder / self.file_name
+        try:
+            with part.open("xb") as file:
+                self._stream(file.write, folder, report)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+        return target
+
+    def _stream(self, write: Callable[[bytes], int], folder: Path, report: DownloadProgress) -> None:
+        """Read the file from the server, checking its size on the way and its SHA-256 at the end."""
+        received, expected, digest = 0, self.download_bytes, hashlib.sha256()
+
+        def waiting() -> None:
+            report(received, expected)
+
+        with web.Transfer(self.address, self.headers) as transfer:
+            reply = transfer.reply(waiting)
+            stated = self.stated(reply)
+            size = reply.length if stated.size is None else stated.size
+            most = 2 * self.download_bytes if self.download_bytes else MAX_DOWNLOAD_BYTES
+            free = shutil.disk_usage(folder).free
+            if max(size or 0, reply.length or 0) > most:
+                raise self._too_large(transfer.host, most)
+            if (needed := size or self.download_bytes or 0) > free:
+                raise WeightsError(
+                    f"{self.file_name} needs {_megabytes(needed)}, and {folder} has {_megabytes(free)} free. "
+                    f"Free some space, or {OTHER_FOLDER}"
+                )
+            expected = size
+            for chunk in transfer.chunks(waiting):
+                received += len(chunk)
+                if received > (most if size is None else size):
+                    raise self._too_large(transfer.host, most if size is None else size)
+                digest.update(chunk)
+                write(chunk)
+                report(received, expected)
+            if size is not None and received < size:
+                raise web.TransferError(
+                    f"{transfer.host} broke off after {_megabytes(received)} of {_megabytes(size)}"
+                )
+            if not digest.hexdigest().startswith(stated.sha256):
+                raise WeightsError(
+                    f"{self.file_name} arrived damaged from {transfer.host} (its checksum differs) and was "
+                    f"not kept. {self.advice}"
+                )
+
+    def _too_large(self, host: str, most: int) -> WeightsError:
+        return WeightsError(
+            f"{host} sends more than the {_megabytes(most)} that {self.file_name} may have; it was not kept. "
+            f"{self.advice}"
+        )
 
 
 @dataclass(frozen=True)
 class Download:
-    """A checkpoint behind an address, kept when its SHA-256 begins with ``sha256``.
+    """A checkpoint behind an address, kept when its SHA-256 begins with ``sha256`` ("": not checked).
 
     The folder for weights and torch hub's own cache are looked at first, so a file put there by hand,
     or fetched by torchvision earlier, is used as it is (after the same check).
@@ -42,7 +189,7 @@ class Download:
     @property
     def file_name(self) -> str:
         """The last part of the address."""
-        return self.url.rsplit("/", 1)[-1]
+        return urlsplit(self.url).path.rsplit("/", 1)[-1]
 
     def is_local(self, folder: Path) -> bool:
         """Whether a file of that name lies in one of the folders; it is checked when it is read."""
@@ -50,149 +197,68 @@ class Download:
 
     def path(self, folder: Path, progress: DownloadProgress | None = None) -> Path:
         """The checked file, fetched when it is not here. Raises ``WeightsError``."""
-        local = self._local(folder)
-        if local is not None:
-            try:
-                digest = _digest(local)
-            except OSError as error:
-                reason = error.strerror or "unknown error"
-                raise WeightsError(f"{local} can't be read: {reason}. Check its permissions.") from error
-            if digest.startswith(self.sha256):
-                return local
-            raise WeightsError(
-                f"{local} is damaged or another file (its checksum differs). Delete it and try again."
-            )
-        return self._fetch(folder, progress)
+        return self._checked(folder) or self._fetch(folder, progress)
 
     def _local(self, folder: Path) -> Path | None:
-        folders = (folder, Path(torch.hub.get_dir()) / "checkpoints")
-        # os.path: Path.is_file raises for a folder that cannot be read or a name that is too long.
-        files = (each / self.file_name for each in folders)
-        return next((file for file in files if os.path.isfile(file)), None)  # noqa: PTH113
+        return first_file(
+            each / self.file_name for each in (folder, Path(torch.hub.get_dir()) / "checkpoints")
+        )
+
+    def _checked(self, folder: Path) -> Path | None:
+        local = self._local(folder)
+        if local is not None:
+            check_digest(local, self.sha256)
+        return local
 
     def _fetch(self, folder: Path, progress: DownloadProgress | None) -> Path:
-        """Stream to a temporary file in the same folder, check it, then rename it: never half a file."""
         address = self._address()
-        host = _host(address)
+        advice = f"Try again, or save {self.file_name} in {folder}."
+        file = WebFile(
+            self.file_name, address, self.download_bytes, lambda reply: Stated(self.sha256), advice
+        )
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if self.download_bytes and shutil.disk_usage(folder).free < self.download_bytes:
-                raise WeightsError(
-                    f"{self.file_name} needs more space than is free in {folder}. Free some and try again."
-                )
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
-                part = Path(temporary) / self.file_name
-                digest = self._stream(address, part, progress)
-                if not digest.startswith(self.sha256):
-                    raise WeightsError(
-                        f"{self.file_name} arrived damaged (its checksum differs) and was not kept. "
-                        "Try again."
-                    )
-                part.replace(folder / self.file_name)
-        except WeightsError:
-            raise
-        except urllib.error.HTTPError as error:
-            with error:
-                raise WeightsError(
-                    f"{host} answered {error.code} for {self.file_name}. Try again later. "
-                    f"{self._offline(folder)}"
-                ) from error
-        except (
-            urllib.error.URLError,
-            http.client.HTTPException,
-            TimeoutError,
-            ConnectionError,
-            UnicodeError,  # not a valid host name
-        ) as error:
-            raise WeightsError(f"{host} is unreachable. {self._offline(folder)}") from error
-        except OSError as error:
-            reason = error.strerror or "unknown error"
-            raise WeightsError(
-                f"{self.file_name} couldn't be written to {folder}: {reason}. Choose another folder with "
-                "SALIENCY_WEIGHTS."
-            ) from error
-        return folder / self.file_name
+            return file.fetch(folder, progress, lambda: self._checked(folder))
+        except web.Refused as error:
+            raise WeightsError(f"{error} for {self.file_name}. {advice}") from error
 
-    def _offline(self, folder: Path) -> str:
-        return f"Offline: save {self.file_name} in {folder}."
-
-    def _address(self) -> SplitResult:
+    def _address(self) -> str:
         """Where to fetch it from: the mirror named by ``SALIENCY_MIRROR``, else the address."""
         mirror = os.environ.get("SALIENCY_MIRROR", "").strip()
         address = f"{mirror.rstrip('/')}/{self.file_name}" if mirror else self.url
-        try:
-            parts = urlsplit(address)
-        except ValueError:
-            parts = SplitResult("", "", "", "", "")
-        if parts.scheme not in SCHEMES or not parts.netloc:
+        if not web.is_web_address(address):
             raise WeightsError(
                 f"{self.file_name} has an address that is not http or https. Check SALIENCY_MIRROR."
             )
-        return parts
-
-    def _stream(self, address: SplitResult, part: Path, progress: DownloadProgress | None) -> str:
-        """Fetch into a file; its SHA-256."""
-        digest, received = hashlib.sha256(), 0
-        most = 2 * self.download_bytes if self.download_bytes else MAX_DOWNLOAD_BYTES
-        opener = urllib.request.build_opener(_WebRedirects)
-        with opener.open(address.geturl(), timeout=TIMEOUT_SECONDS) as reply, part.open("wb") as file:
-            length = reply.headers.get("Content-Length", "")
-            expected = int(length) if length.isdecimal() else None
-            while chunk := _received(reply, _host(address)):
-                received += len(chunk)
-                if received > most:
-                    raise WeightsError(
-                        f"{self.file_name} is larger than it should be and was not kept. "
-                        "Check SALIENCY_MIRROR."
-                    )
-                digest.update(chunk)
-                file.write(chunk)
-                if progress is not None:
-                    progress(received, expected)
-        if expected is not None and received < expected:
-            raise WeightsError(_broke_off(_host(address)))
-        return digest.hexdigest()
+        return address
 
 
-class _WebRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to the same scheme or to https, and no others."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        """The request that follows. Raises ``WeightsError`` where that may not be."""
-        before, after = urlsplit(req.full_url), urlsplit(newurl)
-        if after.scheme not in (before.scheme, "https"):
-            raise WeightsError(
-                f"{_host(before)} redirects from {before.scheme} to {after.scheme}, which is not followed. "
-                "Check SALIENCY_MIRROR."
-            )
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+def first_file(paths: Iterator[Path]) -> Path | None:
+    """The first of the paths at which there is a file."""
+    # os.path: Path.is_file raises for a folder that cannot be read or a name that is too long.
+    return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113
 
 
-def _received(reply: http.client.HTTPResponse, host: str) -> bytes:
-    """What has arrived, not a full chunk, so that a slow download shows progress and can be cancelled."""
+def check_digest(path: Path, sha256: str) -> None:
+    """Raise ``WeightsError`` if the SHA-256 of the file does not begin with ``sha256``."""
+    if not sha256:
+        return
     try:
-        return reply.read1(CHUNK_BYTES)
-    except (OSError, http.client.HTTPException) as error:
-        raise WeightsError(_broke_off(host)) from error
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        reason = error.strerror or "unknown error"
+        raise WeightsError(f"{path} can't be read: {reason}. Check its permissions.") from error
+    if not digest.startswith(sha256):
+        raise WeightsError(
+            f"{path} is damaged or another file (its checksum differs). Delete it and try again."
+        )
 
 
-def _host(address: SplitResult) -> str:
-    """Host and port, without a user's name and password."""
-    return address.netloc.rpartition("@")[2]
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
-def _broke_off(host: str) -> str:
-    return f"{host} stopped answering before the download was complete. Try again."
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0

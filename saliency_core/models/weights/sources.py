@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 DownloadProgress = Callable[[int, int | None], None]
-"""Called with the bytes received so far, and the bytes expected if known."""
+"""Called with the bytes received so far, and the bytes expected if known; at least once a second, also while
+nothing arrives, and may raise :class:`saliency_core.progress.Cancelled`."""
 
 
 class WeightSource(Protocol):
@@ -17,7 +18,11 @@ class WeightSource(Protocol):
 
     @property
     def download_bytes(self) -> int | None:
-        """Size of the download, None when nothing is fetched."""
+        """Size of the download, None when nothing is fetched or the size is not known."""
+
+    @property
+    def file_name(self) -> str | None:
+        """The name under which the file may be put into the weights folder by hand; None if nothing may."""
 
     def is_local(self, folder: Path) -> bool:
         """Whether the file is here already."""
@@ -38,6 +43,7 @@ class Embedded:
 
     locate: Callable[[], str]
     download_bytes: int | None = None
+    file_name: str | None = None
 
     def is_local(self, folder: Path) -> bool:
         """Always: it is part of the installation."""
