@@ -18,6 +18,7 @@ from saliency_core.models.catalogue.names import ModelName
 from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
 from saliency_core.models.weights.checkpoint import read_checkpoint
 from saliency_core.models.weights.download import Download
+from saliency_core.models.weights.hub import HubFile
 from saliency_core.models.weights.sources import WeightSource
 from saliency_core.registry import unknown
 
@@ -124,8 +125,6 @@ def summary(found: Any) -> str:
 
 def source(found: Any) -> WeightSource:
     """Where timm has the file: on the Hugging Face hub, else behind an address."""
-    from saliency_core.models.weights.hub import HubFile
-
     if found.hf_hub_id or not found.url:
         return HubFile(found.hf_hub_id or "timm", found.hf_hub_filename or FILE)
     stem = found.url.rpartition("/")[2].partition(".")[0]
@@ -139,9 +138,9 @@ def labels(classes: int, features: int | None = None) -> list[str]:
 
 def preprocess(found: Any) -> Preprocess:
     """Timm's own evaluation transform as a :class:`Preprocess`."""
-    import timm.data
+    from timm.data.config import resolve_data_config
 
-    chosen: Mapping[str, Any] = timm.data.resolve_data_config(pretrained_cfg=found.to_dict())
+    chosen: Mapping[str, Any] = resolve_data_config(pretrained_cfg=found.to_dict())
     _, height, width = chosen["input_size"]
     scaled = tuple(math.floor(side / chosen["crop_pct"]) for side in (height, width))
     return Preprocess(
