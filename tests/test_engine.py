@@ -639,7 +639,7 @@ def test_a_model_is_fetched_in_the_background_with_its_progress(
 def test_a_load_that_fails_leaves_a_sentence_and_is_tried_again(engine: sc.Engine, tmp_path: Path) -> None:
     folder = tmp_path / "weights"
     sentence = (
-        f"Missing couldn't be loaded: 127.0.0.1:9 is unreachable. Offline: save missing.pth in {folder}."
+        f"Missing couldn't be loaded: 127.0.0.1:9 is unreachable. Try again, or save missing.pth in {folder}."
     )
     with pytest.raises(sc.WeightsError) as raised:
         engine.classifier("missing")

@@ -2,13 +2,21 @@
 
 import hashlib
 import io
+import os
 import pickle
+import resource
+import subprocess
+import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
+from typing import IO, Any, ClassVar
 
 import pytest
 import safetensors.torch
@@ -16,14 +24,20 @@ import torch
 from torch import Tensor, nn
 
 import saliency_core as sc
-from saliency_core.models.weights import download
+from saliency_core.models.weights import web
 from saliency_core.models.weights.checkpoint import load_state, read_checkpoint
 from saliency_core.models.weights.download import Download
 from saliency_core.models.weights.sources import weights_folder
 from saliency_core.progress import Cancelled
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB: several chunks
-FTP = "ftp://127.0.0.1/net.pth"
+REDIRECTS = {
+    "/redirect.pth": "/net.pth",
+    "/redirect-ftp.pth": "ftp://127.0.0.1/net.pth",
+    "/redirect-file.pth": "file:///etc/passwd",
+    "/redirect-circle.pth": "/redirect-circle.pth",
+}
+STATUSES = {"/missing.pth": 404, "/forbidden.pth": 403, "/busy.pth": 503, "/odd.pth": 599}
 RELEASE = threading.Event()
 """Lets go of the connections that a server keeps open without a word."""
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -32,13 +46,18 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 class Files(BaseHTTPRequestHandler):
     """Answers with CONTENT, or with what the path asks for."""
 
+    asked: ClassVar[Counter[str]] = Counter()
+    more = threading.Event()
+    """Lets the server send the second half of slow.pth."""
+
     def do_GET(self) -> None:
-        if self.path == "/missing.pth":
-            self.send_error(404)
+        self.asked[self.path] += 1
+        if self.path in STATUSES:
+            self.send_error(STATUSES[self.path])
             return
-        if self.path.startswith("/redirect"):
+        if self.path in REDIRECTS:
             self.send_response(302)
-            self.send_header("Location", {"/redirect.pth": "/net.pth", "/redirect-ftp.pth": FTP}[self.path])
+            self.send_header("Location", REDIRECTS[self.path])
             self.end_headers()
             return
         if self.path == "/garbage.pth":
@@ -53,9 +72,20 @@ class Files(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b"1000\r\nfar less than that")
             return
-        if self.path != "/unannounced.pth":
+        if self.path == "/vast.pth":
+            self.send_header("Content-Length", str(1 << 60))
+        elif self.path not in ("/unannounced.pth", "/endless.pth"):
             self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
+        if self.path == "/endless.pth":
+            with suppress(ConnectionError):
+                while True:
+                    self.wfile.write(CONTENT)
+        if self.path == "/slow.pth":
+            self.wfile.write(CONTENT[: len(CONTENT) // 2])
+            assert self.more.wait(60)
+            self.wfile.write(CONTENT[len(CONTENT) // 2 :])
+            return
         if self.path == "/stalled.pth":
             self.wfile.write(CONTENT[:1000])
             RELEASE.wait(60)
@@ -99,40 +129,192 @@ def test_a_download_is_kept_once_and_reports_its_progress(server: str, tmp_path:
 @pytest.mark.parametrize(
     ("name", "digest", "size", "message"),
     [
-        ("net.pth", "00000000", None, "^net.pth arrived damaged .* was not kept. Try again."),
-        ("broken.pth", DIGEST, None, "^HOST stopped answering before the download was complete. Try again.$"),
         (
-            "chunked.pth",
-            DIGEST,
+            "net.pth",
+            "00000000",
             None,
-            "^HOST stopped answering before the download was complete. Try again.$",
+            "net.pth arrived damaged from HOST (its checksum differs) and was not kept. AGAIN",
         ),
-        ("missing.pth", DIGEST, None, "^HOST answered 404 for missing.pth. .*save missing.pth in FOLDER.$"),
-        ("garbage.pth", DIGEST, None, "^HOST is unreachable. Offline: save garbage.pth in FOLDER.$"),
-        ("redirect-ftp.pth", DIGEST, None, "^HOST redirects from http to ftp, which is not followed."),
-        ("net.pth", DIGEST, 1000, "^net.pth is larger than it should be and was not kept."),
-        ("net.pth", DIGEST, 1 << 60, "^net.pth needs more space than is free in FOLDER."),
+        ("broken.pth", DIGEST, None, "HOST broke off after 0.5 MB of 1.0 MB. AGAIN"),
+        ("chunked.pth", DIGEST, None, "HOST broke off. AGAIN"),
+        ("missing.pth", DIGEST, None, "HOST answered 404 (Not Found) for missing.pth. AGAIN"),
+        ("forbidden.pth", DIGEST, None, "HOST answered 403 (Forbidden) for forbidden.pth. AGAIN"),
+        ("busy.pth", DIGEST, None, "HOST answered 503 (Service Unavailable) for busy.pth. AGAIN"),
+        ("odd.pth", DIGEST, None, "HOST answered 599 for odd.pth. AGAIN"),
+        ("garbage.pth", DIGEST, None, "HOST gave an answer that is not HTTP. AGAIN"),
+        ("redirect-ftp.pth", DIGEST, None, "HOST redirects from http to ftp, which is not followed. AGAIN"),
+        ("redirect-file.pth", DIGEST, None, "HOST redirects to an address that is not followed. AGAIN"),
+        ("redirect-circle.pth", DIGEST, None, "HOST redirects to an address that is not followed. AGAIN"),
+        (
+            "net.pth",
+            DIGEST,
+            500_000,
+            "HOST sends more than the 1.0 MB that net.pth may have; it was not kept. AGAIN",
+        ),
+        (
+            "endless.pth",
+            DIGEST,
+            5_000_000,
+            "HOST sends more than the 10.0 MB that endless.pth may have; it was not kept. AGAIN",
+        ),
+        (
+            "vast.pth",
+            "",
+            None,
+            "HOST sends more than the 8,589.9 MB that vast.pth may have; it was not kept. AGAIN",
+        ),
     ],
 )
 def test_a_failed_download_says_why_and_leaves_nothing(
     server: str, tmp_path: Path, name: str, digest: str, size: int | None, message: str
 ) -> None:
-    expected = message.replace("HOST", server.removeprefix("http://")).replace("FOLDER", str(tmp_path))
-    with pytest.raises(sc.WeightsError, match=expected):
+    again = f"Try again, or save {name} in {tmp_path}."
+    with pytest.raises(sc.WeightsError) as raised:
         Download(f"{server}/{name}", digest, size).path(tmp_path)
+    assert str(raised.value) == message.replace("HOST", server.removeprefix("http://")).replace(
+        "AGAIN", again
+    )
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "message"), [("silent.pth", "is unreachable"), ("stalled.pth", "stopped answering before")]
-)
-def test_a_server_that_stops_answering_is_given_up(
-    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
-) -> None:
-    monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.2)
+def test_a_file_larger_than_the_space_that_is_free_is_not_begun(server: str, tmp_path: Path) -> None:
+    message = f"^vast.pth needs .* MB, and {tmp_path} has .* MB free. Free some space, or choose another"
     with pytest.raises(sc.WeightsError, match=message):
-        Download(f"{server}/{name}", DIGEST).path(tmp_path)
+        Download(f"{server}/vast.pth", "", 1 << 60).path(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_meanwhile_is_reported_and_nothing_is_left(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordinary = Path.open
+
+    def on_a_full_disk(path: Path, mode: str = "r") -> IO[Any]:
+        file = ordinary(path, mode)
+        if path.suffix == ".part":
+            with file, ordinary(Path("/dev/full"), "wb") as full:  # the system refuses every byte
+                os.dup2(full.fileno(), file.fileno())
+                return os.fdopen(os.dup(file.fileno()), "wb")
+        return file
+
+    monkeypatch.setattr(Path, "open", on_a_full_disk)
+    message = f"^The disk with {tmp_path} is full; net.pth was not kept. Free some space, or choose another"
+    with pytest.raises(sc.WeightsError, match=message):
+        Download(f"{server}/net.pth", DIGEST).path(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_the_system_stops_in_the_middle_is_reported_and_nothing_is_left(
+    server: str, tmp_path: Path
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(CONTENT) // 2, before[1]))
+    try:
+        with pytest.raises(
+            sc.WeightsError, match="^net.pth couldn't be written to .*: File too large. Choose another"
+        ):
+            Download(f"{server}/net.pth", DIGEST).path(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["silent.pth", "stalled.pth"])
+def test_a_server_that_stops_answering_is_given_up(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(web, "TIMEOUT_SECONDS", 0.2)
+    with pytest.raises(sc.WeightsError) as raised:
+        Download(f"{server}/{name}", DIGEST).path(tmp_path)
+    assert str(raised.value) == (
+        f"{server.removeprefix('http://')} sent nothing for 0.2 seconds. "
+        f"Try again, or save {name} in {tmp_path}."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "arrived"), [("silent.pth", 0), ("stalled.pth", 1000)])
+def test_a_download_can_be_cancelled_while_the_server_is_silent(
+    server: str, tmp_path: Path, name: str, arrived: int
+) -> None:
+    received: list[int] = []
+
+    def cancel(done: int, total: int | None) -> None:
+        received.append(done)
+        if received.count(arrived) > 1 or not arrived:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        Download(f"{server}/{name}", DIGEST).path(tmp_path, cancel)
+    assert set(received) == {arrived}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_that_ask_for_a_file_at_once_fetch_it_once_and_the_second_sees_the_progress(
+    server: str, tmp_path: Path
+) -> None:
+    Files.asked.clear()
+    begun, seen = threading.Event(), []
+
+    def second(received: int, total: int | None) -> None:
+        seen.append((received, total))
+        if received:
+            Files.more.set()
+
+    def first(received: int, total: int | None) -> None:
+        if received:
+            begun.set()
+
+    source = Download(f"{server}/slow.pth", DIGEST, len(CONTENT))
+    with ThreadPoolExecutor(2) as pool:
+        fetching = pool.submit(source.path, tmp_path, first)
+        assert begun.wait(60)
+        waiting = pool.submit(Download(f"{server}/slow.pth", "", len(CONTENT)).path, tmp_path, second)
+        assert fetching.result(60) == waiting.result(60) == tmp_path / "slow.pth"
+    assert Files.asked["/slow.pth"] == 1
+    assert 0 < seen[-1][0] <= len(CONTENT) == seen[-1][1]
+    assert [path.name for path in tmp_path.iterdir()] == ["slow.pth"]
+
+
+def test_a_file_that_another_process_fetches_is_waited_for_and_the_waiting_can_be_cancelled(
+    tmp_path: Path,
+) -> None:
+    source = Download("http://127.0.0.1:9/net.pth", DIGEST)
+    hold = "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire()"
+    other = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"{hold}; print('held', flush=True); sys.stdin.read()",
+            str(tmp_path / ".net.pth.lock"),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+
+        def cancel(received: int, total: int | None) -> None:
+            raise Cancelled
+
+        with pytest.raises(Cancelled):
+            source.path(tmp_path, cancel)
+
+        def finish(received: int, total: int | None) -> None:
+            (tmp_path / "net.pth").write_bytes(CONTENT)
+            other.kill()  # the system takes its lock away
+
+        assert source.path(tmp_path, finish).read_bytes() == CONTENT
+
+
+def test_what_a_process_that_was_killed_has_left_is_removed_by_the_next_download(
+    server: str, tmp_path: Path
+) -> None:
+    (tmp_path / ".net.pth.0123.part").write_bytes(b"half")
+    (tmp_path / ".net.pth.lock").touch()
+    Download(f"{server}/net.pth", DIGEST).path(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
 
 
 def test_what_has_arrived_is_reported_before_a_chunk_is_full_and_cancelling_leaves_nothing(
@@ -161,7 +343,9 @@ def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
         port = http.server_port
     with pytest.raises(sc.WeightsError) as raised:
         Download(f"http://127.0.0.1:{port}/net.pth", DIGEST).path(tmp_path)
-    assert str(raised.value) == f"127.0.0.1:{port} is unreachable. Offline: save net.pth in {tmp_path}."
+    assert str(raised.value) == (
+        f"127.0.0.1:{port} is unreachable. Try again, or save net.pth in {tmp_path}."
+    )
 
 
 def test_a_mirror_replaces_the_address(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,9 +372,18 @@ def test_a_host_that_cannot_be_one_is_unreachable_and_no_password_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     monkeypatch.setenv("SALIENCY_MIRROR", f"http://{host}")
-    with pytest.raises(sc.WeightsError, match="is unreachable. Offline") as raised:
+    with pytest.raises(sc.WeightsError, match="is unreachable. Try again, or save net.pth in") as raised:
         Download("https://nowhere.invalid/net.pth", DIGEST).path(tmp_path)
     assert "secret" not in str(raised.value)
+
+
+def test_a_host_that_no_name_server_knows_is_said_to_be_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        sc.WeightsError, match="^nowhere.invalid can't be found: no network, or no such host."
+    ):
+        Download("https://nowhere.invalid/net.pth", DIGEST).path(tmp_path)
 
 
 def test_a_file_put_there_by_hand_is_used_if_its_checksum_is_right(tmp_path: Path) -> None:
@@ -217,9 +410,11 @@ def test_a_folder_that_cannot_be_written_is_reported(server: str, tmp_path: Path
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(
         sc.WeightsError,
-        match="net.pth couldn't be written to .*: (File exists|Not a directory). Choose another",
+        match="net.pth couldn't be written to .*: Not a directory. Choose another folder with",
     ):
         Download(f"{server}/net.pth", DIGEST).path(tmp_path / "file")
+    with pytest.raises(sc.WeightsError, match="net.pth couldn't be written to /sys/x: .*. Choose another"):
+        Download(f"{server}/net.pth", DIGEST).path(Path("/sys/x"))  # read-only, for an administrator too
 
 
 def test_the_weights_folder_can_be_named_by_the_environment(

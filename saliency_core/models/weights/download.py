@@ -23,7 +23,7 @@ from saliency_core.models.weights.sources import DownloadProgress
 
 MAX_DOWNLOAD_BYTES = 8 << 30
 """Bound of a download whose size is not known; others may be twice as large as stated."""
-OTHER_FOLDER = "choose another folder with SALIENCY_WEIGHTS."
+MORE_SPACE = "Free some space, or choose another folder with SALIENCY_WEIGHTS."
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,18 @@ class WebFile:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise WeightsError(
-                    f"The disk with {folder} is full; {self.file_name} was not kept. "
-                    f"Free some space, or {OTHER_FOLDER}"
+                    f"The disk with {folder} is full; {self.file_name} was not kept. {MORE_SPACE}"
                 ) from error
+            # mkdir says of a file in the folder's place that it exists, which is no reason.
+            reason = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
             raise WeightsError(
-                f"{self.file_name} couldn't be written to {folder}: {error.strerror or 'unknown error'}. "
-                f"{OTHER_FOLDER.capitalize()}"
+                f"{self.file_name} couldn't be written to {folder}: {reason or 'unknown error'}. "
+                "Choose another folder with SALIENCY_WEIGHTS."
             ) from error
 
     @contextmanager
     def _alone(self, folder: Path, report: DownloadProgress) -> Iterator[None]:
-        """Wait until no other thread or process fetches the file, reporting the progress of the one that does.
+        """Wait until no other thread or process fetches the file, reporting the other's progress.
 
         Where a file system has no locks, nobody waits: the file is then fetched twice, and still whole.
         """
@@ -147,7 +148,7 @@ class WebFile:
             if (needed := size or self.download_bytes or 0) > free:
                 raise WeightsError(
                     f"{self.file_name} needs {_megabytes(needed)}, and {folder} has {_megabytes(free)} free. "
-                    f"Free some space, or {OTHER_FOLDER}"
+                    f"{MORE_SPACE}"
                 )
             expected = size
             for chunk in transfer.chunks(waiting):

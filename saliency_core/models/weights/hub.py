@@ -14,8 +14,6 @@ from saliency_core.models.weights.sources import DownloadProgress
 
 ENDPOINT = "https://huggingface.co"
 SHA256 = re.compile("[0-9a-f]{64}")
-YES = ("1", "ON", "YES", "TRUE")
-"""Values of environment variables that huggingface_hub reads as true."""
 ALTERNATIVES = {
     "model.safetensors": ("model.safetensors", "pytorch_model.bin"),
     "pytorch_model.bin": ("model.safetensors", "pytorch_model.bin"),
@@ -87,19 +85,20 @@ class HubFile:
         return local
 
     def _cached(self, filename: str) -> Path | None:
-        from huggingface_hub import try_to_load_from_cache  # half a second, only for those who use the hub
+        cache = _cache_folder()
+        if not os.path.isdir(cache / f"models--{self.repo.replace('/', '--')}"):  # noqa: PTH112 - as first_file
+            return None  # a list of models asks for many of them: the import below takes longer than they do
+        from huggingface_hub import try_to_load_from_cache
 
         try:
-            found = try_to_load_from_cache(
-                self.repo, filename, cache_dir=_cache_folder(), revision=self.revision
-            )
+            found = try_to_load_from_cache(self.repo, filename, cache_dir=cache, revision=self.revision)
         except OSError:  # a cache that may not be read
             return None
         return Path(found) if isinstance(found, str) else None
 
     def _fetch(self, folder: Path, progress: DownloadProgress | None) -> Path:
         for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-            if os.environ.get(variable, "").upper() in YES:
+            if _is_set(variable):
                 raise WeightsError(
                     f"{self.file_name} isn't on this machine, and {variable} forbids to fetch it. "
                     f"{self._advice(folder).replace('Try again', 'Unset it')}"
@@ -160,9 +159,16 @@ def _is_missing(error: web.Refused) -> bool:
 
 
 def _headers() -> web.Headers:
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, no __all__
+    """The token, if there is one; not build_hf_headers, which asks the hub for more before it answers."""
+    from huggingface_hub import get_token
 
-    return build_hf_headers()
+    token = None if _is_set("HF_HUB_DISABLE_IMPLICIT_TOKEN") else get_token()
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _is_set(variable: str) -> bool:
+    """Whether huggingface_hub reads an environment variable as true."""
+    return os.environ.get(variable, "").upper() in ("1", "ON", "YES", "TRUE")
 
 
 def _stated(reply: web.Reply) -> Stated:

@@ -202,7 +202,9 @@ class Transfer:
                 return TransferError(f"{self.host} can't prove who it is (certificate or encryption)")
             case http.client.IncompleteRead() | ConnectionResetError() | BrokenPipeError():
                 return TransferError(f"{self.host} broke off")
-            case http.client.BadStatusLine():
+            case http.client.InvalidURL():
+                return TransferError(f"{self.host} is unreachable")
+            case http.client.HTTPException():
                 return TransferError(f"{self.host} gave an answer that is not HTTP")
             case _:
                 return TransferError(f"{self.host} is unreachable")
@@ -227,6 +229,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         """The request that follows. Raises ``TransferError`` where that may not be."""
         before, after = _origin(req.full_url), _origin(newurl)
         if after[0] not in (before[0], "https"):
+            fp.close()
             raise TransferError(
                 f"{self.host} redirects from {before[0]} to {after[0]}, which is not followed"
             )
