@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import resource
+import socket
 import subprocess
 import sys
 import threading
@@ -78,9 +79,8 @@ class Files(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
         if self.path == "/endless.pth":
-            with suppress(ConnectionError):
-                while True:
-                    self.wfile.write(CONTENT)
+            while True:
+                self.wfile.write(CONTENT)
         if self.path == "/slow.pth":
             self.wfile.write(CONTENT[: len(CONTENT) // 2])
             assert self.more.wait(60)
@@ -91,6 +91,10 @@ class Files(BaseHTTPRequestHandler):
             RELEASE.wait(60)
             return
         self.wfile.write(CONTENT[: len(CONTENT) // 2] if self.path == "/broken.pth" else CONTENT)
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # of a client that has left
+            super().handle()
 
     def log_message(self, *_: object) -> None:
         """Keep the test's output quiet."""
@@ -135,8 +139,8 @@ def test_a_download_is_kept_once_and_reports_its_progress(server: str, tmp_path:
             None,
             "net.pth arrived damaged from HOST (its checksum differs) and was not kept. AGAIN",
         ),
-        ("broken.pth", DIGEST, None, "HOST broke off after 0.5 MB of 1.0 MB. AGAIN"),
-        ("chunked.pth", DIGEST, None, "HOST broke off. AGAIN"),
+        ("broken.pth", DIGEST, None, "HOST broke off the connection after 0.5 MB of 1.0 MB. AGAIN"),
+        ("chunked.pth", DIGEST, None, "HOST broke off the connection. AGAIN"),
         ("missing.pth", DIGEST, None, "HOST answered 404 (Not Found) for missing.pth. AGAIN"),
         ("forbidden.pth", DIGEST, None, "HOST answered 403 (Forbidden) for forbidden.pth. AGAIN"),
         ("busy.pth", DIGEST, None, "HOST answered 503 (Service Unavailable) for busy.pth. AGAIN"),
@@ -348,6 +352,15 @@ def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
     )
 
 
+def test_a_server_without_encryption_is_not_trusted_with_an_address_of_https(
+    server: str, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        sc.WeightsError, match="offers no encrypted connection that can be trusted. Try again"
+    ):
+        Download(f"{server.replace('http', 'https')}/net.pth", DIGEST).path(tmp_path)
+
+
 def test_a_mirror_replaces_the_address(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Download("https://nowhere.invalid/models/net.pth", DIGEST[:8])
     monkeypatch.setenv("SALIENCY_MIRROR", server)
@@ -380,10 +393,14 @@ def test_a_host_that_cannot_be_one_is_unreachable_and_no_password_is_shown(
 def test_a_host_that_no_name_server_knows_is_said_to_be_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(
         sc.WeightsError, match="^nowhere.invalid can't be found: no network, or no such host."
     ):
-        Download("https://nowhere.invalid/net.pth", DIGEST).path(tmp_path)
+        Download("http://nowhere.invalid/net.pth", DIGEST).path(tmp_path)
 
 
 def test_a_file_put_there_by_hand_is_used_if_its_checksum_is_right(tmp_path: Path) -> None:

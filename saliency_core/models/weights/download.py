@@ -160,7 +160,7 @@ class WebFile:
                 report(received, expected)
             if size is not None and received < size:
                 raise web.TransferError(
-                    f"{transfer.host} broke off after {_megabytes(received)} of {_megabytes(size)}"
+                    f"{transfer.host} broke off the connection after {_megabytes(received)} of {_megabytes(size)}"
                 )
             if not digest.hexdigest().startswith(stated.sha256):
                 raise WeightsError(

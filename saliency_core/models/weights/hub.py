@@ -100,7 +100,7 @@ class HubFile:
         for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
             if _is_set(variable):
                 raise WeightsError(
-                    f"{self.file_name} isn't on this machine, and {variable} forbids to fetch it. "
+                    f"{self.file_name} isn't on this machine, and {variable} forbids fetching it. "
                     f"{self._advice(folder).replace('Try again', 'Unset it')}"
                 )
         endpoint = (os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
@@ -141,13 +141,13 @@ class HubFile:
     def _refusal(self, error: web.Refused) -> str:
         code = error.headers.get("X-Error-Code", "")
         if code == "GatedRepo":
-            return f"{error.host} gives {self.repo} to those who accepted its licence there and set HF_TOKEN"
+            return f"{error.host} gives {self.repo} only to those who accepted its licence and set HF_TOKEN"
         if code == "RevisionNotFound":
             return f"{error.host} has no revision {self.revision} of {self.repo}"
         if (
             code == "RepoNotFound" or error.status == 401
         ):  # the hub says 401 for a repository that is not there
-            return f"{error.host} has no repository {self.repo} that is public or open to HF_TOKEN"
+            return f"{error.host} has no repository {self.repo} that is public or that HF_TOKEN may read"
         if error.status == 404:
             return f"{error.host} has no {self._names[0]} in {self.repo}"
         return f"{error} for {self.file_name}"

@@ -198,10 +198,12 @@ class Transfer:
                 return self._silent()
             case socket.gaierror():
                 return TransferError(f"{self.host} can't be found: no network, or no such host")
+            case (
+                http.client.IncompleteRead() | ConnectionResetError() | BrokenPipeError() | ssl.SSLEOFError()
+            ):
+                return TransferError(f"{self.host} broke off the connection")
             case ssl.SSLError():
-                return TransferError(f"{self.host} can't prove who it is (certificate or encryption)")
-            case http.client.IncompleteRead() | ConnectionResetError() | BrokenPipeError():
-                return TransferError(f"{self.host} broke off")
+                return TransferError(f"{self.host} offers no encrypted connection that can be trusted")
             case http.client.InvalidURL():
                 return TransferError(f"{self.host} is unreachable")
             case http.client.HTTPException():
