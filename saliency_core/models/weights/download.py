@@ -159,9 +159,8 @@ class WebFile:
                 write(chunk)
                 report(received, expected)
             if size is not None and received < size:
-                raise web.TransferError(
-                    f"{transfer.host} broke off the connection after {_megabytes(received)} of {_megabytes(size)}"
-                )
+                arrived = f"{_megabytes(received)} of {_megabytes(size)}"
+                raise web.TransferError(f"{transfer.host} broke off the connection after {arrived}")
             if not digest.hexdigest().startswith(stated.sha256):
                 raise WeightsError(
                     f"{self.file_name} arrived damaged from {transfer.host} (its checksum differs) and was "
