@@ -79,6 +79,10 @@ class Answers(BaseHTTPRequestHandler):
             self.send_response(307)
             self.send_header("Location", f"/org/net/resolve/{revision}/{filename}")
             self.end_headers()
+        elif repo == "page":  # of a network that wants a password first
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<!DOCTYPE html><title>Welcome</title>")
         elif repo == "hanging":
             self.hub.release.wait(60)
         else:
@@ -294,6 +298,7 @@ def test_a_name_and_password_in_the_address_are_sent_to_it_and_never_shown(
             "org--damaged.safetensors arrived damaged from CDN (its checksum differs) and was not kept.",
         ),
         ("small", "org--small.safetensors arrived damaged from HUB (its checksum differs) and was not kept."),
+        ("page", "HUB sent something else than a checkpoint for org--page.safetensors; it was not kept."),
         ("cut", "CDN broke off the connection after 0.3 MB of 0.5 MB."),
         (
             "endless",

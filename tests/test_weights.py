@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 from typing import IO, Any, ClassVar
@@ -95,6 +95,13 @@ class Files(BaseHTTPRequestHandler):
     def handle(self) -> None:
         with suppress(ConnectionError):  # of a client that has left
             super().handle()
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output quiet."""
+
+
+class QuietFiles(SimpleHTTPRequestHandler):
+    """Answers with the files of a folder."""
 
     def log_message(self, *_: object) -> None:
         """Keep the test's output quiet."""
@@ -359,6 +366,26 @@ def test_a_server_without_encryption_is_not_trusted_with_an_address_of_https(
         sc.WeightsError, match="offers no encrypted connection that can be trusted. Try again"
     ):
         Download(f"{server.replace('http', 'https')}/net.pth", DIGEST).path(tmp_path)
+
+
+def test_a_file_without_a_checksum_is_kept_if_it_begins_as_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    torch.save({"a": torch.zeros(2)}, tmp_path / "server" / "new.pth")
+    torch.save({"a": torch.zeros(2)}, tmp_path / "server" / "old.pth", _use_new_zipfile_serialization=False)
+    safetensors.torch.save_file({"a": torch.zeros(2)}, tmp_path / "server" / "net.safetensors")
+    (tmp_path / "server" / "page.pth").write_text("<!DOCTYPE html><title>Sign in</title>")
+    handler = partial(QuietFiles, directory=str(tmp_path / "server"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{http.server_port}"
+        for name in ("new.pth", "old.pth", "net.safetensors"):
+            assert read_checkpoint(Download(f"{address}/{name}", "").path(tmp_path))["a"].shape == (2,)
+        with pytest.raises(
+            sc.WeightsError, match="sent something else than a checkpoint for page.pth; it was"
+        ):
+            Download(f"{address}/page.pth", "").path(tmp_path)
+        http.shutdown()
+    assert not (tmp_path / "page.pth").exists()
 
 
 def test_a_mirror_replaces_the_address(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

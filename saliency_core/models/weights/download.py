@@ -110,9 +110,8 @@ class WebFile:
                 part.unlink(missing_ok=True)
             yield
         finally:
-            with suppress(
-                OSError
-            ):  # while it is held: who waits for it sees that it is gone, and begins anew
+            # While it is held: who waits for it sees then that the file is gone, and begins anew.
+            with suppress(OSError):
                 Path(lock.lock_file).unlink()
             lock.release()
 
@@ -132,7 +131,7 @@ class WebFile:
 
     def _stream(self, write: Callable[[bytes], int], folder: Path, report: DownloadProgress) -> None:
         """Read the file from the server, checking its size on the way and its SHA-256 at the end."""
-        received, expected, digest = 0, self.download_bytes, hashlib.sha256()
+        received, expected, digest, start = 0, self.download_bytes, hashlib.sha256(), b""
 
         def waiting() -> None:
             report(received, expected)
@@ -156,6 +155,7 @@ class WebFile:
                 if received > (most if size is None else size):
                     raise self._too_large(transfer.host, most if size is None else size)
                 digest.update(chunk)
+                start = (start + chunk[:16])[:16]
                 write(chunk)
                 report(received, expected)
             if size is not None and received < size:
@@ -165,6 +165,11 @@ class WebFile:
                 raise WeightsError(
                     f"{self.file_name} arrived damaged from {transfer.host} (its checksum differs) and was "
                     f"not kept. {self.advice}"
+                )
+            if not stated.sha256 and not _begins_a_checkpoint(start):
+                raise WeightsError(
+                    f"{transfer.host} sent something else than a checkpoint for {self.file_name}; it was not "
+                    f"kept. {self.advice}"
                 )
 
     def _too_large(self, host: str, most: int) -> WeightsError:
@@ -252,6 +257,14 @@ def check_digest(path: Path, sha256: str) -> None:
         raise WeightsError(
             f"{path} is damaged or another file (its checksum differs). Delete it and try again."
         )
+
+
+def _begins_a_checkpoint(start: bytes) -> bool:
+    """Whether a file begins as safetensors does (a length, then JSON), or as a zip archive or a pickle.
+
+    For files without a checksum: the page that a hotel's network sends instead must not be kept.
+    """
+    return start[8:9] == b"{" or start.startswith((b"PK\x03\x04", b"\x80"))
 
 
 def _megabytes(size: int) -> str:

@@ -144,9 +144,8 @@ class HubFile:
             return f"{error.host} gives {self.repo} only to those who accepted its licence and set HF_TOKEN"
         if code == "RevisionNotFound":
             return f"{error.host} has no revision {self.revision} of {self.repo}"
-        if (
-            code == "RepoNotFound" or error.status == 401
-        ):  # the hub says 401 for a repository that is not there
+        # The hub says 401 for a repository that is not there, too.
+        if code == "RepoNotFound" or error.status == 401:
             return f"{error.host} has no repository {self.repo} that is public or that HF_TOKEN may read"
         if error.status == 404:
             return f"{error.host} has no {self._names[0]} in {self.repo}"

@@ -170,7 +170,7 @@ class Transfer:
     def _request(self) -> urllib.request.Request:
         user, _, _ = self._address.netloc.rpartition("@")
         request = urllib.request.Request(self._address._replace(netloc=host(self._address)).geturl())
-        headers = {name.title(): value for name, value in self._headers().items()}
+        headers = {"User-Agent": "normgrad-studio", **self._headers()}
         if user:
             name, _, password = user.partition(":")
             pair = f"{unquote(name)}:{unquote(password)}".encode()
