@@ -270,9 +270,7 @@ def test_weights_changed_in_place_are_not_mistaken_for_those_loaded_again(
     assert engine.explain(request("a", 3), PHOTO) is before
 
 
-def test_other_weights_in_the_file_are_another_model(
-    specs: dict[str, sc.ModelSpec], tmp_path: Path
-) -> None:
+def test_other_weights_in_the_file_are_another_model(specs: dict[str, sc.ModelSpec], tmp_path: Path) -> None:
     engine = sc.Engine("cpu", models=specs, model_bytes=0)
     before = engine.explain(request("a", 3), PHOTO)
     engine.explain(request("b"), PHOTO)

@@ -212,7 +212,7 @@ class LoadedModels:
 
 
 def size_of(classifier: Classifier) -> int:
-    """Memory that a classifier holds, in bytes: parameters and buffers (shared ones once), input and labels."""
+    """Memory that a classifier holds, in bytes: parameters, buffers and its example (shared once), labels."""
     storages = {
         (tensor.device, storage.data_ptr()): storage.nbytes()
         for tensor in (*_tensors(classifier), classifier.example)
@@ -229,7 +229,7 @@ def digest_of(classifier: Classifier) -> str:
     for tensor in _tensors(classifier):
         values = tensor.detach().cpu().contiguous()
         digest.update(f"{values.dtype}{tuple(values.shape)}".encode())
-        digest.update(values.reshape(-1).view(torch.uint8).numpy())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

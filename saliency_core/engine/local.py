@@ -283,9 +283,7 @@ class Engine:
 
         return self._with_model(request.model, work)
 
-    def _kept(
-        self, spec: ModelSpec, request: ExplainRequest
-    ) -> tuple[ExplainRequest, Explanation | None]:
+    def _kept(self, spec: ModelSpec, request: ExplainRequest) -> tuple[ExplainRequest, Explanation | None]:
         """The request with its class, as far as that is known, and its answer if that is kept.
 
         The model need not be in memory: its weights would be those that were loaded last.
@@ -391,7 +389,9 @@ class Engine:
         """
         if spec.name in self.loaded or spec.embedded:
             return 0
-        expected = spec.download_bytes or BYTES_PER_PARAMETER * (spec.details().parameters or 0)
+        expected = spec.download_bytes or 0
+        with contextlib.suppress(Exception):  # building it says what is wrong
+            expected = expected or BYTES_PER_PARAMETER * (spec.details().parameters or 0)
         memory = memory_bytes(self.device)
         if expected > memory:
             raise WeightsError(

@@ -114,7 +114,8 @@ class ModelListing:
     title: str
     summary: str
     state: str
-    """``"loaded"`` (in memory), ``"local"`` (its weights are on this machine), ``"download"`` or ``"random"``."""
+    """``"loaded"`` (in memory), ``"local"`` (its weights are on this machine), ``"download"`` or
+    ``"random"``."""
     download_bytes: int | None
     """Size of the download; None where nothing has to be fetched, or where it is not known."""
     library: str = ""

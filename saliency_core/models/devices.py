@@ -43,7 +43,7 @@ def without_autocast(device: torch.device) -> torch.autocast:
 
 
 def memory_bytes(device: torch.device) -> int:
-    """The memory of the device, in bytes; for the CPU that of the machine, or of the container if it is less."""
+    """The memory of the device, in bytes; that of the container where it has less than the machine."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     limits = [int(text) for file in CONTAINER_LIMITS if (text := _content(file)).isdecimal()]
