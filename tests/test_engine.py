@@ -787,6 +787,32 @@ def test_the_least_recently_used_of_too_many_own_models_is_removed(
     assert second not in engine.loaded
 
 
+def test_a_load_says_when_the_network_is_being_built(spec: sc.ModelSpec, gate: Gate, tmp_path: Path) -> None:
+    size = (tmp_path / "tiny.pth").stat().st_size
+    seen: list[tuple[int, int]] = []
+    started = threading.Event()
+
+    def build() -> Watched:
+        assert started.wait(LONG)
+        seen.append((task.done, task.total))
+        return Watched()
+
+    seeded = replace(spec, name="seeded", build=build, seed=0)
+    engine = sc.Engine("cpu", models={"gated": replace(gate.spec, build=build), "seeded": seeded})
+    task = engine.load("gated")
+    assert gate.begun.wait(LONG)
+    assert (task.done, task.total) == (0, 0)
+    started.set()
+    gate.open()
+    assert task.value().name == "gated"
+    assert seen == [(size, size)]
+    started.clear()
+    task = engine.load("seeded")
+    started.set()
+    assert task.value().random
+    assert seen[-1] == (1, 1)
+
+
 def test_a_model_too_large_for_the_machine_is_refused_in_a_sentence(spec: sc.ModelSpec) -> None:
     huge = replace(spec, name="huge", title="Huge", source=Download("http://127.0.0.1:9/x.pth", "", 10**15))
     engine = sc.Engine("cpu", models={"huge": huge})

@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -34,7 +35,7 @@ from saliency_core.models.catalogue.loading import build_classifier
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device, memory_bytes
-from saliency_core.models.weights.sources import weights_folder
+from saliency_core.models.weights.sources import DownloadProgress, WeightSource, weights_folder
 from saliency_core.progress import Cancelled, ProgressCallback, no_progress
 from saliency_core.registry import unknown
 
@@ -68,6 +69,30 @@ class _Key(NamedTuple):
 
     request: ExplainRequest
     weights: Hashable
+
+
+@dataclass(frozen=True)
+class _Announced:
+    """A source that reports when its file is complete, so that what follows is known to be the building."""
+
+    source: WeightSource
+    progress: ProgressCallback
+
+    @property
+    def download_bytes(self) -> int | None:
+        """As of the source."""
+        return self.source.download_bytes
+
+    def is_local(self, folder: Path) -> bool:
+        """As of the source."""
+        return self.source.is_local(folder)
+
+    def path(self, folder: Path, progress: DownloadProgress | None = None) -> Path:
+        """The file of the source."""
+        found = self.source.path(folder, progress)
+        size = found.stat().st_size
+        self.progress(size, size)
+        return found
 
 
 class Engine:
@@ -404,8 +429,11 @@ class Engine:
         def report(received: int, total: int | None) -> None:
             progress(received, total or spec.download_bytes or 0)
 
+        if spec.random:
+            progress(1, 1)  # nothing to fetch
+        announced = replace(spec, source=_Announced(spec.source, progress))
         try:
-            return build_classifier(spec, self.device, weights_dir=self.weights_dir, progress=report)
+            return build_classifier(announced, self.device, weights_dir=self.weights_dir, progress=report)
         except WeightsError as error:
             raise WeightsError(f"{spec.title} couldn't be loaded: {error}") from error
 

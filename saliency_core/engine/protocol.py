@@ -57,7 +57,8 @@ class ExplainEngine(Protocol):
         task of a model that was loaded before is done, also if its network had to leave the memory since: it
         comes back with the next explanation that is not known yet.
 
-        The unit is bytes: those received of the download, and all of them while the network is being built.
+        The unit is bytes: those received of the download. Once all of them are here, in ``done`` as in
+        ``total``, the network is being built.
         """
 
     def explain(self, request: ExplainRequest, image: Image.Image) -> Explanation:
