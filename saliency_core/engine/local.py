@@ -83,6 +83,11 @@ class _Announced:
         """As of the source."""
         return self.source.download_bytes
 
+    @property
+    def file_name(self) -> str | None:
+        """As of the source."""
+        return self.source.file_name
+
     def is_local(self, folder: Path) -> bool:
         """As of the source."""
         return self.source.is_local(folder)
