@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 import saliency_core as sc
+from saliency_core.engine import local
 from saliency_core.engine.protocol import ExplainEngine
 from saliency_core.engine.request import ExplainRequest, image_digest
 from saliency_core.engine.tasks import Task, TaskState
@@ -110,15 +111,16 @@ class Gate:
         self.begun, self._open = threading.Event(), threading.Event()
         self.loads = 0
         self.error: BaseException | None = None
-        self.spec = replace(spec, name=name, title="Gated", labels=self._labels)
+        self._source = spec.source
+        self.spec = replace(spec, name=name, title="Gated", source=Embedded(self._path))
 
-    def _labels(self) -> list[str]:
+    def _path(self) -> str:
         self.loads += 1
         self.begun.set()
         assert self._open.wait(LONG)
         if self.error is not None:
             raise self.error
-        return list("abcde")
+        return str(self._source.path(Path()))
 
     def open(self, error: BaseException | None = None) -> None:
         """Let it load, or fail."""
@@ -675,7 +677,7 @@ def test_an_unknown_model_or_device_lists_the_choices(monkeypatch: pytest.Monkey
         lambda: engine.classifier("resnet"),
     ]
     for ask in asking:
-        with pytest.raises(sc.UnknownNameError, match="unknown model 'resnet'.*resnet18"):
+        with pytest.raises(sc.UnknownNameError, match="unknown model 'resnet'; did you mean 'resnet50'"):
             ask()
     with pytest.raises(
         ValueError, match="device is 'cuda:99', which cannot be used here; choices: auto, cpu"
@@ -686,3 +688,135 @@ def test_an_unknown_model_or_device_lists_the_choices(monkeypatch: pytest.Monkey
         sc.choose_device()
     monkeypatch.setenv("SALIENCY_DEVICE", "cpu")
     assert sc.choose_device() == torch.device("cpu")
+
+
+# ------------------------------------------------------------------------- searches, and models of one's own
+
+OWN = "own:" + "0a" * 16
+FOREIGN = "This model belongs to another session or was removed; upload it again."
+
+
+def test_a_search_finds_every_model_of_the_catalogue_and_says_where_its_weights_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    engine = sc.Engine("cpu", weights_dir=tmp_path)
+    assert engine.search("") == engine.models()
+    found = engine.search("resnet50", 5)
+    assert (found[0].name, found[0].state, found[0].details) == ("resnet50", "download", None)
+    assert len(found) == 5
+    assert engine.search("lite0 efficientnet")[0].state == "local"
+    assert engine.search("no such network") == ()
+    seeded = engine.listing("resnet18.random-3")
+    assert (seeded.state, seeded.download_bytes, seeded.library) == ("random", None, "torchvision")
+    assert seeded.details.parameters == 11_689_512
+    with pytest.raises(sc.UnknownNameError, match="resnet5000"):
+        engine.listing("resnet5000")
+
+
+def test_a_search_among_given_models_takes_every_word(engine: sc.Engine) -> None:
+    assert [found.name for found in engine.search("MISS ing")] == ["missing"]
+    assert [found.name for found in engine.search("i", limit=1)] == ["tiny"]
+
+
+def test_random_weights_are_said_with_the_model_and_with_every_explanation(spec: sc.ModelSpec) -> None:
+    engine = sc.Engine("cpu", models={"tiny": spec, "random": replace(spec, name="random", seed=3)})
+    assert [model.state for model in engine.models()] == ["local", "random"]
+    random, trained = (engine.explain(request(model=name), photo()) for name in ("random", "tiny"))
+    assert (random.random_weights, trained.random_weights) == (True, False)
+    assert random.only("normgrad").random_weights
+    assert engine.model_info("random").random
+    assert not engine.model_info("tiny").random
+    assert [model.state for model in engine.models()] == ["loaded", "random"]
+
+
+def test_a_model_of_ones_own_is_explained_and_in_no_list(engine: sc.Engine, spec: sc.ModelSpec) -> None:
+    engine.add_model(replace(spec, name=OWN, title="Mine"))
+    found = engine.explain(request(model=OWN), photo())
+    assert engine.submit(request(model=OWN), photo()).result is found
+    assert (engine.model_info(OWN).title, engine.listing(OWN).state) == ("Mine", "loaded")
+    assert [model.name for model in (*engine.models(), *engine.search(""))] == ["tiny", "missing"] * 2
+    with pytest.raises(ArgumentError, match="a model is named 'mine'; the name of one's own begins with"):
+        engine.add_model(replace(spec, name="mine"))
+
+
+def test_nothing_is_left_of_a_model_that_was_removed(engine: sc.Engine, spec: sc.ModelSpec) -> None:
+    engine.add_model(replace(spec, name=OWN))
+    engine.explain(request(model=OWN), photo())
+    engine.explain(request(), photo())
+    engine.remove_model(OWN)
+    engine.remove_model(OWN)
+    engine.remove_model("tiny")  # which belongs to everybody
+    assert (len(engine.cache), OWN in engine.loaded, "tiny" in engine.loaded) == (1, False, True)
+    asking: list[Callable[[], object]] = [
+        lambda: engine.explain(request(model=OWN), photo()),
+        lambda: engine.load(OWN),
+        lambda: engine.model_info(OWN),
+        lambda: engine.listing(OWN),
+    ]
+    for ask in asking:
+        with pytest.raises(sc.UnknownNameError) as raised:
+            ask()
+        assert str(raised.value) == FOREIGN
+    assert engine.submit(request(model=OWN), photo()).error == FOREIGN
+
+
+def test_a_model_that_is_removed_during_a_pass_leaves_nothing_either(
+    engine: sc.Engine, spec: sc.ModelSpec
+) -> None:
+    engine.add_model(replace(spec, name=OWN))
+    engine.classifier(OWN)
+    Watched.before = lambda: engine.remove_model(OWN)
+    assert engine.explain(request(model=OWN), photo()).has("normgrad", "act")
+    assert (len(engine.cache), OWN in engine.loaded) == (0, False)
+
+
+def test_the_least_recently_used_of_too_many_own_models_is_removed(
+    engine: sc.Engine, spec: sc.ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "MAX_OWN_MODELS", 2)
+    first, second, third = (f"own:{letter * 32}" for letter in "abc")
+    for name in (first, second):
+        engine.add_model(replace(spec, name=name))
+    engine.explain(request(model=second), photo())
+    engine.explain(request(model=first), photo())
+    engine.add_model(replace(spec, name=third))
+    assert engine.load(first).ended
+    with pytest.raises(sc.UnknownNameError, match="another session"):
+        engine.load(second)
+    assert second not in engine.loaded
+
+
+def test_a_load_says_when_the_network_is_being_built(spec: sc.ModelSpec, gate: Gate, tmp_path: Path) -> None:
+    size = (tmp_path / "tiny.pth").stat().st_size
+    seen: list[tuple[int, int]] = []
+    started = threading.Event()
+
+    def build() -> Watched:
+        assert started.wait(LONG)
+        seen.append((task.done, task.total))
+        return Watched()
+
+    seeded = replace(spec, name="seeded", build=build, seed=0)
+    engine = sc.Engine("cpu", models={"gated": replace(gate.spec, build=build), "seeded": seeded})
+    task = engine.load("gated")
+    assert gate.begun.wait(LONG)
+    assert (task.done, task.total) == (0, 0)
+    started.set()
+    gate.open()
+    assert task.value().name == "gated"
+    assert seen == [(size, size)]
+    started.clear()
+    task = engine.load("seeded")
+    started.set()
+    assert task.value().random
+    assert seen[-1] == (1, 1)
+
+
+def test_a_model_too_large_for_the_machine_is_refused_in_a_sentence(spec: sc.ModelSpec) -> None:
+    huge = replace(spec, name="huge", title="Huge", source=Download("http://127.0.0.1:9/x.pth", "", 10**15))
+    engine = sc.Engine("cpu", models={"huge": huge})
+    task = engine.load("huge")
+    assert task.wait(LONG)
+    assert task.error.startswith("Huge needs 1000000.0 GB of memory for its weights alone, and this machine")
+    assert task.error.endswith("GB. Choose a smaller model.")

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import saliency_core as sc
@@ -24,8 +25,6 @@ def photo() -> payload.DisplayPhoto:
 
 @pytest.fixture
 def explanation() -> sc.Explanation:
-    import torch
-
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 80, 3), dtype=np.uint8))
     clf = classifier(seeded(dtype=torch.float32), labels=list(LABELS))
     return sc.explain(clf, image, 4)
@@ -192,6 +191,25 @@ def test_the_boxes_of_objects_are_fractions_of_the_input_region_and_clipped_to_i
     np.testing.assert_allclose(boxes, [[0.25, 0.25, 0.75, 1], [0, 0.5, 0.5, 1]])
 
 
+def test_random_weights_are_sent_with_the_maps(
+    photo: payload.DisplayPhoto, explanation: sc.Explanation
+) -> None:
+    random = replace(explanation, random_weights=True)
+    first, second = send(photo, explanation).meta, send(photo, random).meta
+    assert (first["random"], second["random"]) == (False, True)
+    assert first["keys"]["maps"] != second["keys"]["maps"]
+
+
+def test_inputs_and_maps_need_not_be_square(photo: payload.DisplayPhoto) -> None:
+    prepared = torch.randn(1, 3, 24, 40, generator=torch.Generator().manual_seed(0))
+    sent = send(photo, sc.explain(classifier(seeded(dtype=torch.float32)), prepared, 1)).meta
+    assert sent["inputSize"] == [3, 24, 40]
+    sizes = [(layer["height"], layer["width"]) for layer in sent["layers"]]
+    assert sizes == [(12, 20), (6, 10)]
+    first, second = sent["maps"]["normgrad"]["offsets"]
+    assert second - first == 12 * 20
+
+
 def test_a_rerun_sends_the_same_bytes(photo: payload.DisplayPhoto, explanation: sc.Explanation) -> None:
     first, second = send(photo, explanation), send(replace(photo), explanation)
     assert json.dumps(dict(first.meta)) == json.dumps(dict(second.meta))
@@ -262,8 +280,6 @@ def test_a_second_class_is_sent_with_its_maps_and_the_maps_after_each_step(
 
 
 def test_probabilities_after_a_meta_step_are_sent_beside_those_before_it(photo: payload.DisplayPhoto) -> None:
-    import torch
-
     image, clf = Image.new("RGB", (80, 40), "orange"), classifier(seeded(dtype=torch.float32))
     before, after = sc.explain(clf, image, 1), sc.explain(clf, image, 1, meta=sc.MetaStep(0.1))
     other = sc.explain(clf, image, 2)

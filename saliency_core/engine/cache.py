@@ -111,6 +111,12 @@ class SharedCache(Generic[Key, Value]):
         with self._lock:
             self._values.pop(key, None)
 
+    def drop_where(self, matches: Callable[[Key], bool]) -> None:
+        """Forget the values whose keys match."""
+        with self._lock:
+            for key in [key for key in self._values if matches(key)]:
+                del self._values[key]
+
     def _keep(self, key: Key, value: Value) -> None:
         self._values.pop(key, None)
         if self._values.getsizeof(value) <= self.max_size:

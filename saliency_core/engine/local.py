@@ -1,20 +1,22 @@
-"""The engine of one process: models loaded once, answers cached, one computation per request."""
+"""The engine of one process: models in memory up to a bound, answers cached, one computation per request."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sys
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
-from itertools import chain
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import torch
 from PIL import Image
 
 from saliency_core.backprop.variants import MetaStep
 from saliency_core.engine.cache import SharedCache
+from saliency_core.engine.loaded import LoadedModel, LoadedModels
 from saliency_core.engine.locks import FairLock
 from saliency_core.engine.request import (
     ExplainRequest,
@@ -28,19 +30,74 @@ from saliency_core.errors import ArgumentError, SaliencyError, UnknownNameError,
 from saliency_core.explain import Explanation, explain
 from saliency_core.methods.method import MultiPass
 from saliency_core.methods.registry import METHODS, is_convolution, unavailable
-from saliency_core.models.catalogue.catalogue import MODELS
+from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL, MODELS, Catalogue
 from saliency_core.models.catalogue.loading import build_classifier
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.classifier import Classifier
-from saliency_core.models.devices import choose_device
-from saliency_core.models.weights.sources import weights_folder
+from saliency_core.models.devices import choose_device, memory_bytes
+from saliency_core.models.weights.sources import DownloadProgress, WeightSource, weights_folder
 from saliency_core.progress import Cancelled, ProgressCallback, no_progress
 from saliency_core.registry import unknown
 
 CACHE_BYTES = 256 << 20
+MODEL_SHARE = 4
+"""Loaded models take at most one part in so many of the device's memory, unless another bound is given."""
+MODEL_BYTES = "SALIENCY_MODEL_BYTES"
 MAX_KNOWN_CLASSES = 4096
 """Photos × models × fits whose most likely class is remembered."""
+MAX_INFOS = 32
+"""Models of which labels and layers are remembered, in memory or not."""
+MAX_OWN_MODELS = 64
+OWN = "own:"
+"""How the names of models begin that one session has brought."""
+FOREIGN = "This model belongs to another session or was removed; upload it again."
+BYTES_PER_PARAMETER = 4
+GIGABYTE = 1e9
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What stays known of a model that was loaded: `digest` is that of its weights as they were loaded."""
+
+    info: ModelInfo
+    digest: Hashable
+
+
+class _Key(NamedTuple):
+    """What an answer is kept under."""
+
+    request: ExplainRequest
+    weights: Hashable
+
+
+@dataclass(frozen=True)
+class _Announced:
+    """A source that reports when its file is complete, so that what follows is known to be the building."""
+
+    source: WeightSource
+    progress: ProgressCallback
+
+    @property
+    def download_bytes(self) -> int | None:
+        """As of the source."""
+        return self.source.download_bytes
+
+    @property
+    def file_name(self) -> str | None:
+        """As of the source."""
+        return self.source.file_name
+
+    def is_local(self, folder: Path) -> bool:
+        """As of the source."""
+        return self.source.is_local(folder)
+
+    def path(self, folder: Path, progress: DownloadProgress | None = None) -> Path:
+        """The file of the source."""
+        found = self.source.path(folder, progress)
+        size = found.stat().st_size
+        self.progress(size, size)
+        return found
 
 
 class Engine:
@@ -51,6 +108,12 @@ class Engine:
         cache_bytes: bound of the explanation cache.
         weights_dir: folder for downloaded weights.
         models: the models offered, :data:`saliency_core.MODELS` if None.
+        model_bytes: bound of the models in memory; ``SALIENCY_MODEL_BYTES``, or a quarter of the device's
+            memory if None. The least recently used goes first and the default model last; one in use
+            stays, so does one that is larger by itself. Answers stay valid when a model is loaded again.
+
+    Raises:
+        ArgumentError: a bound that is no number of bytes.
 
     >>> engine = Engine()  # doctest: +SKIP
     >>> engine.explain("tf_efficientnet_lite0", image).label  # doctest: +SKIP
@@ -64,15 +127,17 @@ class Engine:
         *,
         weights_dir: str | os.PathLike[str] | None = None,
         models: Mapping[str, ModelSpec] | None = None,
+        model_bytes: int | None = None,
     ) -> None:
         self.device = choose_device(device)
         self.weights_dir = weights_folder(weights_dir)
-        self.cache: SharedCache[Hashable, Explanation] = SharedCache(cache_bytes, lambda found: found.nbytes)
+        self.cache: SharedCache[_Key, Explanation] = SharedCache(cache_bytes, lambda found: found.nbytes)
         self._specs = MODELS if models is None else models
-        self._likely: SharedCache[tuple[str, str, str, int], int] = SharedCache(MAX_KNOWN_CLASSES)
-        # A model that was loaded stays: another copy would be made of one that is dropped while it is used.
-        self._classifiers: SharedCache[str, Classifier] = SharedCache(sys.maxsize)
-        self._infos: SharedCache[str, ModelInfo] = SharedCache(sys.maxsize)
+        self._likely: SharedCache[tuple[str, str, str, Hashable], int] = SharedCache(MAX_KNOWN_CLASSES)
+        self.loaded = LoadedModels(_model_bytes(model_bytes, self.device), last=DEFAULT_MODEL)
+        self._known: SharedCache[str, _Known] = SharedCache(MAX_INFOS)
+        self._own: OrderedDict[str, ModelSpec] = OrderedDict()  # the least recently used first
+        self._own_lock = threading.Lock()
         # One pass at a time: two at once on the same cores or device are slower than one after the other.
         self._passes = FairLock()
         # Apart, so that a page never waits for a thread behind a download or a sweep. Ended tasks are not
@@ -82,16 +147,55 @@ class Engine:
         self._background = TaskQueue(2, max_ended=0)
 
     def models(self) -> tuple[ModelListing, ...]:
-        """The models offered, in the order of the registry."""
+        """The models offered first, in the order of the catalogue."""
         return tuple(self._listing(spec) for spec in self._specs.values())
 
+    def search(self, query: str, limit: int = 50) -> tuple[ModelListing, ...]:
+        """The models that a query finds; see :meth:`ExplainEngine.search`."""
+        if isinstance(self._specs, Catalogue):
+            names: Sequence[str] = [hit.name for hit in self._specs.search(query, limit)]
+        else:
+            words = query.lower().split()
+            texts = {name: f"{name} {spec.title}".lower() for name, spec in self._specs.items()}
+            names = [name for name, text in texts.items() if all(word in text for word in words)][:limit]
+        return tuple(self._listing(self._specs[name]) for name in names)
+
+    def listing(self, name: str) -> ModelListing:
+        """One model with its details; see :meth:`ExplainEngine.listing`."""
+        spec = self._spec(name)
+        return replace(self._listing(spec), name=name, details=spec.details())
+
+    def add_model(self, spec: ModelSpec) -> None:
+        """Offer a model that one session has brought; see :meth:`ExplainEngine.add_model`."""
+        if not spec.name.startswith(OWN):
+            raise ArgumentError(f"a model is named {spec.name!r}; the name of one's own begins with {OWN!r}")
+        with self._own_lock:
+            self._own.pop(spec.name, None)
+            oldest = [*self._own][: max(len(self._own) + 1 - MAX_OWN_MODELS, 0)]
+            self._own[spec.name] = spec
+        for name in oldest:
+            self.remove_model(name)
+
+    def remove_model(self, name: str) -> None:
+        """Forget a model that was added; see :meth:`ExplainEngine.remove_model`."""
+        with self._own_lock:
+            self._own.pop(name, None)
+        if name.startswith(OWN):
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        """Forget a model that is not offered any more: network, labels and answers."""
+        self.loaded.remove(name)
+        self._known.drop(name)
+        self.cache.drop_where(lambda key: key.request.model == name)
+        self._likely.drop_where(lambda question: question[1] == name)
+
     def classifier(self, name: str) -> Classifier:
-        """A model, loaded by the first who asks and kept. Raises as ``load_classifier``."""
-        kept = self._classifiers.peek(name)
-        if kept is None:
-            _wait_for_model(self.load(name))
-            kept = self._classifiers.get(name, lambda: self._build(self._spec(name), no_progress))
-        return kept
+        """A model, loaded by the first who asks. Raises as ``load_classifier``.
+
+        It may leave the engine's memory, but is not loaded a second time as long as you hold it.
+        """
+        return self._with_model(name, lambda _, classifier: classifier)
 
     def model_info(self, name: str) -> ModelInfo:
         """Labels, layers and unavailable methods of a model, which is loaded first if it has to be."""
@@ -100,14 +204,9 @@ class Engine:
     def load(self, name: str) -> Task[ModelInfo]:
         """Load a model in the background; see :meth:`ExplainEngine.load`."""
         spec = self._spec(name)
-        if self._classifiers.peek(name) is not None and (info := self._infos.peek(name)) is not None:
-            return Task.finished(name, info, title=spec.title)
-
-        def run(progress: ProgressCallback) -> ModelInfo:
-            classifier = self._classifiers.get(name, lambda: self._build(spec, progress))
-            return self._infos.get(name, lambda: _info(spec, classifier))
-
-        return self._loading.submit(name, run, title=spec.title, total=spec.download_bytes or 0, unit="bytes")
+        if (known := self._known.peek(spec.name)) is not None:
+            return Task.finished(name, known.info, title=spec.title)
+        return self._load(name, spec)
 
     def explain(
         self,
@@ -132,7 +231,7 @@ class Engine:
             request = ExplainRequest(
                 photo=digest or image_digest(image),
                 model=request,
-                target=None if target is None else self.classifier(request).class_index(target),
+                target=None if target is None else self._class_index(request, target),
                 fit=fit,
                 methods=None if names is None else tuple(names),
                 variant=meta,
@@ -148,17 +247,17 @@ class Engine:
     def submit(self, request: ExplainRequest, image: Image.Image, *, title: str = "") -> Task[Explanation]:
         """The answer as a task; see :meth:`ExplainEngine.submit`."""
         try:
-            spec, loading = self._spec(request.model), self.load(request.model)
+            spec = self._spec(request.model)
+            request, known = self._kept(spec, request)
+            if known is not None:
+                return Task.finished(request, known, title=title)
+            loading = None if spec.name in self.loaded else self._load(request.model, spec)
         except SaliencyError as error:
             return Task.refused(request, error, title=title)
-        kept = self._classifiers.peek(request.model)
-        if kept is not None:
-            request = self._with_likely_class(request, _weights_state(kept))
-            if (known := self.cache.peek(_key(request, _weights_state(kept)))) is not None:
-                return Task.finished(request, known, title=title)
 
         def run(progress: ProgressCallback) -> Explanation:
-            _wait_for_model(loading)  # it has ended: raises what it has failed with
+            if loading is not None:
+                _wait_for_model(loading)  # it has ended: raises what it has failed with
             return self._answer(request, image, progress)
 
         passes = _many_passes(request, spec.preprocess.input_size)
@@ -179,63 +278,167 @@ class Engine:
         queue = self._explaining if short else self._background
         return queue.submit(key, compute, title=title, total=total, unit=unit)
 
+    # -- answers ---------------------------------------------------------------------------------------------
+
     def _answer(self, request: ExplainRequest, image: Image.Image, progress: ProgressCallback) -> Explanation:
-        classifier = self.classifier(request.model)
-        weights = _weights_state(classifier)  # the version before the passes: an answer must not outlive it
-        likely_class_wanted = request.target is None
+        _, known = self._kept(self._spec(request.model), request)
+        if known is not None:
+            return known
+
+        def work(model: LoadedModel, classifier: Classifier) -> Explanation:
+            weights = model.state(classifier)  # before the passes: an answer must not outlive its weights
+            asked = self._with_likely_class(request, weights)
+
+            def compute() -> Explanation:
+                return explain(
+                    classifier,
+                    image,
+                    asked.target,
+                    asked.layers,
+                    asked.methods,
+                    fit=asked.fit,
+                    meta=asked.variant,
+                    options={method: dict(values) for method, values in asked.options},
+                    progress=progress,
+                    lock=self._passes,
+                )
+
+            def full_key(found: Explanation) -> _Key:
+                return _Key(replace(asked, target=found.target), weights)
+
+            found = self.cache.get(_Key(asked, weights), compute, full_key)
+            if asked.target is None and asked.variant is None:
+                self._likely.put(_question(asked, weights), found.target)
+            return found
+
+        return self._with_model(request.model, work)
+
+    def _kept(self, spec: ModelSpec, request: ExplainRequest) -> tuple[ExplainRequest, Explanation | None]:
+        """The request with its class, as far as that is known, and its answer if that is kept.
+
+        The model need not be in memory: its weights would be those that were loaded last.
+        """
+        if (loaded := self.loaded.peek(spec.name)) is not None:
+            weights = loaded[0].state(loaded[1])
+        elif (known := self._known.peek(spec.name)) is not None:
+            weights = known.digest
+        else:
+            return request, None
         request = self._with_likely_class(request, weights)
+        return request, self.cache.peek(_Key(request, weights))
 
-        def compute() -> Explanation:
-            return explain(
-                classifier,
-                image,
-                request.target,
-                request.layers,
-                request.methods,
-                fit=request.fit,
-                meta=request.variant,
-                options={method: dict(values) for method, values in request.options},
-                progress=progress,
-                lock=self._passes,
-            )
-
-        def full_key(found: Explanation) -> Hashable:
-            return _key(replace(request, target=found.target), weights)
-
-        found = self.cache.get(_key(request, weights), compute, full_key)
-        if likely_class_wanted and request.variant is None:
-            self._likely.put(_question(request, weights), found.target)
-        return found
-
-    def _with_likely_class(self, request: ExplainRequest, weights: int) -> ExplainRequest:
+    def _with_likely_class(self, request: ExplainRequest, weights: Hashable) -> ExplainRequest:
         """The request with its class, if the most likely one is meant and known."""
         if request.target is not None:
             return request
         return replace(request, target=self._likely.peek(_question(request, weights)))
 
+    def _class_index(self, name: str, target: int | str) -> int:
+        return self._with_model(name, lambda _, classifier: classifier.class_index(target))
+
+    # -- models ----------------------------------------------------------------------------------------------
+
     def _spec(self, name: str) -> ModelSpec:
+        with self._own_lock:
+            if name in self._own:
+                self._own.move_to_end(name)
+                return self._own[name]
+        if name.startswith(OWN):
+            raise UnknownNameError(FOREIGN)
         try:
             return self._specs[name]
-        except KeyError:
+        except KeyError as error:
+            if isinstance(error, SaliencyError):
+                raise
             raise UnknownNameError(unknown("model", name, tuple(self._specs))) from None
 
     def _listing(self, spec: ModelSpec) -> ModelListing:
-        loaded = self._classifiers.peek(spec.name) is not None
-        local = loaded or spec.embedded or spec.source.is_local(self.weights_dir)
+        loaded, local = spec.name in self.loaded, self._is_local(spec)
         return ModelListing(
             name=spec.name,
             title=spec.title,
             summary=spec.summary,
-            state="loaded" if loaded else "local" if local else "download",
-            download_bytes=None if local else spec.download_bytes,
+            state="random" if spec.random else "loaded" if loaded else "local" if local else "download",
+            download_bytes=None if loaded or local else spec.download_bytes,
+            library=spec.library,
         )
+
+    def _is_local(self, spec: ModelSpec) -> bool:
+        return spec.random or spec.embedded or spec.source.is_local(self.weights_dir)
+
+    def _load(self, name: str, spec: ModelSpec) -> Task[ModelInfo]:
+        """A task that loads a model; it stays in memory if no other needs the room."""
+
+        def run(progress: ProgressCallback) -> ModelInfo:
+            known = self._use(spec, progress, lambda model, classifier: self._facts(spec, model, classifier))
+            return known.info
+
+        total = 0 if self._is_local(spec) else spec.download_bytes or 0
+        return self._loading.submit(name, run, title=spec.title, total=total, unit="bytes")
+
+    def _with_model(self, name: str, work: Callable[[LoadedModel, Classifier], Result]) -> Result:
+        """What `work` makes of a model, which is loaded first if it has to be and stays meanwhile."""
+        spec = self._spec(name)
+        if spec.name not in self.loaded:
+            _wait_for_model(self._load(name, spec))
+        return self._use(spec, no_progress, work)
+
+    def _use(
+        self,
+        spec: ModelSpec,
+        progress: ProgressCallback,
+        work: Callable[[LoadedModel, Classifier], Result],
+    ) -> Result:
+        def noted(model: LoadedModel, classifier: Classifier) -> Result:
+            self._facts(spec, model, classifier)
+            return work(model, classifier)
+
+        try:
+            return self.loaded.use(
+                spec.name, lambda: self._build(spec, progress), noted, self._expected_bytes(spec)
+            )
+        finally:
+            with self._own_lock:
+                removed = spec.name.startswith(OWN) and spec.name not in self._own
+            if removed:  # in the meantime
+                self._forget(spec.name)
+
+    def _facts(self, spec: ModelSpec, model: LoadedModel, classifier: Classifier) -> _Known:
+        """What stays known of a model in memory."""
+        known = self._known.peek(spec.name)
+        if known is None or known.digest != model.digest:
+            known = _Known(_info(spec, classifier), model.digest)
+            self._known.put(spec.name, known)
+        return known
+
+    def _expected_bytes(self, spec: ModelSpec) -> int:
+        """Memory that the weights are going to take; 0 if that is not known.
+
+        Raises:
+            WeightsError: more than there is.
+        """
+        if spec.name in self.loaded or spec.embedded:
+            return 0
+        expected = spec.download_bytes or 0
+        with contextlib.suppress(Exception):  # building it says what is wrong
+            expected = expected or BYTES_PER_PARAMETER * (spec.details().parameters or 0)
+        memory = memory_bytes(self.device)
+        if expected > memory:
+            raise WeightsError(
+                f"{spec.title} needs {expected / GIGABYTE:.1f} GB of memory for its weights alone, and this "
+                f"machine has {memory / GIGABYTE:.1f} GB. Choose a smaller model."
+            )
+        return expected
 
     def _build(self, spec: ModelSpec, progress: ProgressCallback) -> Classifier:
         def report(received: int, total: int | None) -> None:
             progress(received, total or spec.download_bytes or 0)
 
+        if spec.random:
+            progress(1, 1)  # nothing to fetch
+        announced = replace(spec, source=_Announced(spec.source, progress))
         try:
-            return build_classifier(spec, self.device, weights_dir=self.weights_dir, progress=report)
+            return build_classifier(announced, self.device, weights_dir=self.weights_dir, progress=report)
         except WeightsError as error:
             raise WeightsError(f"{spec.title} couldn't be loaded: {error}") from error
 
@@ -262,11 +465,13 @@ def _info(spec: ModelSpec, classifier: Classifier) -> ModelInfo:
         convolutions=frozenset(
             layer.name for layer in classifier.layers if is_convolution(classifier, layer.name)
         ),
+        random=spec.random,
+        library=spec.library,
     )
 
 
 def _many_passes(request: ExplainRequest, size: tuple[int, int]) -> int:
-    """Passes of its many-pass methods on an input of that height and width; 0 if it cannot be answered."""
+    """Passes of its many-pass methods on an input of (height, width); 0 if it cannot be answered."""
     options = {method: dict(values) for method, values in request.options}
     with contextlib.suppress(SaliencyError):  # the explanation says what is wrong
         kinds = [(METHODS[name].kind, options.get(name)) for name in dict.fromkeys(request.methods or ())]
@@ -276,19 +481,17 @@ def _many_passes(request: ExplainRequest, size: tuple[int, int]) -> int:
     return 0
 
 
-def _question(request: ExplainRequest, weights: int) -> tuple[str, str, str, int]:
+def _question(request: ExplainRequest, weights: Hashable) -> tuple[str, str, str, Hashable]:
     return request.photo, request.model, request.fit, weights
 
 
-def _key(request: ExplainRequest, weights: int) -> Hashable:
-    return request, weights
-
-
-def _weights_state(classifier: Classifier) -> int:
-    """A number that changes when weights are changed in place or replaced.
-
-    It follows PyTorch's version counters, which see every in-place operation but those on ``tensor.data``.
-    """
-    tensors = chain(classifier.module.parameters(), classifier.module.buffers())
-    versions = ((each.data_ptr(), 0 if each.is_inference() else each._version) for each in tensors)
-    return hash((id(classifier), *versions))
+def _model_bytes(given: int | None, device: torch.device) -> int:
+    """The bound of the loaded models."""
+    if given is not None:
+        return given
+    text = os.environ.get(MODEL_BYTES, "").strip()
+    if not text:
+        return memory_bytes(device) // MODEL_SHARE
+    if not text.isdecimal():
+        raise ArgumentError(f"{MODEL_BYTES} is {text!r}; expected a number of bytes, such as 4000000000")
+    return int(text)

@@ -10,6 +10,7 @@ from PIL import Image
 from saliency_core.engine.request import ExplainRequest, ModelInfo, ModelListing
 from saliency_core.engine.tasks import Task
 from saliency_core.explain import Explanation
+from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.progress import ProgressCallback
 
 Result = TypeVar("Result")
@@ -19,7 +20,32 @@ class ExplainEngine(Protocol):
     """Answers requests for all sessions. Safe to call from many threads."""
 
     def models(self) -> tuple[ModelListing, ...]:
-        """The models that can be asked for, in the order of the list."""
+        """The models that are offered first, in the order of the list; others are found with ``search``."""
+
+    def search(self, query: str, limit: int = 50) -> tuple[ModelListing, ...]:
+        """The models in whose names every word of the query occurs, the best matches first, without details.
+
+        An empty query gives the models that are offered first. Fast: no model is built.
+        """
+
+    def listing(self, name: str) -> ModelListing:
+        """One model with its details, which may have to be built without weights for it.
+
+        Raises:
+            UnknownNameError: no model has this name.
+        """
+
+    def add_model(self, spec: ModelSpec) -> None:
+        """Offer a model of one session's own, to whoever knows its name, which begins with ``own:``.
+
+        It is in no list. When there are too many, the one used least recently is removed.
+
+        Raises:
+            ArgumentError: another name.
+        """
+
+    def remove_model(self, name: str) -> None:
+        """Forget a model that was added, if it is here: its network, and its answers."""
 
     def model_info(self, name: str) -> ModelInfo:
         """Labels, layers and unavailable methods of a model, which is loaded first if it has to be."""
@@ -27,7 +53,12 @@ class ExplainEngine(Protocol):
     def load(self, name: str) -> Task[ModelInfo]:
         """Load a model in the background, fetching its weights if needed; never blocks.
 
-        Sessions that ask for the same model share one task. After a failure the next call starts again.
+        Sessions that ask for the same model share one task. After a failure the next call starts again. The
+        task of a model that was loaded before is done, also if its network had to leave the memory since: it
+        comes back with the next explanation that is not known yet.
+
+        The unit is bytes: those received of the download. Once all of them are here, in ``done`` as in
+        ``total``, the network is being built.
         """
 
     def explain(self, request: ExplainRequest, image: Image.Image) -> Explanation:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from saliency_core.backprop.variants import MetaStep
 from saliency_core.errors import ArgumentTypeError
+from saliency_core.models.catalogue.spec import ModelDetails
 from saliency_core.models.layers import INPUT, Layer
 
 Options = tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
@@ -113,9 +114,14 @@ class ModelListing:
     title: str
     summary: str
     state: str
-    """``"loaded"`` (in memory), ``"local"`` (its weights are on this machine) or ``"download"``."""
+    """``"loaded"`` (in memory), ``"local"`` (its weights are on this machine), ``"download"`` or
+    ``"random"``."""
     download_bytes: int | None
-    """Size of the download; None where nothing has to be fetched."""
+    """Size of the download; None where nothing has to be fetched, or where it is not known."""
+    library: str = ""
+    """``"torchvision"``, ``"timm"``, or empty: a model of one's own or of a folder."""
+    details: ModelDetails | None = None
+    """What the library publishes; None in lists, which do not ask for it."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,10 @@ class ModelInfo:
     """What is unusual about the network, as a sentence, or None."""
     convolutions: frozenset[str] = frozenset()
     """The layers that are convolutions."""
+    random: bool = False
+    """Whether its weights are random."""
+    library: str = ""
+    """As in :class:`ModelListing`."""
 
     def chosen(self, extra: Iterable[str]) -> tuple[str, ...]:
         """The default layers and those of `extra` that the network has, input to output."""

@@ -299,6 +299,7 @@ class _Request:
                     seconds=(time.perf_counter() - start) / len(batch),
                     meta=self.meta,
                     probabilities_after=None if self.meta is None else stepped,
+                    random_weights=self.classifier.random_weights,
                     _maps=maps,
                     _energy=dict(zip(first.layers, shares.tolist(), strict=True)),
                 )

@@ -41,6 +41,8 @@ class Explanation:
     """The gradient step taken before explaining."""
     probabilities_after: NDArray[np.float32] | None
     """Softmax of the class scores of the network after the meta step, (classes,); None without a step."""
+    random_weights: bool
+    """Whether the network's weights are random: to be said with every picture of these maps."""
     _maps: Mapping[tuple[str, str], FloatMap] = field(repr=False)
     _energy: Mapping[str, float] = field(repr=False)
 

@@ -42,6 +42,7 @@ class Classifier:
         preprocess: how photos become inputs; the ImageNet default if None.
         labels: one name per class; ``"class 0"``, … if None.
         default_layers: the layers explained when none is named; one stage per resolution if None.
+        random_weights: whether the weights are random, which explanations then say.
 
     Attributes:
         notice: None, or a sentence for the user when fewer than two layers have maps; also issued as a
@@ -68,6 +69,7 @@ class Classifier:
         preprocess: Preprocess | None = None,
         labels: Sequence[str] | None = None,
         default_layers: Iterable[str] | None = None,
+        random_weights: bool = False,
     ) -> None:
         self.module = _in_evaluation_mode(module)
         self.modules = layer_modules(self.module)
@@ -80,6 +82,7 @@ class Classifier:
         shape = (1, self.preprocess.channels, *self.preprocess.input_size)
         noise = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
         self.example = noise.to(self.device, self.dtype, memory_format=self.memory_format)
+        self.random_weights = random_weights
         self.cache: dict[str, Any] = {}
         self.hooks = LayerHooks(self.modules)
         with torch.inference_mode(False), without_autocast(self.device):
@@ -97,7 +100,11 @@ class Classifier:
         module = copy.deepcopy(self.module, memo)
         self.hooks.remove_from(layer_modules(module))
         return Classifier(
-            module, preprocess=self.preprocess, labels=self.labels, default_layers=self.default_layers
+            module,
+            preprocess=self.preprocess,
+            labels=self.labels,
+            default_layers=self.default_layers,
+            random_weights=self.random_weights,
         )
 
     @property

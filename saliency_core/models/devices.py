@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import torch
 
 from saliency_core.errors import ArgumentError
+
+CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+UNKNOWN_MEMORY = 8 << 30
+"""Taken to be the machine's memory where the system does not say."""
 
 
 def choose_device(device: str | torch.device = "auto") -> torch.device:
@@ -35,6 +40,25 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
 def without_autocast(device: torch.device) -> torch.autocast:
     """A block in which the caller's autocast is off: networks and methods compute in their own dtype."""
     return torch.autocast(device.type, enabled=False)
+
+
+def memory_bytes(device: torch.device) -> int:
+    """The memory of the device, in bytes; that of the container where it has less than the machine."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    limits = [int(text) for file in CONTAINER_LIMITS if (text := _content(file)).isdecimal()]
+    try:
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        machine = UNKNOWN_MEMORY
+    return min([machine, *limits])
+
+
+def _content(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _has_mps() -> bool:

@@ -258,6 +258,7 @@ def content(
             for each in objects_inside(photo, explanation.box)
         ],
         "model": model.title,
+        "random": explanation.random_weights,
         "target": explanation.target,
         "label": explanation.label,
         **_probabilities(explanation),

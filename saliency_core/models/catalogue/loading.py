@@ -60,6 +60,7 @@ def build_classifier(
         preprocess=spec.preprocess,
         labels=spec.labels(),
         default_layers=spec.default_layers,
+        random_weights=spec.random or random is not None,
     )
 
 

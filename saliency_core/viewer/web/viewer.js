@@ -7,6 +7,7 @@ import { Payload } from "./core/payload.js";
 import { whenChanged } from "./core/redraw.js";
 import { carryWeights, completeView } from "./core/view.js";
 import { MODES } from "./modes/registry.js";
+import { MARKED, RANDOM_WEIGHTS } from "./panels/weights-mark.js";
 
 /** @import { Delivery } from "./core/payload.js" */
 /** @import { View } from "./core/view.js" */
@@ -93,7 +94,13 @@ export class Viewer {
     this.mode.take();
     this.toolbar.setColormaps(meta.colormaps);
     this.root.setAttribute("role", "group");
-    this.root.setAttribute("aria-label", `${meta.photo.name} explained by ${meta.model}: ${meta.label}`);
+    this.root.setAttribute(
+      "aria-label",
+      `${meta.photo.name} explained by ${meta.model}${meta.random ? ` with ${RANDOM_WEIGHTS}` : ""}: ${meta.label}`,
+    );
+    this.root.classList.toggle(MARKED, meta.random);
+    const [, height, width] = meta.inputSize;
+    this.root.style.setProperty("--input-aspect", String(width / height));
     this.#draw();
   }
 

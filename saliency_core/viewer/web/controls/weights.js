@@ -7,6 +7,7 @@ import { shares } from "../core/maths.js";
 import { whenChanged } from "../core/redraw.js";
 import { SIDES } from "../core/view.js";
 import { THUMBNAIL } from "../panels/thumbnails.js";
+import { weightsMark } from "../panels/weights-mark.js";
 
 /** @import { Layer } from "../core/payload.js" */
 
@@ -71,7 +72,7 @@ export class Weights {
     this.element = element(
       "section",
       { class: "mixer card", "aria-label": "Layer weights" },
-      element("div", { class: "mixer-head" }, this.how.element, element("span", { class: "row-label", text: "Presets" }), this.presetRow, this.reset, tools, this.howHint),
+      element("div", { class: "mixer-head" }, this.how.element, element("span", { class: "row-label", text: "Presets" }), this.presetRow, this.reset, tools, this.howHint, weightsMark()),
       this.sliders,
       element("figure", { class: "chart-box" }, element("figcaption", {}, "Normalised weights, %", this.chartKey), this.chart),
     );

@@ -6,6 +6,7 @@ import { number, percent } from "../core/format.js";
 import { extent, SIZE } from "../core/maths.js";
 import { Legend } from "./legend.js";
 import { cover } from "./stage.js";
+import { weightsMark } from "./weights-mark.js";
 
 /** @import { Scale } from "../core/colors.js" */
 /** @import { Note } from "../modes/mode.js" */
@@ -59,6 +60,7 @@ export class Panel {
       { class: "stage", tabindex: "0", role: "group", "data-testid": `stage-${side}` },
       this.scene,
       this.noteText,
+      weightsMark(),
     );
     this.caption = element("p", { class: "caption", "data-testid": `caption-${side}` });
     this.legend = new Legend(side);

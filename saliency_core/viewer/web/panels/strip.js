@@ -6,6 +6,7 @@ import { LayerPicker } from "../controls/layer-picker.js";
 import { layerSize, layerTitle } from "../core/format.js";
 import { whenChanged } from "../core/redraw.js";
 import { THUMBNAIL } from "./thumbnails.js";
+import { weightsMark } from "./weights-mark.js";
 
 /** @import { Layer, Payload } from "../core/payload.js" */
 /** @import { View } from "../core/view.js" */
@@ -165,7 +166,7 @@ export class Strip {
       element(
         "div",
         { class: "strip" },
-        element("span", { class: "row-label" }),
+        element("span", { class: "row-label strip-corner" }, weightsMark()),
         ...this.cells.map((cell) => cell.name),
         ...this.labels.flatMap((label, row) => [label, this.wholes[row].element, ...this.cells.map((cell) => cell.buttons[row])]),
         element("span", { class: "row-label", text: this.figure }),

@@ -2,6 +2,7 @@
 
 import { context2d, element, setText } from "../../controls/dom.js";
 import { drawPhoto, THUMBNAIL } from "../../panels/thumbnails.js";
+import { weightsMark } from "../../panels/weights-mark.js";
 
 /** @import { Panel } from "../../panels/panel.js" */
 
@@ -18,6 +19,7 @@ export class Preview {
       "aside",
       { class: "preview", "aria-label": "The maps of the chosen cell", "data-testid": "preview" },
       this.title,
+      weightsMark(),
       element("div", { class: "preview-maps" }, ...this.canvases.map((canvas, i) => element("figure", {}, canvas, this.names[i]))),
       this.words,
       element("button", { type: "button", class: "chip", "data-testid": "show-above", text: "Show above", onclick: onshow }),
