@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -93,7 +94,16 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], *, by_position: 
         if state[name].is_floating_point() != tensor.is_floating_point():
             dtypes = f"{state[name].dtype}, not {tensor.dtype}"
             raise WeightsError(f"the checkpoint does not fit: {name} has dtype {dtypes}")
-    network.load_state_dict(state, assign=True)
+    assign(network, state)
+
+
+def assign(network: nn.Module, state: Mapping[str, Tensor], *, strict: bool = True) -> None:
+    """Make the tensors of a state dict those of the network, as one that this version of it saved."""
+    own: Any = network.state_dict()
+    saved: Any = OrderedDict(state)
+    # Without the versions of its modules, some take a state dict for one of their first version.
+    saved._metadata = own._metadata
+    network.load_state_dict(saved, strict=strict, assign=True)
 
 
 _LOADING = threading.Lock()

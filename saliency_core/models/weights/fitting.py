@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency_core.errors import WeightsError
+from saliency_core.models.weights.checkpoint import assign
 
 PREFIXES: Final = frozenset(
     {"module", "model", "backbone", "net", "network", "encoder", "_orig_mod", "ema", "ema_model", "model_ema"}
@@ -77,6 +78,7 @@ def fit_state(
     build: Callable[[], nn.Module],
     state: Mapping[str, Tensor],
     *,
+    what: str = "The checkpoint",
     title: str = "the network",
 ) -> tuple[nn.Module, FitReport]:
     """The network that ``build`` makes, with the weights of a state dict and as many classes as it has.
@@ -96,7 +98,7 @@ def fit_state(
         MisfitError: what is missing, misshapen or too much.
     """
     network = skeleton(build)
-    report = fit(network, state, title=title)
+    report = fit(network, state, what=what, title=title)
     put(network, state, report, build)
     return network, report
 
@@ -111,7 +113,13 @@ def skeleton(build: Callable[[], nn.Module]) -> nn.Module:
             return build()
 
 
-def fit(network: nn.Module, state: Mapping[str, Tensor], *, title: str = "the network") -> FitReport:
+def fit(
+    network: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    what: str = "The checkpoint",
+    title: str = "the network",
+) -> FitReport:
     """How the state dict fits; the network's head gets its number of classes.
 
     Only names, shapes and types are needed: the tensors may be on the device ``"meta"``.
@@ -121,8 +129,9 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], *, title: str = "the ne
     """
     wanted = network.state_dict()
     names, copies = _named(state, wanted)
-    _set_classes(network, {name: state[of].shape for name, of in names.items()})
-    wanted = network.state_dict()
+    if _set_classes(network, {name: state[of].shape for name, of in names.items()}, state):
+        wanted = network.state_dict()
+        names, copies = _named(state, wanted)
     used = set(names.values())
     missing = [name for name in wanted if name not in names]
     absent = [name for name in missing if _last(name) in COMPUTED or _first(name) in AUXILIARY]
@@ -138,7 +147,14 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], *, title: str = "the ne
     unknown = [name for name in left if name not in ignored]
     if lacking or misshapen or kinds or unknown:
         raise _misfit(
-            title, state, wanted, names, lacking=lacking, misshapen=misshapen, kinds=kinds, unknown=unknown
+            f"{what} does not fit {title}",
+            state,
+            wanted,
+            names,
+            lacking=lacking,
+            misshapen=misshapen,
+            kinds=kinds,
+            unknown=unknown,
         )
     return FitReport(
         classes=class_count(network),
@@ -158,7 +174,7 @@ def put(
     network: nn.Module, state: Mapping[str, Tensor], report: FitReport, build: Callable[[], nn.Module]
 ) -> None:
     """Give a fitted network its tensors; what the state dict does not have is taken from one built anew."""
-    network.load_state_dict({name: state[of] for name, of in report.names.items()}, strict=False, assign=True)
+    assign(network, {name: state[of] for name, of in report.names.items()}, strict=False)
     empty = [
         name for name, tensor in (*network.named_parameters(), *network.named_buffers()) if tensor.is_meta
     ]
@@ -175,7 +191,7 @@ def put(
 
 
 def class_count(network: nn.Module) -> int:
-    """The number of classes: as timm's networks say, else the width of the last linear layer or convolution."""
+    """The number of classes: what timm's networks say, else the width of the last layer with weights."""
     stated = getattr(network, "num_classes", None)
     if type(stated) is int and stated > 0:
         return stated
@@ -217,18 +233,24 @@ def _prefixes(name: str) -> Iterable[str]:
     return accumulate(words)
 
 
-def _set_classes(network: nn.Module, shapes: Mapping[str, torch.Size]) -> None:
-    """Make the heads anew whose first dimension alone differs, where they agree on one number of classes."""
+def _set_classes(network: nn.Module, shapes: Mapping[str, torch.Size], state: Mapping[str, Tensor]) -> bool:
+    """Give the heads the state dict's number of classes; whether they have changed.
+
+    Heads are the layers whose first dimension alone differs, where they agree on one number of classes. A
+    network of timm without a head gets the one that timm makes for it.
+    """
     heads = []
     for name, module in network.named_modules():
         shape = shapes.get(f"{name}.weight" if name else "weight")
         if not isinstance(module, nn.Linear | nn.Conv2d) or shape is None:
             continue
         own = module.weight.shape
-        if len(shape) == len(own) and shape[1:] == own[1:] and shape[0] != own[0]:
+        if len(shape) == len(own) and shape[1:] == own[1:] and shape[0] != own[0] and shape[0]:
             heads.append((module, shape[0]))
+    if not heads:
+        return _add_head(network, state)
     if len({(len(module.weight), classes) for module, classes in heads}) != 1:
-        return
+        return False
     for module, classes in heads:
         weight = module.weight
         module.weight = nn.Parameter(weight.new_zeros((classes, *weight.shape[1:])))
@@ -238,9 +260,28 @@ def _set_classes(network: nn.Module, shapes: Mapping[str, torch.Size]) -> None:
             module.out_features = classes
         else:
             module.out_channels = classes
-    for module in network.modules():
-        if type(getattr(module, "num_classes", None)) is int:
-            module.num_classes = heads[0][1]  # type: ignore[assignment]
+    for each in network.modules():
+        if type(getattr(each, "num_classes", None)) is int:
+            each.num_classes = heads[0][1]  # type: ignore[assignment]
+    return True
+
+
+def _add_head(network: nn.Module, state: Mapping[str, Tensor]) -> bool:
+    reset, head = getattr(network, "reset_classifier", None), getattr(network, "pretrained_cfg", {})
+    name = head.get("classifier")
+    if getattr(network, "num_classes", None) != 0 or reset is None or not isinstance(name, str):
+        return False
+    classes = {
+        len(tensor)
+        for key, tensor in state.items()
+        if tensor.ndim > 1 and f".{key}".endswith(f".{name}.weight")
+    }
+    if len(classes) != 1:
+        return False
+    parameter = next(network.parameters(), torch.empty(0))
+    with parameter.device:
+        reset(classes.pop())
+    return True
 
 
 def _is_extra(name: str, network: nn.Module) -> bool:
@@ -249,11 +290,13 @@ def _is_extra(name: str, network: nn.Module) -> bool:
         parts.pop(0)
     if parts[-1] in COUNTERS | COMPUTED:
         return True
-    return parts[0] in EXTRA_HEADS and not hasattr(network, parts[0])
+    return parts[0] in EXTRA_HEADS and not isinstance(
+        getattr(network, parts[0], None), nn.Module | torch.Tensor
+    )
 
 
 def _misfit(
-    title: str,
+    start: str,
     state: Mapping[str, Tensor],
     wanted: Mapping[str, Tensor],
     names: Mapping[str, str],
@@ -279,7 +322,7 @@ def _misfit(
     if unknown:
         said.append(f"{_tensors(unknown)} not part of the network ({shortened(unknown)})")
     first = f"{fits} of the network's {len(wanted)} tensors fit" if few else ""
-    text = f"The checkpoint does not fit {title}: {'; '.join(filter(None, (first, *said)))}."
+    text = f"{start}: {'; '.join(filter(None, (first, *said)))}."
     if not few and any(_last(name) in ("pos_embed", "pos_embedding") for name in misshapen):
         text += " The position embedding belongs to another input size: choose the architecture of that size."
     if not few and not misshapen and not unknown and _only_heads(lacking, wanted):
