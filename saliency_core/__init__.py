@@ -42,7 +42,7 @@ from saliency_core.metrics.class_sensitivity import (
 from saliency_core.metrics.localisation import energy_inside
 from saliency_core.metrics.ranks import rank_correlation
 from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL, MODELS, Catalogue, ModelHit
-from saliency_core.models.catalogue.loading import load_classifier
+from saliency_core.models.catalogue.loading import load_checkpoint, load_classifier
 from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
@@ -97,6 +97,7 @@ __all__ = [
     "explain_many",
     "framework",
     "layer_weights",
+    "load_checkpoint",
     "load_classifier",
     "mean_sensitivity",
     "open_image",

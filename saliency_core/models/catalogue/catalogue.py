@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 from saliency_core.errors import UnknownNameError
 from saliency_core.models.catalogue import timm_models, torchvision_models
 from saliency_core.models.catalogue.curated import CURATED, DEFAULT_MODEL
+from saliency_core.models.catalogue.folder import folder_model
 from saliency_core.models.catalogue.names import ModelName, parse_name
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.registry import Registry
@@ -57,6 +58,8 @@ class Catalogue(Registry[ModelSpec]):
             return self._entries[name]
         if not isinstance(name, str):
             return super().__getitem__(name)
+        if name.startswith("folder:"):  # not kept here: its files may change
+            return folder_model(parse_name(name))
         return self._resolved(name)
 
     def _resolve(self, text: str) -> ModelSpec:

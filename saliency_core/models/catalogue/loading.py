@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import torch
 from torch import nn
 
+from saliency_core.inputs.preprocess import Preprocess
 from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL, MODELS
+from saliency_core.models.catalogue.checkpoint_model import Labels, architecture_spec, own_model
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
@@ -38,6 +41,38 @@ def load_classifier(
         WeightsError: weights that cannot be fetched or do not fit, in a sentence.
     """
     return build_classifier(MODELS[name], device, weights_dir=weights_dir, progress=progress, random=random)
+
+
+def load_checkpoint(
+    file: str | os.PathLike[str],
+    architecture: str,
+    labels: Labels | None = None,
+    *,
+    preprocess: Preprocess | None = None,
+    device: str | torch.device = "auto",
+) -> Classifier:
+    """A classifier from a checkpoint on disk, for any architecture of the catalogue.
+
+    The number of classes is that of the file; names of tensors may have prefixes such as ``module.`` or
+    ``model.``. Nothing in the file is executed.
+
+    Args:
+        file: a ``.safetensors`` file, or one of ``torch.save`` with a state dict.
+        architecture: a model's name, of which the network alone counts: ``"resnet50"``,
+            ``"timm:vit_small_patch16_224"``.
+        labels: the names of the classes, or a file with them: one per line, JSON, or a ``config.json`` of the
+            Hugging Face hub. If None, the architecture's if it has as many, else ``"class 0"``, …
+        preprocess: how photos become inputs; the architecture's default if None.
+        device: as for :func:`load_classifier`.
+
+    Raises:
+        UnknownNameError: no such architecture.
+        WeightsError: a file that cannot be read safely, or does not fit: what is missing, misshapen or too
+            much.
+        ArgumentError: a wrong number of labels, or a device that cannot be used here.
+    """
+    own = own_model(Path(file), architecture_spec(architecture), labels, preprocess)
+    return build_classifier(own.spec(str(file), own.file.name, ""), device)
 
 
 def build_classifier(

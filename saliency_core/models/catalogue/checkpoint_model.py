@@ -1,0 +1,349 @@
+"""Models from a checkpoint of one's own: any architecture of the catalogue, any number of classes."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from torch import nn
+
+from saliency_core.errors import ArgumentError, UnknownNameError, WeightsError
+from saliency_core.inputs.preprocess import Preprocess
+from saliency_core.models.catalogue import timm_models, torchvision_models
+from saliency_core.models.catalogue.curated import CURATED
+from saliency_core.models.catalogue.label_files import read_labels
+from saliency_core.models.catalogue.names import parse_name
+from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
+from saliency_core.models.weights.checkpoint import MAX_BYTES, checkpoint_shapes, read_checkpoint
+from saliency_core.models.weights.fitting import FitReport, MisfitError, fit, put, skeleton
+from saliency_core.models.weights.sources import DownloadProgress
+
+Labels = Sequence[str] | str | os.PathLike[str]
+"""The names of the classes, or a file with them."""
+MAX_KEPT_BYTES: Final = 8 << 30
+"""Bound of all uploaded checkpoints of a process together."""
+_COPY_BYTES: Final = 1 << 20
+_LIBRARIES: Final = {"": torchvision_models.model_spec, "timm": timm_models.model_spec}
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A checkpoint on disk, used where it lies."""
+
+    file: Path
+    download_bytes: int | None = None
+    file_name: str | None = None
+
+    def is_local(self, folder: Path) -> bool:
+        """Always: if the file is gone, reading it says so."""
+        return True
+
+    def path(self, folder: Path, progress: DownloadProgress | None = None) -> Path:
+        """The file."""
+        return self.file
+
+
+class KeptFile(WeightsFile):
+    """A copy of an uploaded checkpoint in a folder of its own.
+
+    It is deleted by :meth:`delete`, with the object that stands for it, or when the process ends.
+    """
+
+    def delete(self) -> None:
+        """Delete the copy; a classifier that was made from it keeps its weights."""
+        _forget(self.file.parent)
+
+    @classmethod
+    def of(cls, data: bytes | BinaryIO, name: str) -> KeptFile:
+        """A copy of the bytes.
+
+        Raises:
+            WeightsError: too many bytes, here or in all copies together, or a disk that is full.
+        """
+        source = io.BytesIO(data) if isinstance(data, bytes) else data
+        source.seek(0)
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="normgrad-studio-"))
+            try:
+                path = folder / _file_name(name)
+                _copy(source, path)
+            except BaseException:
+                _forget(folder)
+                raise
+        except OSError as error:
+            if isinstance(error, WeightsError):
+                raise
+            raise WeightsError(f"{name} couldn't be kept: {error.strerror or 'unknown error'}.") from error
+        kept = cls(path)
+        weakref.finalize(kept, _forget, folder)
+        return kept
+
+
+_KEPT: dict[Path, int] = {}
+_KEEPING = threading.Lock()
+
+
+def _copy(source: BinaryIO, path: Path) -> None:
+    received = 0
+    with path.open("wb") as file:
+        while chunk := source.read(_COPY_BYTES):
+            received += len(chunk)
+            if received > MAX_BYTES:
+                raise WeightsError(f"{path.name} is larger than {MAX_BYTES / 1e9:.1f} GB.")
+            with _KEEPING:
+                if sum(_KEPT.values()) + len(chunk) > MAX_KEPT_BYTES:
+                    raise WeightsError(
+                        f"{path.name} was not taken: the uploaded networks of all visitors together may take "
+                        f"{MAX_KEPT_BYTES / 1e9:.1f} GB. Try again later."
+                    )
+                _KEPT[path.parent] = received
+            file.write(chunk)
+
+
+def _forget(folder: Path) -> None:
+    with _KEEPING:
+        _KEPT.pop(folder, None)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _file_name(name: str) -> str:
+    """The name without folders and odd characters."""
+    return re.sub(r"[^\w. -]", "_", re.split(r"[\\/]", name)[-1])[-100:].lstrip(". ") or "checkpoint"
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """A checkpoint with the architecture it belongs to.
+
+    Attributes:
+        file: the checkpoint.
+        architecture: the entry of the catalogue that builds the network.
+        labels: the names of the classes, None for those of the architecture if there are as many.
+        labels_file: what the labels came from, for errors.
+        preprocess: how photos become inputs.
+        licence: of the weights, if known.
+    """
+
+    file: Path
+    architecture: ModelSpec
+    labels: tuple[str, ...] | None
+    labels_file: str
+    preprocess: Preprocess
+    licence: str | None = None
+
+    @cached_property
+    def report(self) -> FitReport:
+        """How the file fits, by names and shapes alone.
+
+        Raises:
+            WeightsError: it does not, with the curated architectures that it fits.
+        """
+        shapes = checkpoint_shapes(self.file)
+        try:
+            return fit(
+                skeleton(self.architecture.build), shapes, what=self.file.name, title=self.architecture.title
+            )
+        except MisfitError as error:
+            if not error.few:
+                raise
+            fitting = fitting_architectures(self.file)
+            advice = f"It fits {' and '.join(fitting)}." if fitting else "Is it of another architecture?"
+            raise MisfitError(f"{error} {advice}", few=True) from error
+
+    def build(self) -> nn.Module:
+        """The network with as many classes as the file has, its weights fresh."""
+        network = self.architecture.build()
+        fit(network, checkpoint_shapes(self.file), what=self.file.name, title=self.architecture.title)
+        return network
+
+    def load(self, network: nn.Module, path: Path) -> None:
+        """Put the file's weights into what :meth:`build` made."""
+        state = read_checkpoint(path)
+        put(
+            network,
+            state,
+            fit(network, state, what=path.name, title=self.architecture.title),
+            self.build,
+        )
+
+    def class_labels(self) -> list[str]:
+        """The names given; else the architecture's if there are as many, else numbers.
+
+        Raises:
+            ArgumentError: more or fewer names than classes.
+        """
+        classes = self.report.classes
+        if self.labels is None:
+            own = self.architecture.labels()
+            return own if len(own) == classes else [f"class {index}" for index in range(classes)]
+        if len(self.labels) != classes:
+            raise ArgumentError(
+                f"{self.labels_file} has {len(self.labels):,} names, and the network in {self.file.name} "
+                f"{classes:,} classes; expected one name per class."
+            )
+        return list(self.labels)
+
+    def details(self) -> ModelDetails:
+        """What is known of it."""
+        network = skeleton(self.build)
+        return ModelDetails(
+            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            top1=None,
+            licence=self.licence,
+            classes=self.report.classes,
+            dataset=None,
+            input_size=(self.preprocess.channels, *self.preprocess.input_size),
+            download_bytes=None,
+            tags=(),
+            url=None,
+        )
+
+    def spec(self, name: str, title: str, summary: str, source: WeightsFile | None = None) -> ModelSpec:
+        """The entry under which an engine or a catalogue offers it."""
+        return ModelSpec(
+            name=name,
+            title=title,
+            summary=summary,
+            build=self.build,
+            source=source or WeightsFile(self.file),
+            labels=self.class_labels,
+            preprocess=self.preprocess,
+            reference=self.architecture.reference,
+            default_layers=self.architecture.default_layers,
+            load=self.load,
+            published=self.details,
+        )
+
+
+def checkpoint_spec(
+    file: str | os.PathLike[str] | bytes | BinaryIO,
+    architecture: str,
+    labels: Labels | None = None,
+    preprocess: Preprocess | None = None,
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    file_name: str | None = None,
+) -> ModelSpec:
+    """The entry of a model from a checkpoint, which has been read and fits.
+
+    Bytes and open files are copied to a file of their own, which is deleted with the entry's source
+    (``spec.source.delete()``, or when nothing holds it any more); a path is used where it lies. The tensors
+    themselves are not kept: they are read again when the model is loaded.
+
+    Args:
+        file: a ``.safetensors`` file or a PyTorch checkpoint; see :func:`read_checkpoint`.
+        architecture: a model's name, of which the network alone counts: ``"resnet50"``,
+            ``"timm:vit_small_patch16_224"``.
+        labels: the names of the classes, or a file with them (:func:`read_labels`). If None, those of the
+            architecture if it has as many, else ``"class 0"``, …
+        preprocess: how photos become inputs; the architecture's default if None.
+        name: the model's name; a new ``own:KEY`` if None.
+        title: for lists; the file's name if None.
+        file_name: what bytes are called in titles and errors.
+
+    Raises:
+        UnknownNameError: no such architecture.
+        WeightsError: a file that cannot be read safely or does not fit.
+        ArgumentError: a wrong number of labels.
+    """
+    chosen = architecture_spec(architecture)
+    if isinstance(file, str | os.PathLike):
+        source = WeightsFile(Path(file))
+    else:
+        source = KeptFile.of(file, file_name or str(getattr(file, "name", "checkpoint")))
+    own = own_model(source.file, chosen, labels, preprocess)
+    own.class_labels()
+    report = fit(
+        skeleton(chosen.build), read_checkpoint(source.file), what=source.file.name, title=chosen.title
+    )
+    summary = f"{chosen.title} with {_counted(report.classes)}, from {source.file.name}."
+    return own.spec(
+        name or f"own:{secrets.token_hex(16)}",
+        title or source.file.name,
+        " ".join((summary, *report.notes)),
+        source,
+    )
+
+
+def architecture_spec(name: str) -> ModelSpec:
+    """The entry of the catalogue for an architecture, whether or not it has published weights.
+
+    Raises:
+        UnknownNameError: no such architecture.
+    """
+    parsed = parse_name(name)
+    curated = next((spec for spec in CURATED if spec.name == parsed.base), None)
+    if curated is not None and parsed.tag is None:
+        return curated
+    if parsed.prefix not in _LIBRARIES:
+        raise UnknownNameError(
+            f"{name!r} is no architecture; expected one such as 'resnet50' or 'timm:vit_small_patch16_224'"
+        )
+    # As if for random weights, since those of the library are not asked for.
+    return _LIBRARIES[parsed.prefix](replace(parsed, seed=0))
+
+
+def fitting_architectures(file: Path) -> tuple[str, ...]:
+    """The curated models that a checkpoint fits, by names and shapes."""
+    shapes = checkpoint_shapes(file)
+    sides = {tuple(tensor.shape) for tensor in shapes.values()}
+    found = []
+    for spec in CURATED:
+        outline = _outline(spec.name)
+        if len(outline & sides) < len(outline) - 4:  # a head has two
+            continue
+        try:
+            fit(skeleton(spec.build), shapes)
+        except MisfitError:
+            continue
+        found.append(spec.name)
+    return tuple(found)
+
+
+@cache
+def _outline(name: str) -> frozenset[tuple[int, ...]]:
+    """The shapes of a curated network's tensors."""
+    spec = next(spec for spec in CURATED if spec.name == name)
+    return frozenset(tuple(tensor.shape) for tensor in skeleton(spec.build).state_dict().values())
+
+
+def own_model(
+    file: Path,
+    architecture: ModelSpec,
+    labels: Labels | None = None,
+    preprocess: Preprocess | None = None,
+    licence: str | None = None,
+) -> OwnModel:
+    """A checkpoint with its architecture; the file is not looked at yet.
+
+    Raises:
+        ArgumentError: labels that cannot be read.
+    """
+    labels_file = "The list of labels"
+    if isinstance(labels, str | os.PathLike):
+        labels_file = Path(labels).name
+        labels = read_labels(labels)
+    return OwnModel(
+        file=file,
+        architecture=architecture,
+        labels=None if labels is None else tuple(labels),
+        labels_file=labels_file,
+        preprocess=preprocess or architecture.preprocess,
+        licence=licence,
+    )
+
+
+def _counted(classes: int) -> str:
+    return "1 class" if classes == 1 else f"{classes:,} classes"
