@@ -151,7 +151,7 @@ def test_a_batch_with_a_target_per_image_equals_single_calls() -> None:
 
 def test_without_a_target_each_image_gets_its_most_likely_class() -> None:
     captured = sc.capture(classifier(), batch(4))
-    assert captured.targets.tolist() == captured.logits.argmax(dim=1).tolist()
+    assert list(captured.targets) == captured.logits.argmax(dim=1).tolist()
 
 
 def test_eight_threads_get_exactly_the_single_thread_maps() -> None:

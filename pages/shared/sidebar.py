@@ -192,7 +192,7 @@ def _classes(session: Session, scene: Scene, *, two: bool) -> None:
         marked = dict(zip(both, "AB", strict=True))
     else:
         target = scene.explanation.target if session.choice.target is None else session.choice.target
-        marked = {target: ""}
+        marked = {} if target is None else {target: ""}
 
     def choose(index: int) -> None:
         if two:

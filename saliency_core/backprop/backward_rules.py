@@ -30,10 +30,10 @@ al., ECCV 2016 (excitation).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -43,6 +43,8 @@ from saliency_core.backprop.function_modes import Function, NodeNames, ReplacedF
 from saliency_core.backprop.variants import own_parameters
 from saliency_core.errors import UnavailableError
 from saliency_core.models.classifier import Classifier
+from saliency_core.models.running import logits_of
+from saliency_core.models.targets import Goal
 
 EPSILON = 1e-20
 
@@ -80,6 +82,8 @@ class BackwardRule:
     """Autograd node -> the largest number of its arguments that may depend on the image."""
     contrastive: bool = False
     """Whether the class is contrasted with the others at the input of the last linear layer."""
+    needs_class: bool = False
+    """Whether the signal starts as the probability 1 of a class, and so not from a function of the scores."""
 
     def active(self, state: RuleState) -> ReplacedFunctions:
         """The context in which a forward pass follows the rule."""
@@ -323,8 +327,8 @@ _EXCITATION_RULE = (
 
 DECONVNET = BackwardRule("deconvnet", _relus(lambda p, _: p.relu()), _RELU_RULE)
 GUIDED = BackwardRule("guided", _relus(lambda p, inside: p.relu() * inside), _RELU_RULE)
-EXCITATION = BackwardRule("excitation", _EXCITATION, _EXCITATION_RULE)
-CONTRASTIVE = BackwardRule("contrastive", _EXCITATION, _EXCITATION_RULE, contrastive=True)
+EXCITATION = BackwardRule("excitation", _EXCITATION, _EXCITATION_RULE, needs_class=True)
+CONTRASTIVE = BackwardRule("contrastive", _EXCITATION, _EXCITATION_RULE, contrastive=True, needs_class=True)
 
 WRITES = frozenset({"__setitem__", "copy_", "fill_", "pad", "zero_"})
 """Functions that may change a part of a tensor in place."""
@@ -406,6 +410,13 @@ def obstacle(classifier: Classifier, rule: BackwardRule, layer: str | None = Non
     return found.contrast_obstacle
 
 
+def class_needed(rule: BackwardRule | None, goals: Iterable[Goal]) -> str | None:
+    """Why a rule cannot explain these, as a sentence; None where it can."""
+    if rule is None or not rule.needs_class or not any(callable(goal) for goal in goals):
+        return None
+    return "Its signal starts as the probability of one class; pass a class instead of a function as target."
+
+
 def check_scores(rule: BackwardRule, scores: Tensor, plain: Tensor) -> None:
     """Compare the class scores under a rule with the network's own, up to rounding.
 
@@ -438,7 +449,7 @@ def _dry_pass(classifier: Classifier, rule: BackwardRule) -> _DryPass:
         mode = NodeNames(rule.bound(state))
         try:
             with disable_saved_tensors_hooks(RECOMPUTED), classifier.hooks.recording(visit), mode:
-                scores = network(image.clone())
+                scores = cast(Tensor, logits_of(network(image.clone())))
         except RuntimeError as error:
             reason = RECOMPUTED if RECOMPUTED in str(error) else f"code that fails under the rule ({error})"
             return _DryPass(f"This network uses {reason}.", None, frozenset())

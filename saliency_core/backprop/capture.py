@@ -11,7 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saliency_core.backprop.backward_rules import BackwardRule, RuleState, check_scores, obstacle
+from saliency_core.backprop.backward_rules import (
+    BackwardRule,
+    RuleState,
+    check_scores,
+    class_needed,
+    obstacle,
+)
 from saliency_core.backprop.function_modes import ConvolutionLog
 from saliency_core.backprop.terms import Terms
 from saliency_core.errors import LayerError, NonFiniteError, TargetError, UnavailableError
@@ -19,6 +25,7 @@ from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import without_autocast
 from saliency_core.models.layers import INPUT, choose_layers
 from saliency_core.models.running import network_errors
+from saliency_core.models.targets import Goal, Target, goal_scores
 
 MANY_CHANNELS = 64
 """From here on a sum over channels that lie side by side in memory is no slower than one over planes."""
@@ -39,7 +46,9 @@ class Convolution:
 
 @dataclass(frozen=True)
 class LayerCapture:
-    """A layer's output ``x`` and ``g = dy_c/dx`` for the class logit ``y_c``, both (N, C, H, W).
+    """A layer's output ``x`` and ``g = dy/dx`` for the score ``y`` explained, both (N, C, H, W).
+
+    The score is a class's logit, or the value of a function of the class scores.
 
     Float32, or float64 for a network in double precision; a network in half precision runs as it is.
     Under a rule of modified backpropagation the gradient is that rule's signal.
@@ -57,17 +66,18 @@ class LayerCapture:
 
 @dataclass(frozen=True)
 class Capture:
-    """What one pass gives: the logits (N, classes), the class explained per image, x and g per layer."""
+    """What one pass gives: the logits (N, classes), what is explained per image, x and g per layer."""
 
     logits: Tensor
-    targets: Tensor
+    targets: tuple[Goal, ...]
+    """Class indices, or functions of the class scores, (N,)."""
     layers: Mapping[str, LayerCapture]
 
 
 def capture(
     classifier: Classifier,
     batch: Tensor,
-    target: int | str | Sequence[int | str] | None = None,
+    target: Target | Sequence[Target] | None = None,
     layers: Iterable[str] | None = None,
     *,
     rule: BackwardRule | None = None,
@@ -77,6 +87,8 @@ def capture(
 ) -> Capture:
     """Activation and gradient of a class logit at several layers, from one forward and one backward pass.
 
+    In place of a class there may be a function of the class scores.
+
     The tensors recorded are the layers' true outputs: the network goes on with a copy, so an in-place
     operation that follows (a ReLU after a BatchNorm, a sum) cannot change them. The network is left as
     it was: no ``.grad``, no mode, no ``requires_grad`` changes, also when the call raises. Safe to call
@@ -84,7 +96,8 @@ def capture(
 
     Args:
         batch: (N, C, H, W), prepared inputs.
-        target: a class index or label for all images, one per image, or None for each one's most likely.
+        target: a class index or label, or a function of the class scores (see :func:`saliency_core.explain`),
+            for all images, one per image, or None for each one's most likely class.
         layers: names; the classifier's default stages if None; ``"input"`` is the network's input.
         rule: another backward rule, whose signal replaces the gradient.
         plain_logits: with a rule, the logits (N, classes) of the same batch without it, if known; the logits
@@ -95,9 +108,10 @@ def capture(
 
     Raises:
         LayerError: an unknown layer, or one that the class score does not depend on.
-        TargetError: a class that does not exist, or not one per image.
+        TargetError: a class that does not exist, a function without a value or gradient, or not one target
+            per image.
         NonFiniteError: the network's scores contain NaN or infinity.
-        UnavailableError: the rule is not defined for this network.
+        UnavailableError: the rule is not defined for this network, or not for a function.
     """
     run = _Forward(classifier, batch, layers, rule, convolutions, network, plain_logits)
     return run.back(target, last=True)
@@ -106,14 +120,14 @@ def capture(
 def capture_classes(
     classifier: Classifier,
     image: Tensor,
-    choose: Callable[[Tensor], Sequence[int]],
+    choose: Callable[[Tensor], Sequence[Goal]],
     layers: Iterable[str] | None = None,
 ) -> tuple[Capture, ...]:
     """Several classes of one image: one forward pass and one backward pass per class.
 
     Args:
-        image: (1, 3, H, W), prepared.
-        choose: class indices from the logits (classes,).
+        image: (1, C, H, W), prepared.
+        choose: class indices, or functions of the class scores, from the logits (classes,).
         layers: as for :func:`capture`, which also lists the errors.
     """
     run = _Forward(classifier, image, layers)
@@ -190,11 +204,13 @@ class _Forward:
         self.recorded[name] = kept
         return kept.clone()
 
-    def back(self, target: int | str | Sequence[int | str] | None, *, last: bool) -> Capture:
-        """The backward pass for a class; ``last`` frees what a further one would need."""
+    def back(self, target: Target | Sequence[Target] | None, *, last: bool) -> Capture:
+        """The backward pass for a target; ``last`` frees what a further one would need."""
         with torch.inference_mode(False), torch.enable_grad(), without_autocast(self.logits.device):
-            targets = _targets(self._classifier, self.logits, target)
-            score = self.logits.gather(1, targets[:, None]).sum()
+            goals = _goals(self._classifier, self.logits, target)
+            if self._rule is not None and (reason := class_needed(self._rule, goals)) is not None:
+                raise UnavailableError(f"the {self._rule.name} rule is not defined here. {reason}")
+            score = goal_scores(self.logits, goals).sum()
             if not score.requires_grad:
                 raise LayerError(
                     f"the class score does not depend on {', '.join(self.names)}; choose other layers"
@@ -217,7 +233,7 @@ class _Forward:
             memory_format = _memory_format(x)
             x, gradient = (each.contiguous(memory_format=memory_format) for each in (x, gradient))
             captured[name] = LayerCapture(x, gradient, self.called.get(name))
-        return Capture(_single_precision(self.logits.detach()), targets, captured)
+        return Capture(_single_precision(self.logits.detach()), goals, captured)
 
     def _maps(self, name: str, values: Tensor) -> Tensor:
         """A layer's output, or a gradient of its shape, as (N, C, H, W), at least in single precision."""
@@ -262,20 +278,16 @@ def _convolution(call: Mapping[str, Any]) -> Convolution:
     )
 
 
-def _targets(
-    classifier: Classifier, logits: Tensor, target: int | str | Sequence[int | str] | None
-) -> Tensor:
-    """Class indices, (N,), on the device of the logits."""
+def _goals(
+    classifier: Classifier, logits: Tensor, target: Target | Sequence[Target] | None
+) -> tuple[Goal, ...]:
+    """A class index or a function per image."""
     if target is None:
-        return logits.argmax(dim=1).detach()
+        return tuple(logits.argmax(dim=1).tolist())
     if isinstance(target, Tensor):
         target = target.tolist()
     if isinstance(target, Sequence) and not isinstance(target, str):
-        indices = [classifier.class_index(one) for one in target]
-        if len(indices) != len(logits):
-            raise TargetError(
-                f"{len(indices)} targets were given for {len(logits)} images; expected one each"
-            )
-    else:
-        indices = [classifier.class_index(target)] * len(logits)
-    return torch.tensor(indices, device=logits.device)
+        if len(target) != len(logits):
+            raise TargetError(f"{len(target)} targets were given for {len(logits)} images; expected one each")
+        return tuple(classifier.goal(one) for one in target)
+    return (classifier.goal(target),) * len(logits)

@@ -5,6 +5,9 @@ statistics:
 
 .. math:: \theta' = \theta - \varepsilon \, \nabla_\theta \, \mathrm{CE}(f_\theta(x), c)
 
+Where probabilities are sigmoids of single scores, in multi-label networks and those with one output, the loss
+is :math:`-\log \sigma(y_c)`; for a function of the class scores it is minus the function.
+
 Source: Rebuffi, Fong, Ji, Vedaldi, CVPR 2020; the authors use :math:`\varepsilon = 0.0025`.
 
 A variant has its own module tree with its own parameters and never touches those of the classifier.
@@ -34,6 +37,7 @@ from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import without_autocast
 from saliency_core.models.module_tree import copy_module_tree
 from saliency_core.models.running import network_errors
+from saliency_core.models.targets import Goal, goal_scores
 
 LEARNING_RATE = 2.5e-3
 """The authors' step size."""
@@ -46,21 +50,21 @@ class ModifiedNetwork:
     network: nn.Module
     logits: Tensor
     """Class scores of the network that was not modified, (N, classes)."""
-    targets: Tensor
-    """The class that the variant was made for, per image."""
+    targets: tuple[Goal, ...]
+    """The class index or function that the variant was made for, per image."""
 
 
 class Variant(Protocol):
     """How to modify a network before it is explained. Variants are values: hashable and comparable."""
 
     def modified(
-        self, classifier: Classifier, batch: Tensor, target: int | None
+        self, classifier: Classifier, batch: Tensor, target: Goal | None
     ) -> AbstractContextManager[ModifiedNetwork]:
         """The modified network, valid inside the ``with`` block.
 
         Args:
-            batch: (N, 3, H, W), prepared.
-            target: class index; each image's most likely class if None.
+            batch: (N, C, H, W), prepared.
+            target: class index, or a function of the class scores; each image's most likely class if None.
         """
 
 
@@ -70,7 +74,7 @@ class MetaStep:
 
     Args:
         lr: the step size ε ≥ 0; the authors' 0.0025 by default.
-        ascend: step in the opposite direction, which lowers the class score.
+        ascend: step in the opposite direction, which lowers the probability of the class.
 
     Raises:
         ArgumentTypeError: a step size that is not a number.
@@ -88,12 +92,13 @@ class MetaStep:
 
     @contextlib.contextmanager
     def modified(
-        self, classifier: Classifier, batch: Tensor, target: int | None
+        self, classifier: Classifier, batch: Tensor, target: Goal | None
     ) -> Iterator[ModifiedNetwork]:
-        """The network after the step; the step is taken on the mean cross-entropy of the batch.
+        """The network after the step; the step is taken on the mean loss of the batch.
 
         Raises:
             NonFiniteError: the class scores contain NaN or infinity.
+            TargetError: a function without a value or gradient.
         """
         with own_parameters(classifier) as network:
             yield _step(classifier, network, batch, target, self)
@@ -128,16 +133,16 @@ def _reset(classifier: Classifier, network: nn.Module) -> None:
 
 
 def _step(
-    classifier: Classifier, network: nn.Module, batch: Tensor, target: int | None, meta: MetaStep
+    classifier: Classifier, network: nn.Module, batch: Tensor, target: Goal | None, meta: MetaStep
 ) -> ModifiedNetwork:
     with torch.inference_mode(False), torch.enable_grad(), without_autocast(classifier.device):
         parameters = list(network.requires_grad_(True).parameters())
         products = _Products()
         with products.recording() if _has_large_products(network) else contextlib.nullcontext():
             logits = classifier.scores(classifier.to_device(batch).clone(), network)
-        targets = logits.argmax(dim=1) if target is None else torch.full_like(logits[:, 0], target).long()
-        loss = F.cross_entropy(logits, targets)
-        if not torch.isfinite(loss):
+        targets = (target,) * len(logits) if target is not None else tuple(logits.argmax(dim=1).tolist())
+        loss = _loss(classifier, logits, targets) if torch.isfinite(logits).all() else None
+        if loss is None or not torch.isfinite(loss):
             raise NonFiniteError(
                 "the network's class scores contain NaN or infinity for this image, so no step can be taken; "
                 "check its weights and the input"
@@ -166,6 +171,15 @@ def _step(
         products.step(rate, tied)
     network.requires_grad_(False)
     return ModifiedNetwork(network, logits.detach(), targets)
+
+
+def _loss(classifier: Classifier, logits: Tensor, targets: tuple[Goal, ...]) -> Tensor:
+    """Minus the logarithm of the classes' probabilities, or minus the functions' values; their mean."""
+    if any(callable(target) for target in targets):
+        return -goal_scores(logits, targets).mean()
+    if classifier.multi_label:
+        return -F.logsigmoid(goal_scores(logits, targets)).mean()
+    return F.cross_entropy(logits, torch.tensor(targets, device=logits.device))
 
 
 def _overlapping(tensors: Iterable[Tensor]) -> list[list[Tensor]]:

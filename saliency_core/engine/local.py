@@ -307,7 +307,7 @@ class Engine:
                 return _Key(replace(asked, target=found.target), weights)
 
             found = self.cache.get(_Key(asked, weights), compute, full_key)
-            if asked.target is None and asked.variant is None:
+            if asked.target is None and asked.variant is None and found.target is not None:
                 self._likely.put(_question(asked, weights), found.target)
             return found
 

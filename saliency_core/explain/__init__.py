@@ -11,17 +11,16 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from saliency_core.backprop.backward_rules import obstacle
+from saliency_core.backprop.backward_rules import class_needed, obstacle
 from saliency_core.backprop.capture import Capture, capture, capture_classes
 from saliency_core.backprop.variants import MetaStep
 from saliency_core.combine import FloatMap
-from saliency_core.errors import ArgumentError, ArgumentTypeError, TargetError, UnavailableError
+from saliency_core.errors import ArgumentTypeError, TargetError, UnavailableError
 from saliency_core.explain.arguments import (
     Options,
-    Target,
+    chosen_goals,
     chosen_names,
-    class_indices,
-    class_per_image,
+    goal_per_image,
     layer_name,
     option_values,
     prepared_batch,
@@ -33,10 +32,11 @@ from saliency_core.methods.method import Domain, MultiPass, SharedPass
 from saliency_core.methods.registry import METHODS, unavailable
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.layers import INPUT, Layer, choose_layers
+from saliency_core.models.targets import Goal, Target
 from saliency_core.progress import NO_LOCK, Lock, ProgressCallback, no_progress
 from saliency_core.registry import listed
 
-__all__ = ["SINGLE_PASS", "Explanation", "class_indices", "explain", "explain_classes", "explain_many"]
+__all__ = ["SINGLE_PASS", "Explanation", "explain", "explain_classes", "explain_many"]
 
 SINGLE_PASS = tuple(
     name
@@ -65,8 +65,12 @@ def explain(
     methods run the network on many changed copies; their map is at the layer ``"input"``.
 
     Args:
-        image: a PIL image, or a prepared tensor (1, 3, H, W).
-        target: class index or label; the most likely class if None.
+        image: a PIL image, or a prepared tensor (1, C, H, W).
+        target: class index or label; the most likely class if None. Or a function that is called with the
+            class scores of one image, the logits (1, classes), and returns one number that has a gradient,
+            such as ``lambda logits: logits[:, 3] - logits[:, 5]``: its value takes the place of the class's
+            logit (in RISE, of its probability), and minus its value that of the loss in a meta step.
+            Excitation backprop needs a class.
         layers: layers or their names, ``"input"`` too; the classifier's default stages if None.
         methods: names; every method of the shared pass if None.
         fit: how a PIL image is fitted to the input: ``"crop"``, ``"stretch"`` or ``"pad"``.
@@ -78,6 +82,7 @@ def explain(
 
     Raises:
         UnknownNameError, LayerError, TargetError: an unknown name, with the choices.
+        TargetError: a function that fails, or returns something else than one number with a gradient.
         UnavailableError: a method that is defined at none of the layers, with the reason. Where it is defined
             at some, it has no map at the others (see :meth:`Explanation.has`).
         ArgumentError, ArgumentTypeError: an image, option or list of names that cannot be used.
@@ -87,11 +92,6 @@ def explain(
     >>> e.map("normgrad", "blocks.4").shape  # doctest: +SKIP
     (14, 14)
     """
-    if isinstance(image, Tensor) and image.ndim == 4 and len(image) != 1:
-        raise ArgumentError(
-            f"image has shape {tuple(image.shape)}; expected one prepared image (1, 3, H, W); "
-            "explain_many takes several"
-        )
     (found,) = explain_many(
         classifier,
         [image],
@@ -126,26 +126,25 @@ def explain_many(
     each photo, and for many-pass methods the photos take their passes one after the other.
 
     Args:
-        images: PIL images and prepared tensors (1, 3, H, W), or one tensor (N, 3, H, W), all of one size
+        images: PIL images and prepared tensors (1, C, H, W), or one tensor (N, C, H, W), all of one size
             once prepared. Memory grows with their number.
-        targets: one class for all, one per image, or None for each image's most likely class.
+        targets: one class or function for all, one per image, or None for each image's most likely class.
         layers, methods, fit, meta, options, progress, lock: as for :func:`explain`, which also lists the
             errors.
     """
     request = _checked_request(classifier, layers, methods, meta, options, progress, lock)
     start = time.perf_counter()
     batch, regions = prepared_batch(classifier, images, fit)
-    classes = class_per_image(classifier, targets, len(batch))
+    goals = goal_per_image(classifier, targets, len(batch))
+    request.check_goals(goals)
     if meta is None:
         with lock:
-            first = capture(
-                classifier, batch, classes, request.layers, convolutions=request.needs_convolutions
-            )
+            first = capture(classifier, batch, goals, request.layers, convolutions=request.needs_convolutions)
         return request.answers(batch, regions, first, first.logits, start)
     found: list[Explanation] = []
     for index, region in enumerate(regions):
-        single, target = batch[index : index + 1], None if classes is None else classes[index]
-        found += request.answers_after_step(single, region, target, meta)
+        single, goal = batch[index : index + 1], None if goals is None else goals[index]
+        found += request.answers_after_step(single, region, goal, meta)
     return tuple(found)
 
 
@@ -165,16 +164,18 @@ def explain_classes(
     With a meta step, which changes the network for each class, every class takes its own passes.
 
     Args:
-        classes: indices or labels; the most and the least likely class if None.
+        classes: indices, labels or functions of the class scores; the most and the least likely class if
+            None.
         image, layers, methods, fit, meta, lock: as for :func:`explain`, which also lists the errors.
 
     Raises:
-        TargetError: no class; or none given, where all classes are equally likely.
+        TargetError: no class; or none given, where all classes are equally likely or there is one only.
     """
     request = _checked_request(classifier, layers, methods, meta, None, no_progress, lock)
     start = time.perf_counter()
     batch, regions = prepared_batch(classifier, [image], fit)
-    chosen = None if classes is None else class_indices(classifier, classes)
+    chosen = None if classes is None else chosen_goals(classifier, classes)
+    request.check_goals(chosen)
     if meta is None and not request.needs_convolutions:
         with lock:
             captures = capture_classes(
@@ -187,29 +188,27 @@ def explain_classes(
         with lock, torch.no_grad():
             chosen = _extremes(classifier.scores(classifier.to_device(batch).clone())[0])
     found: list[Explanation] = []
-    for target in chosen:
+    for goal in chosen:
         if meta is not None:
-            found += request.answers_after_step(batch, regions[0], target, meta)
+            found += request.answers_after_step(batch, regions[0], goal, meta)
             continue
         with lock:
-            captured = capture(classifier, batch, target, request.layers, convolutions=True)
+            captured = capture(classifier, batch, goal, request.layers, convolutions=True)
         found += request.answers(batch, regions, captured, captured.logits, start)
     return tuple(found)
 
 
-def _extremes(logits: Tensor) -> list[int]:
+def _extremes(logits: Tensor) -> list[Goal]:
     """The most and the least likely class."""
+    if len(logits) == 1:
+        raise TargetError("the network has a single class, so there is no other one to compare it with")
     most, least = int(logits.argmax()), int(logits.argmin())
     if most == least:
-        reason = "the network has a single class" if len(logits) == 1 else "all classes are equally likely"
-        raise TargetError(f"{reason}, so none is the most and another the least likely; name the classes")
+        raise TargetError(
+            "all classes are equally likely, so none is the most and another the least likely; name the "
+            "classes"
+        )
     return [most, least]
-
-
-def _softmax(logits: Tensor) -> Tensor:
-    """Probabilities of the class scores (N, classes), in float32 or better."""
-    scores = logits.detach()
-    return scores.to(torch.promote_types(scores.dtype, torch.float32)).softmax(dim=1)
 
 
 @dataclass(frozen=True)
@@ -228,19 +227,25 @@ class _Request:
     def needs_convolutions(self) -> bool:
         return any(METHODS[name].domain is Domain.CONVOLUTIONS for name in self.names)
 
+    def check_goals(self, goals: Sequence[Goal] | None) -> None:
+        """Refuse functions of the class scores for methods that need a class."""
+        for name in self.names:
+            if (reason := class_needed(METHODS[name].rule, goals or ())) is not None:
+                raise UnavailableError(f"{METHODS[name].title} is not available: {reason}")
+
     def answers_after_step(
-        self, image: Tensor, region: InputRegion, target: int | None, meta: MetaStep
+        self, image: Tensor, region: InputRegion, goal: Goal | None, meta: MetaStep
     ) -> tuple[Explanation, ...]:
-        """The explanation of one image (1, 3, H, W) by the network after its meta step."""
+        """The explanation of one image (1, C, H, W) by the network after its meta step."""
         start = time.perf_counter()
         with contextlib.ExitStack() as stack:
             with self.lock:
-                after = stack.enter_context(meta.modified(self.classifier, image, target))
+                after = stack.enter_context(meta.modified(self.classifier, image, goal))
             with self.lock:
                 first = capture(
                     self.classifier,
                     image,
-                    int(after.targets[0]),
+                    after.targets[0],
                     self.layers,
                     convolutions=self.needs_convolutions,
                     network=after.network,
@@ -256,8 +261,7 @@ class _Request:
         start: float,
         network: nn.Module | None = None,
     ) -> tuple[Explanation, ...]:
-        """The explanations of a batch (N, 3, H, W) whose shared pass is done."""
-        targets = [int(target) for target in first.targets]
+        """The explanations of a batch (N, C, H, W) whose shared pass is done."""
         with self.lock:
             shared = [name for name in self.names if isinstance(METHODS[name].kind, SharedPass)]
             stacks = map_stacks(first, shared, with_energy=True)
@@ -267,20 +271,21 @@ class _Request:
                 second = capture(
                     self.classifier,
                     batch,
-                    targets,
+                    first.targets,
                     [layer for layer in self.layers if obstacle(self.classifier, rule, layer) is None],
                     rule=rule,
                     plain_logits=first.logits,
                     network=network,
                 )
                 stacks += map_stacks(second, [name for name in self.names if METHODS[name].rule is rule])
-        stacks += self._at_the_input(batch, targets)
-        before, after = _softmax(logits), _softmax(first.logits)  # the same without a meta step
+        stacks += self._at_the_input(batch, first.targets)
+        # The same without a meta step.
+        before, after = (self.classifier.probabilities(each.detach()) for each in (logits, first.logits))
         rows = to_host([before, after, energies, *(stack.maps for stack in stacks)])
         layers = tuple(Layer(name, *pair.activation.shape[1:]) for name, pair in first.layers.items())
         explanations = []
-        for target, region, (probability, stepped, shares, *arrays) in zip(
-            targets, regions, rows, strict=True
+        for goal, region, (probability, stepped, shares, *arrays) in zip(
+            first.targets, regions, rows, strict=True
         ):
             maps: dict[tuple[str, str], FloatMap] = {}
             for stack, array in zip(stacks, arrays, strict=True):
@@ -288,8 +293,9 @@ class _Request:
                 maps |= {(name, stack.layer): array[row] for row, name in enumerate(stack.names)}
             explanations.append(
                 Explanation(
-                    target=target,
-                    label=self.classifier.labels[target],
+                    target=None if callable(goal) else goal,
+                    function=goal if callable(goal) else None,
+                    label=self.classifier.goal_label(goal),
                     probabilities=probability,
                     layers=layers,
                     methods=self.names,
@@ -306,7 +312,7 @@ class _Request:
             )
         return tuple(explanations)
 
-    def _at_the_input(self, batch: Tensor, targets: Sequence[int]) -> list[MapStack]:
+    def _at_the_input(self, batch: Tensor, goals: Sequence[Goal]) -> list[MapStack]:
         """The maps of the many-pass methods, image by image, with one count of passes for all."""
         kinds = {name: kind for name in self.names if isinstance(kind := METHODS[name].kind, MultiPass)}
         size = (int(batch.shape[2]), int(batch.shape[3]))
@@ -315,7 +321,7 @@ class _Request:
         stacks = []
         for name, kind in kinds.items():
             maps = []
-            for index, target in enumerate(targets):
+            for index, goal in enumerate(goals):
 
                 def report(done: int, _: int, before: int = before) -> None:
                     self.progress(before + done, total)
@@ -323,7 +329,7 @@ class _Request:
                 image = batch[index : index + 1]
                 maps.append(
                     kind.run(
-                        self.classifier, image, target, self.options[name], progress=report, lock=self.lock
+                        self.classifier, image, goal, self.options[name], progress=report, lock=self.lock
                     )
                 )
                 before += passes[name]

@@ -14,10 +14,9 @@ from saliency_core.methods.method import MultiPass
 from saliency_core.methods.registry import METHODS
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.layers import Layer
+from saliency_core.models.targets import Goal, Target
 from saliency_core.registry import listed, name_tuple
 
-Target = int | str
-"""A class by its index or its label."""
 Options = Mapping[str, Mapping[str, float]]
 """Method -> option -> value, see :attr:`saliency_core.methods.method.Method.options`."""
 
@@ -58,7 +57,7 @@ def option_values(names: Sequence[str], options: Options | None) -> dict[str, di
 def prepared_batch(
     classifier: Classifier, images: Sequence[Image.Image | Tensor] | Tensor, fit: str
 ) -> tuple[Tensor, list[InputRegion]]:
-    """The inputs (N, 3, H, W), and what each of them shows."""
+    """The inputs (N, C, H, W), and what each of them shows."""
     if isinstance(images, Image.Image):
         raise ArgumentTypeError("images is a single image; expected a sequence of images (explain takes one)")
     prepared: list[Tensor] = []
@@ -68,8 +67,10 @@ def prepared_batch(
     for image in listed(images, "images", "a sequence of images"):
         if isinstance(image, Tensor):
             if image.ndim != 4 or len(image) != 1:
+                several = "; explain_many takes several" if image.ndim == 4 and len(image) > 1 else ""
                 raise ArgumentError(
-                    f"image has shape {tuple(image.shape)}; expected one prepared image (1, 3, H, W)"
+                    f"image has shape {tuple(image.shape)}; expected one prepared image "
+                    f"(1, {classifier.preprocess.channels}, H, W){several}"
                 )
             prepared.append(image)
             regions.append((0.0, 0.0, float(image.shape[3]), float(image.shape[2])))
@@ -90,31 +91,33 @@ def prepared_batch(
     return torch.cat([classifier.to_device(x) for x in prepared]), regions
 
 
-def class_per_image(
+def goal_per_image(
     classifier: Classifier, targets: Target | Sequence[Target] | None, count: int
-) -> list[int] | None:
-    """A class index per image; None for the most likely ones."""
+) -> list[Goal] | None:
+    """A class index or a function per image; None for the most likely classes."""
     if targets is None:
         return None
+    if callable(targets):
+        return [targets] * count
     if isinstance(targets, str) or not isinstance(targets, Iterable) or getattr(targets, "ndim", 1) == 0:
         return [classifier.class_index(targets)] * count  # type: ignore[arg-type]
-    indices = [classifier.class_index(target) for target in targets]
-    if len(indices) != count:
-        raise TargetError(f"{len(indices)} targets were given for {count} images; expected one each")
-    return indices
+    goals = [classifier.goal(target) for target in targets]
+    if len(goals) != count:
+        raise TargetError(f"{len(goals)} targets were given for {count} images; expected one each")
+    return goals
 
 
-def class_indices(classifier: Classifier, classes: Sequence[Target]) -> list[int]:
-    """The indices of classes given by index or label.
+def chosen_goals(classifier: Classifier, classes: Sequence[Target]) -> list[Goal]:
+    """The indices of classes given by index or label, and the functions among them.
 
     Raises:
         ArgumentTypeError: a single class instead of a sequence.
         TargetError: no class, or one that does not exist.
     """
-    expected = "a sequence of class indices or labels"
+    expected = "a sequence of class indices, labels or functions of the class scores"
     if isinstance(classes, str):
         raise ArgumentTypeError(f"classes is {classes!r}; expected {expected}")
-    chosen = [classifier.class_index(target) for target in listed(classes, "classes", expected)]
+    chosen = [classifier.goal(target) for target in listed(classes, "classes", expected)]
     if not chosen:
         raise TargetError("no class was asked for; name at least one, or pass None for the extremes")
     return chosen

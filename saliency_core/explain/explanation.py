@@ -15,6 +15,7 @@ from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameEr
 from saliency_core.explain.arguments import chosen_names, layer_name
 from saliency_core.inputs.preprocess import InputRegion
 from saliency_core.models.layers import INPUT, Layer
+from saliency_core.models.targets import ScoreFunction
 from saliency_core.registry import unknown
 
 
@@ -22,11 +23,15 @@ from saliency_core.registry import unknown
 class Explanation:
     """Every method's map at every layer for one photo, network and class. Immutable, compared by identity."""
 
-    target: int
-    """Index of the class explained."""
+    target: int | None
+    """Index of the class explained; None for a function of the class scores."""
+    function: ScoreFunction | None
+    """What is explained instead of a class; None for a class."""
     label: str
+    """The class's label, or the function's name."""
     probabilities: NDArray[np.float32]
-    """Softmax of the class scores, (classes,); those before the meta step, if there was one."""
+    """Of all classes, (classes,), before the meta step if there was one: the softmax of the class scores, or
+    the sigmoid of each in multi-label networks and those with one output."""
     layers: tuple[Layer, ...]
     methods: tuple[str, ...]
     box: InputRegion
@@ -40,7 +45,7 @@ class Explanation:
     meta: MetaStep | None
     """The gradient step taken before explaining."""
     probabilities_after: NDArray[np.float32] | None
-    """Softmax of the class scores of the network after the meta step, (classes,); None without a step."""
+    """The same of the network after the meta step, (classes,); None without a step."""
     random_weights: bool
     """Whether the network's weights are random: to be said with every picture of these maps."""
     _maps: Mapping[tuple[str, str], FloatMap] = field(repr=False)
@@ -78,14 +83,30 @@ class Explanation:
             names = tuple(each.name for each in self.layers_of(method))
             raise UnknownNameError(unknown("layer", name, names)) from None
 
-    def resized(self, method: str, layer: str | Layer, size: tuple[int, int] = (224, 224)) -> FloatMap:
+    @property
+    def probability(self) -> float | None:
+        """Of the class explained, before the meta step if there was one; None for a function."""
+        return None if self.target is None else float(self.probabilities[self.target])
+
+    @property
+    def probability_after(self) -> float | None:
+        """The same after the meta step; None without a step, and for a function."""
+        if self.target is None or self.probabilities_after is None:
+            return None
+        return float(self.probabilities_after[self.target])
+
+    def resized(self, method: str, layer: str | Layer, size: tuple[int, int] | None = None) -> FloatMap:
         """The map resized to (height, width), bilinear, then min-max normalised to [0, 1].
+
+        Args:
+            method, layer: as for :meth:`map`.
+            size: that of the network's input if None.
 
         Raises:
             UnknownNameError: no map of this name, with the choices.
             ArgumentError, ArgumentTypeError: not a size.
         """
-        values, size = self.map(method, layer), checked_size(size)
+        values, size = self.map(method, layer), checked_size(self.size if size is None else size)
         return np.zeros(size, np.float32) if is_constant(values) else normalise(resize(values, size))
 
     def constant(self, method: str, layer: str | Layer) -> bool:
@@ -117,7 +138,10 @@ class Explanation:
         same_photo = self.probabilities.shape == other.probabilities.shape and np.allclose(
             self.probabilities, other.probabilities, atol=1e-4
         )
-        mine, others = ((each.target, each.layers, each.box, each.size, each.meta) for each in (self, other))
+        mine, others = (
+            (each.target, each.function, each.layers, each.box, each.size, each.meta)
+            for each in (self, other)
+        )
         if not same_photo or mine != others:
             raise ArgumentError(
                 "these explanations are of different photos, classes, layers or meta steps and cannot be "

@@ -16,6 +16,7 @@ from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameEr
 from saliency_core.methods.framework import AGGREGATES, EXTRACTS
 from saliency_core.methods.passes import OptionValues, Passes, checked_map
 from saliency_core.models.classifier import Classifier
+from saliency_core.models.targets import Target
 from saliency_core.progress import NO_LOCK, Lock, ProgressCallback, no_progress
 from saliency_core.registry import unknown
 
@@ -118,7 +119,7 @@ class MultiPass:
         self,
         classifier: Classifier,
         x: Tensor,
-        target: int,
+        target: Target,
         options: Mapping[str, object] | None = None,
         *,
         progress: ProgressCallback = no_progress,
@@ -130,20 +131,20 @@ class MultiPass:
         its gradients, and other threads may explain with it meanwhile.
 
         Args:
-            x: (1, 3, H, W).
-            target: class index.
+            x: (1, C, H, W).
+            target: a class, or a function of the class scores.
             options: values for some of the options; the defaults for the others.
             progress: called with (passes done, passes in all) after every batch; may raise ``Cancelled``.
             lock: entered for every batch of passes.
 
         Raises:
             ArgumentError: not one prepared image, or an option as :meth:`values` says.
-            TargetError: a class that the network does not have.
+            TargetError: a class that the network does not have, or a function without a value or gradient.
             NonFiniteError: scores or gradients contain NaN or infinity.
         """
         values = self.values(options)
         if x.ndim != 4 or len(x) != 1:
-            raise ArgumentError(f"x has shape {tuple(x.shape)}; expected one prepared image (1, 3, H, W)")
+            raise ArgumentError(f"x has shape {tuple(x.shape)}; expected one prepared image (1, C, H, W)")
         total = self.passes(values, (x.shape[2], x.shape[3]))
         with torch.inference_mode(False), torch.no_grad(), classifier.device:
             # Inside the block tensors are created on the network's device, whatever the caller's default is.

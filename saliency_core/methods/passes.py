@@ -16,6 +16,7 @@ from torch import Tensor
 from saliency_core.errors import NonFiniteError
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.running import network_errors
+from saliency_core.models.targets import Target, goal_scores
 from saliency_core.progress import Lock, ProgressCallback
 
 OptionValues = Mapping[str, float]
@@ -32,17 +33,17 @@ LARGE_BATCH = 32
 
 
 class Passes:
-    """The class scores of changed copies of one image, as a function that many-pass methods call.
+    """The score of changed copies of one image, as a function that many-pass methods call.
 
-    ``x`` is the prepared image (1, 3, H, W), in float32 or float64; ``target`` the class index; ``total`` the
-    number of images that will go through the network.
+    ``x`` is the prepared image (1, C, H, W), in float32 or float64; ``total`` the number of images that will
+    go through the network.
     """
 
     def __init__(
         self,
         classifier: Classifier,
         x: Tensor,
-        target: int,
+        target: Target,
         total: int,
         progress: ProgressCallback,
         lock: Lock,
@@ -50,18 +51,29 @@ class Passes:
         prepared = classifier.to_device(x)
         # A network in half precision gets its inputs so, but what is summed over passes is not.
         self.x = prepared.to(torch.promote_types(prepared.dtype, torch.float32), copy=True)
-        self.target = classifier.class_index(target)
         self.total = total
         self.forward_batch = FORWARD_BATCH.get(classifier.device.type, LARGE_BATCH)
         """How many images go through the network at once without gradients."""
         self.gradient_batch = GRADIENT_BATCH.get(classifier.device.type, LARGE_BATCH)
         self._classifier = classifier
+        self._goal = classifier.goal(target)
         self._progress = progress
         self._lock = lock
         self._done = 0
 
-    def logits(self, batch: Tensor) -> Tensor:
-        """Class scores, (N, 3, H, W) -> (N, classes), differentiable."""
+    def score(self, batch: Tensor) -> Tensor:
+        """The class logit, or the value of the function explained, (N, C, H, W) -> (N,), differentiable."""
+        logits = self._logits(batch)
+        return goal_scores(logits, (self._goal,) * len(logits))
+
+    def probability(self, batch: Tensor) -> Tensor:
+        """The class probability, or the value of the function explained, (N, C, H, W) -> (N,)."""
+        logits = self._logits(batch)
+        probabilities = logits if callable(self._goal) else self._classifier.probabilities(logits)
+        return goal_scores(probabilities, (self._goal,) * len(logits))
+
+    def _logits(self, batch: Tensor) -> Tensor:
+        """Class scores, (N, C, H, W) -> (N, classes), differentiable."""
         # A copy, since a network may work in place on its input.
         inputs = batch.to(self._classifier.dtype, copy=True)
         scores = self._classifier.scores(inputs)

@@ -14,14 +14,15 @@ from torch import Tensor
 from saliency_core.backprop.variants import MetaStep
 from saliency_core.combine import FloatMap, resize
 from saliency_core.errors import ArgumentError, ArgumentTypeError, TargetError, UnavailableError
-from saliency_core.explain import Explanation, class_indices, explain_classes
-from saliency_core.explain.arguments import chosen_names
+from saliency_core.explain import Explanation, explain_classes
+from saliency_core.explain.arguments import chosen_goals, chosen_names
 from saliency_core.inputs.images import open_image
 from saliency_core.methods.method import Domain
 from saliency_core.methods.registry import METHODS
 from saliency_core.metrics.ranks import pearson, ranks
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.layers import Layer
+from saliency_core.models.targets import Target
 from saliency_core.progress import NO_LOCK, Lock, ProgressCallback, no_progress
 from saliency_core.registry import listed
 
@@ -34,7 +35,8 @@ class ClassSensitivity:
 
     method: str
     layer: str
-    classes: tuple[int, int]
+    classes: tuple[int | None, int | None]
+    """Their indices; None for a function of the class scores."""
     correlation: float | None
     """Spearman's ρ of the two maps, resized to the input; None where it is undefined."""
     undefined: str | None
@@ -47,7 +49,8 @@ class ClassSensitivity:
 class SensitivityTable:
     """Class sensitivity of every method at every layer, for one photo and two classes."""
 
-    classes: tuple[int, int]
+    classes: tuple[int | None, int | None]
+    """Their indices; None for a function of the class scores."""
     labels: tuple[str, str]
     methods: tuple[str, ...]
     layers: tuple[str, ...]
@@ -78,7 +81,7 @@ def class_sensitivity(
     image: Image.Image | Tensor,
     method: str = "normgrad",
     layer: str | Layer | None = None,
-    classes: Sequence[int | str] | None = None,
+    classes: Sequence[Target] | None = None,
     *,
     meta: MetaStep | None = None,
     fit: str = "crop",
@@ -90,12 +93,14 @@ def class_sensitivity(
     Args:
         method: a method with a map at layers.
         layer: a layer or its name; the last default stage if None.
-        classes: two indices or labels; the most and the least likely class if None.
+        classes: two indices, labels or functions of the class scores; the most and the least likely class if
+            None.
         meta: a gradient step before each explanation.
         image, fit: as for :func:`saliency_core.explain`, which also lists the errors.
 
     Raises:
-        TargetError: not two different classes, or no most and least likely one where none are given.
+        TargetError: not two different classes, a network with a single one, or no most and least likely one
+            where none are given.
         UnavailableError: a method that is not defined here, or whose map is at the input alone.
 
     Source: Rebuffi et al. 2020, with the maps of Simonyan et al. 2014 and others.
@@ -110,7 +115,7 @@ def class_sensitivity(
 def class_sensitivity_table(
     classifier: Classifier,
     image: Image.Image | Tensor,
-    classes: Sequence[int | str] | None = None,
+    classes: Sequence[Target] | None = None,
     *,
     methods: Iterable[str] | None = None,
     layers: Iterable[str | Layer] | None = None,
@@ -124,10 +129,10 @@ def class_sensitivity_table(
     as there; ``lock`` is entered for every pass.
     """
     names = _at_layers(methods)
-    indices = None if classes is None else class_indices(classifier, classes)
-    if indices is not None and (len(indices) != 2 or len(set(indices)) != 2):
+    goals = None if classes is None else chosen_goals(classifier, classes)
+    if goals is not None and (len(goals) != 2 or goals[0] == goals[1]):
         raise TargetError(f"classes are {list(classes or ())}; expected two different ones")
-    first, second = explain_classes(classifier, image, indices, layers, names, meta=meta, fit=fit, lock=lock)
+    first, second = explain_classes(classifier, image, goals, layers, names, meta=meta, fit=fit, lock=lock)
     return compare_classes(first, second)
 
 
@@ -177,7 +182,7 @@ def compare_classes(first: Explanation, second: Explanation) -> SensitivityTable
 def class_sensitivity_over(
     classifier: Classifier,
     images: Sequence[Image.Image | Tensor] | str | os.PathLike[str],
-    classes: Sequence[int | str] | None = None,
+    classes: Sequence[Target] | None = None,
     *,
     methods: Iterable[str] | None = None,
     layers: Iterable[str | Layer] | None = None,

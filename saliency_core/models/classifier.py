@@ -20,8 +20,9 @@ from saliency_core.models.devices import without_autocast
 from saliency_core.models.hooks import LayerHooks
 from saliency_core.models.layers import Layer, choose_layers, layer_modules
 from saliency_core.models.module_tree import copy_module_tree
-from saliency_core.models.running import network_errors
+from saliency_core.models.running import logits_of, network_errors
 from saliency_core.models.survey import survey
+from saliency_core.models.targets import Goal, Target, function_name
 from saliency_core.registry import listed, unknown
 
 
@@ -37,17 +38,21 @@ class Classifier:
     ``input`` is the layer ``"self.input"``.
 
     Args:
-        module: maps (N, C, H, W) to class scores (N, classes), the logits; C is 3, or 1 for networks of grey
-            images.
+        module: maps (N, C, H, W) to class scores, the logits: (N, classes), or (N,) of a network with one
+            output. They may also be the ``logits`` of an object or mapping that it returns, as of Hugging
+            Face's networks, or the first entry of a tuple.
         preprocess: how photos become inputs; the ImageNet default if None.
         labels: one name per class; ``"class 0"``, … if None.
         default_layers: the layers explained when none is named; one stage per resolution if None.
         random_weights: whether the weights are random, which explanations then say.
+        multi_label: whether several classes can be right at once. Probabilities are then the sigmoid of each
+            score by itself, instead of the softmax over all; always so for a network with one output.
 
     Attributes:
         notice: None, or a sentence for the user when fewer than two layers have maps; also issued as a
             ``UserWarning``.
         example: seeded noise of shape (1, C, height, width), an input for dry passes.
+        multi_label: whether probabilities are sigmoids of single scores, which do not add up to one.
         cache: facts about the network that other modules derive and store with it, by key.
 
     Raises:
@@ -70,6 +75,7 @@ class Classifier:
         labels: Sequence[str] | None = None,
         default_layers: Iterable[str] | None = None,
         random_weights: bool = False,
+        multi_label: bool = False,
     ) -> None:
         self.module = _in_evaluation_mode(module)
         self.modules = layer_modules(self.module)
@@ -89,6 +95,7 @@ class Classifier:
             self.survey = survey(self.module, self.modules, self.hooks, self.example)
         self.hooks.keep(self.survey.layouts)
         self.labels = _labels(labels, self.survey.classes)
+        self.multi_label = bool(multi_label) or self.survey.classes == 1
         named = self.survey.stages if default_layers is None else default_layers
         self.default_layers = choose_layers(self.survey, named)
         self.notice = self.survey.notice
@@ -105,6 +112,7 @@ class Classifier:
             labels=self.labels,
             default_layers=self.default_layers,
             random_weights=self.random_weights,
+            multi_label=self.multi_label,
         )
 
     @property
@@ -130,8 +138,31 @@ class Classifier:
         except TypeError:
             raise TargetError(f"target is {target!r}; expected a class index, a label or None") from None
         if isinstance(target, bool) or not 0 <= index < len(self.labels):
-            raise TargetError(f"target is {target!r}; expected an index from 0 to {len(self.labels) - 1}")
+            last = len(self.labels) - 1
+            choices = f"an index from 0 to {last}" if last else "0, the only class"
+            raise TargetError(f"target is {target!r}; expected {choices}")
         return index
+
+    def goal(self, target: Target) -> Goal:
+        """What a target stands for: a class by its index, or the function itself.
+
+        Raises:
+            TargetError: a class that does not exist.
+        """
+        return target if callable(target) else self.class_index(target)
+
+    def goal_label(self, goal: Goal) -> str:
+        """The label of a class, or the name of a function."""
+        return function_name(goal) if callable(goal) else self.labels[goal]
+
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """Probabilities (N, classes) of class scores (N, classes), in float32 or better.
+
+        The softmax over the classes; the sigmoid of each score where :attr:`multi_label` is set or there is
+        one output only.
+        """
+        wide = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        return wide.sigmoid() if self.multi_label else wide.softmax(dim=1)
 
     def scores(self, inputs: Tensor, network: nn.Module | None = None) -> Tensor:
         """The class scores (N, classes) of prepared inputs on the network's device, differentiable.
@@ -144,8 +175,10 @@ class Classifier:
             NetworkError: the network raises an exception for these inputs, or returns something else.
         """
         with network_errors(inputs.shape):
-            scores: object = (network or self.module)(inputs)
+            scores = logits_of((network or self.module)(inputs))
         expected = (len(inputs), self.survey.classes)
+        if isinstance(scores, Tensor) and scores.shape == expected[:1] and expected[1] == 1:
+            return scores[:, None]
         if not isinstance(scores, Tensor) or scores.shape != expected:
             given = (
                 f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
@@ -221,5 +254,10 @@ def _labels(labels: Sequence[str] | None, outputs: int) -> tuple[str, ...]:
     if isinstance(labels, str) or not all(isinstance(label, str) for label in given):
         raise ArgumentTypeError("labels must be a sequence of strings, one per class")
     if len(given) != outputs:
+        if outputs == 1:
+            raise ArgumentError(
+                f"{len(given)} labels were given for a network with one output; expected one, the name of "
+                "the class whose score it is"
+            )
         raise ArgumentError(f"{len(given)} labels were given for a network with {outputs} classes")
     return given

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
@@ -34,6 +34,24 @@ def network_errors(shape: Sequence[int], direction: str = "forward") -> Iterator
         raise NetworkError(
             f"the network failed in the {direction} pass for inputs of shape {tuple(shape)}: {reason}"
         ) from error
+
+
+def logits_of(output: object) -> object:
+    """The class scores in what a network returned.
+
+    A tensor stands for itself. Of an object or a mapping with ``logits`` (Hugging Face's outputs) they are
+    those; of a tuple or list (GoogLeNet's and Inception's with auxiliary classifiers), its first entry.
+
+    >>> logits_of({"loss": None, "logits": 1}), logits_of((2, 3))
+    (1, 2)
+    """
+    if isinstance(output, Mapping):
+        return output.get("logits", output)
+    if not isinstance(output, torch.Tensor) and hasattr(output, "logits"):
+        return output.logits
+    if isinstance(output, tuple | list) and output:
+        return logits_of(output[0])
+    return output
 
 
 def first_line(error: Exception) -> str:

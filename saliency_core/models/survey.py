@@ -15,7 +15,7 @@ from saliency_core.errors import NetworkError
 from saliency_core.models.hooks import LayerHooks, Visit, can_be_recorded
 from saliency_core.models.layers import Layer, Survey
 from saliency_core.models.layouts import Layout, Observation, Shape, describe, find_layout, no_layout
-from saliency_core.models.running import first_line
+from saliency_core.models.running import first_line, logits_of
 from saliency_core.models.stages import default_stages
 
 MIN_LAYERS = 2
@@ -56,7 +56,7 @@ def survey(
         wide = {}
         square = _square_pass(network, modules, hooks, example, ())
     logits = square.logits
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != square.batch:
+    if not isinstance(logits, Tensor) or logits.ndim not in (1, 2) or len(logits) != square.batch:
         given = describe(square.observe(logits)) if isinstance(logits, Tensor) else type(logits).__name__
         raise NetworkError(f"the network returned {given}; expected class scores of shape (N, classes)")
 
@@ -88,7 +88,7 @@ def survey(
         ),
         layouts=layouts,
         refused=refused,
-        classes=logits.shape[1],
+        classes=logits.shape[1] if logits.ndim == 2 else 1,
         notice=_notice(layers, square, refused),
     )
 
@@ -164,14 +164,14 @@ def _format(example: Tensor) -> torch.memory_format:
 
 
 def _run(network: nn.Module, hooks: LayerHooks, inputs: Tensor, visit: Visit) -> object:
-    """The network's output, with the same random numbers every time should it draw any."""
+    """The network's class scores, with the same random numbers every time should it draw any."""
     devices = [inputs.device] if inputs.device.type == "cuda" else []
     with torch.random.fork_rng(devices), hooks.recording(visit):
         # Not torch.manual_seed: it would seed all devices, also those whose state is not kept here.
         torch.default_generator.manual_seed(0)
         for device in devices:
             torch.cuda.default_generators[device.index].manual_seed(0)
-        return network(inputs.clone())
+        return logits_of(network(inputs.clone()))
 
 
 def _wide_pass(network: nn.Module, hooks: LayerHooks, example: Tensor) -> dict[str, Observation]:

@@ -261,7 +261,8 @@ def content(
         "random": explanation.random_weights,
         "target": explanation.target,
         "label": explanation.label,
-        **_probabilities(explanation),
+        "probability": explanation.probability,
+        "probability_after": explanation.probability_after,
         "layers": [
             {
                 "name": layer.name,
@@ -337,7 +338,10 @@ def _comparison(
         {
             "epsilon": point.epsilon,
             "maps": [_method_maps(each, method, store) for each in (point.first, point.second)],
-            "probabilities": [_probability_now(each) for each in (point.first, point.second)],
+            "probabilities": [
+                each.probability if each.meta is None else each.probability_after
+                for each in (point.first, point.second)
+            ],
         }
         for point in comparison.sweep
     ]
@@ -350,7 +354,8 @@ def _comparison(
     return {
         "target": other.target,
         "label": other.label,
-        **_probabilities(other),
+        "probability": other.probability,
+        "probability_after": other.probability_after,
         "classes": [
             [label, round(float(probability), 6)]
             for label, probability in zip(comparison.labels, explanation.probabilities, strict=True)
@@ -360,21 +365,6 @@ def _comparison(
         "authors": LEARNING_RATE,
         "sweep": sweep if steps else None,
     }
-
-
-def _probabilities(explanation: Explanation) -> dict[str, object]:
-    """The probability of the class before a meta step, and after it where there is one."""
-    after = None if explanation.probabilities_after is None else _probability_now(explanation)
-    return {
-        "probability": float(explanation.probabilities[explanation.target]),
-        "probability_after": after,
-    }
-
-
-def _probability_now(explanation: Explanation) -> float:
-    """The probability that the explained network gives the class: after the meta step, if there was one."""
-    after = explanation.probabilities_after
-    return float((explanation.probabilities if after is None else after)[explanation.target])
 
 
 class _Store:

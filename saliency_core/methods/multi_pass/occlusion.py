@@ -19,14 +19,14 @@ def count_passes(options: OptionValues, size: tuple[int, int]) -> int:
 
 
 def occlusion(network: Passes, options: OptionValues) -> Tensor:
-    r"""How far the class logit falls when a window over the location is set to the mean colour, (H, W).
+    r"""How far the score falls when a window over the location is set to the mean colour, (H, W).
 
     .. math:: m_u = \frac{1}{|\{w \ni u\}|} \sum_{w \ni u} \big( y(x) - y(x \text{ without } w) \big)
 
     The window slides by half its side: by default 32 pixels by 16 for an input of 224 × 224, so one pass for
     the photo and 13 × 13 for the windows; the last ones are cut off at the border where they do not fit.
     Captum gives all channels the same attribution, since a window covers them together; the map is
-    their **mean**. Negative where covering raises the class score. Unit: logit.
+    their **mean**. Negative where covering raises the score. Unit: that of the score, for a class its logit.
 
     Source: Zeiler, Fergus: Visualizing and understanding convolutional networks, ECCV 2014.
     """
@@ -34,7 +34,7 @@ def occlusion(network: Passes, options: OptionValues) -> Tensor:
 
     def forward(batch: Tensor) -> Tensor:
         with network.turn(len(batch)):
-            return network.logits(batch)
+            return network.score(batch)
 
     channels = network.x.shape[1]
     windows = _windows(options, (network.x.shape[2], network.x.shape[3]))
@@ -43,7 +43,6 @@ def occlusion(network: Passes, options: OptionValues) -> Tensor:
         sliding_window_shapes=(channels, *(side for side, _ in windows)),
         strides=(channels, *(stride for _, stride in windows)),
         baselines=0.0,
-        target=network.target,
         perturbations_per_eval=network.forward_batch,
     )
     return attribution[0].mean(dim=0)  # (C, H, W) -> (H, W)

@@ -21,11 +21,12 @@ def rise(network: Passes, options: OptionValues) -> Tensor:
 
     .. math:: m_u = \frac{1}{N \, \mathrm{E}[M]} \sum_{i=1}^{N} p(x \odot M_i) \, M_{i,u}
 
-    p is the softmax **probability** of the class, as in the paper, so a map is zero where the class has
-    no probability under any mask. A mask is a grid of ``cells`` × ``cells`` that keeps each cell with
-    probability ``keep`` = E[M], resized bilinearly to one cell more than the input and cropped at a random
-    offset. Grids and offsets come from a dedicated seeded generator. The paper takes 4000 to 8000 masks;
-    fewer leave more of the masks' own pattern in the map.
+    p is the **probability** of the class, as in the paper, so a map is zero where the class has no
+    probability under any mask. For a function of the class scores p is its value, so that the map can be
+    negative. A mask is a grid of ``cells`` × ``cells`` that keeps each cell with probability ``keep`` = E[M],
+    resized bilinearly to one cell more than the input and cropped at a random offset. Grids and offsets come
+    from a dedicated seeded generator. The paper takes 4000 to 8000 masks; fewer leave more of the masks' own
+    pattern in the map.
 
     Source: Petsiuk, Das, Saenko: RISE, randomized input sampling for explanation of black-box models,
     BMVC 2018.
@@ -50,6 +51,6 @@ def rise(network: Passes, options: OptionValues) -> Tensor:
             ]
         )  # (n, 1, H, W)
         with network.turn(len(cropped)):
-            probabilities = network.logits(x * cropped).softmax(dim=1)[:, network.target]
+            probabilities = network.probability(x * cropped)
         total += torch.einsum("n,nhw->hw", probabilities, cropped[:, 0])
     return total / (masks * keep)

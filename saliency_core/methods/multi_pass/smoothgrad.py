@@ -14,12 +14,12 @@ def count_passes(options: OptionValues, size: tuple[int, int]) -> int:
 
 
 def smoothgrad(network: Passes, options: OptionValues) -> Tensor:
-    r"""The gradient of the class logit, averaged over noisy copies of the photo, (H, W) and ≥ 0.
+    r"""The gradient of the score, averaged over noisy copies of the photo, (H, W) and ≥ 0.
 
     .. math:: m_u = \max_c \Big| \frac1n \sum_i \frac{\partial y}{\partial x_{c,u}}(x + \epsilon_i) \Big|,
               \quad \epsilon_i \sim N(0, \sigma^2), \quad \sigma = \mathrm{noise} \cdot (\max x - \min x)
 
-    Captum's attribution has the shape of the input, (3, H, W); the map is the **largest absolute value over
+    Captum's attribution has the shape of the input, (C, H, W); the map is the **largest absolute value over
     the channels** of the mean, as for the plain gradient, which is the case without noise. The noise is drawn
     from its own seeded generator, one sample after the other, so that a map never depends on the batch
     size or on what else draws random numbers in the process; Captum's ``NoiseTunnel`` draws from the global
@@ -30,7 +30,7 @@ def smoothgrad(network: Passes, options: OptionValues) -> Tensor:
     from captum.attr import Saliency  # half a second, paid only by those who use it
 
     samples, x = int(options["samples"]), network.x
-    method = Saliency(network.logits)
+    method = Saliency(network.score)
     method.gradient_func = network.in_turns(method.gradient_func)
     # Drawn on the CPU: every device sees the same noise.
     generator = torch.Generator(device="cpu").manual_seed(SEED)
@@ -41,5 +41,5 @@ def smoothgrad(network: Passes, options: OptionValues) -> Tensor:
         drawn = [torch.randn(x.shape[1:], generator=generator, device="cpu") for _ in range(count)]
         noisy = x + deviation * torch.stack(drawn).to(x)
         with torch.enable_grad():
-            total += method.attribute(noisy.requires_grad_(), target=network.target, abs=False).sum(dim=0)
-    return (total / samples).abs().amax(dim=0)  # (3, H, W) -> (H, W)
+            total += method.attribute(noisy.requires_grad_(), abs=False).sum(dim=0)
+    return (total / samples).abs().amax(dim=0)  # (C, H, W) -> (H, W)
