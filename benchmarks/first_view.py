@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import saliency_core as sc
 
@@ -31,7 +32,7 @@ def table() -> str:
 
 def _rows(classifier: sc.Classifier, file: str, index: int, drawn: Box) -> Iterator[str]:
     explanation = sc.explain(classifier, sc.open_image(SAMPLES / file), index, methods=METHODS)
-    box = inside(drawn, explanation.box)
+    box = inside(drawn, cast(Box, explanation.box))  # which every Preprocess knows
     area = (box[2] - box[0]) * (box[3] - box[1])
     probability = explanation.probabilities[index]
     about = f"{file} | {explanation.label} | {probability:.0%} | {area:.0%}"

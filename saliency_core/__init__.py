@@ -47,6 +47,7 @@ from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
 from saliency_core.models.layers import Layer
+from saliency_core.models.targets import Target
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -79,6 +80,7 @@ __all__ = [
     "Preprocess",
     "SaliencyError",
     "SharedPass",
+    "Target",
     "TargetError",
     "UnavailableError",
     "UnknownNameError",

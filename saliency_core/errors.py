@@ -55,3 +55,8 @@ class WeightsError(SaliencyError, OSError):
 
 class BusyError(SaliencyError, RuntimeError):
     """A computation that was not accepted because too many are waiting."""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its type if it has none."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

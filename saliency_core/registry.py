@@ -10,6 +10,9 @@ from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameEr
 
 Entry = TypeVar("Entry")
 
+FEW = 2000
+"""Up to here all choices are compared letter by letter; of 20,000 labels that takes a second."""
+
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
     """An ordered mapping from a name to its entry; an entry is added once and never replaced.
@@ -74,7 +77,18 @@ def name_tuple(given: object, kind: str) -> tuple[str, ...]:
 
 def unknown(kind: str, given: object, choices: tuple[str, ...], most: int = 30) -> str:
     """The sentence for a name that does not exist, with the nearest one and the choices."""
-    near = difflib.get_close_matches(str(given), choices, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = _nearest(str(given), choices)
+    hint = f"did you mean {near!r}? " if near else ""
     listed = ", ".join(choices[:most]) + (f", … ({len(choices)} in all)" if len(choices) > most else "")
     return f"unknown {kind} {given!r}; {hint}choices: {listed or 'none'}"
+
+
+def _nearest(given: str, choices: tuple[str, ...]) -> str | None:
+    """The choice most like a name; of many choices one that contains it, or begins alike."""
+    if len(choices) > FEW and given:
+        wanted = given.casefold()
+        inside = next((choice for choice in choices if wanted in choice.casefold()), None)
+        if inside is not None:
+            return inside
+        choices = tuple(choice for choice in choices if choice[:1].casefold() == wanted[0])
+    return next(iter(difflib.get_close_matches(given, choices, n=1)), None)

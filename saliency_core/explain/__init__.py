@@ -234,7 +234,7 @@ class _Request:
                 raise UnavailableError(f"{METHODS[name].title} is not available: {reason}")
 
     def answers_after_step(
-        self, image: Tensor, region: InputRegion, goal: Goal | None, meta: MetaStep
+        self, image: Tensor, region: InputRegion | None, goal: Goal | None, meta: MetaStep
     ) -> tuple[Explanation, ...]:
         """The explanation of one image (1, C, H, W) by the network after its meta step."""
         start = time.perf_counter()
@@ -255,7 +255,7 @@ class _Request:
     def answers(
         self,
         batch: Tensor,
-        regions: Sequence[InputRegion],
+        regions: Sequence[InputRegion | None],
         first: Capture,
         logits: Tensor,
         start: float,

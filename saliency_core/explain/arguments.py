@@ -56,12 +56,12 @@ def option_values(names: Sequence[str], options: Options | None) -> dict[str, di
 
 def prepared_batch(
     classifier: Classifier, images: Sequence[Image.Image | Tensor] | Tensor, fit: str
-) -> tuple[Tensor, list[InputRegion]]:
+) -> tuple[Tensor, list[InputRegion | None]]:
     """The inputs (N, C, H, W), and what each of them shows."""
     if isinstance(images, Image.Image):
         raise ArgumentTypeError("images is a single image; expected a sequence of images (explain takes one)")
     prepared: list[Tensor] = []
-    regions: list[InputRegion] = []
+    regions: list[InputRegion | None] = []
     if isinstance(images, Tensor) and images.ndim == 4:
         images = images[:, None]
     for image in listed(images, "images", "a sequence of images"):

@@ -34,8 +34,9 @@ class Explanation:
     the sigmoid of each in multi-label networks and those with one output."""
     layers: tuple[Layer, ...]
     methods: tuple[str, ...]
-    box: InputRegion
-    """What the network saw: (left, top, right, bottom) in the photo's pixels."""
+    box: InputRegion | None
+    """What the network saw: (left, top, right, bottom) in the photo's pixels; all of a prepared tensor.
+    None where a transform of one's own does not tell: maps then belong on the network's input alone."""
     size: tuple[int, int]
     """(height, width) of the network's input."""
     channels: int

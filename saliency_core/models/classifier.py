@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import operator
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 
 from saliency_core.errors import ArgumentError, ArgumentTypeError, NetworkError, TargetError
 from saliency_core.inputs.preprocess import InputRegion, Preprocess
+from saliency_core.inputs.transforms import OwnTransform, Transform, as_preprocess
 from saliency_core.models.devices import without_autocast
 from saliency_core.models.hooks import LayerHooks
 from saliency_core.models.layers import Layer, choose_layers, layer_modules
@@ -41,7 +42,13 @@ class Classifier:
         module: maps (N, C, H, W) to class scores, the logits: (N, classes), or (N,) of a network with one
             output. They may also be the ``logits`` of an object or mapping that it returns, as of Hugging
             Face's networks, or the first entry of a tuple.
-        preprocess: how photos become inputs; the ImageNet default if None.
+        preprocess: how photos become inputs: a ``Preprocess``, a torchvision transform
+            (``weights.transforms()``, ``transforms.Compose``), a data config of timm's
+            (``timm.data.resolve_data_config``), or any function from an RGB image to a tensor (C, H, W); the
+            ImageNet default if None. What a ``Preprocess`` can express becomes one. Another transform takes
+            photos with ``fit="crop"`` alone, and where it is unclear what part of a photo it shows, an
+            explanation's box is None. For a Hugging Face processor:
+            ``lambda photo: processor(photo, return_tensors="pt")["pixel_values"]``.
         labels: one name per class; ``"class 0"``, … if None.
         default_layers: the layers explained when none is named; one stage per resolution if None.
         random_weights: whether the weights are random, which explanations then say.
@@ -71,7 +78,7 @@ class Classifier:
         self,
         module: nn.Module,
         *,
-        preprocess: Preprocess | None = None,
+        preprocess: Preprocess | Transform | Mapping[str, Any] | OwnTransform | None = None,
         labels: Sequence[str] | None = None,
         default_layers: Iterable[str] | None = None,
         random_weights: bool = False,
@@ -79,9 +86,7 @@ class Classifier:
     ) -> None:
         self.module = _in_evaluation_mode(module)
         self.modules = layer_modules(self.module)
-        if preprocess is not None and not isinstance(preprocess, Preprocess):
-            raise ArgumentTypeError(f"preprocess is {preprocess!r}; expected a Preprocess, or None")
-        self.preprocess = preprocess or Preprocess()
+        self.preprocess = as_preprocess(preprocess)
         first = next(filter(torch.is_floating_point, _tensors(self.module)), torch.empty(0, device="cpu"))
         self.device, self.dtype = first.device, first.dtype
         self.memory_format = _memory_format(self.module)
@@ -120,8 +125,11 @@ class Classifier:
         """Every layer with maps on which the class scores depend, input to output."""
         return self.survey.layers
 
-    def prepare(self, image: Image.Image, fit: str = "crop") -> tuple[Tensor, InputRegion]:
-        """The input tensor (1, C, H, W) on the CPU, and the box (left, top, right, bottom) it shows."""
+    def prepare(self, image: Image.Image, fit: str = "crop") -> tuple[Tensor, InputRegion | None]:
+        """The input tensor (1, C, H, W) on the CPU, and the box (left, top, right, bottom) it shows.
+
+        The box is in the photo's pixels, and None where a transform of one's own does not tell.
+        """
         return self.preprocess(image, fit)
 
     def class_index(self, target: int | str) -> int:

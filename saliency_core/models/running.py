@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
-from saliency_core.errors import NetworkError, SaliencyError
+from saliency_core.errors import NetworkError, SaliencyError, first_line
 
 CHECKPOINTING = (
     "it uses activation checkpointing in a way that fails while layers are recorded; switch checkpointing off"
@@ -52,8 +52,3 @@ def logits_of(output: object) -> object:
     if isinstance(output, tuple | list) and output:
         return logits_of(output[0])
     return output
-
-
-def first_line(error: Exception) -> str:
-    """The first line of the error's text, or its type if it has none."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -11,11 +11,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from saliency_core.errors import NetworkError
+from saliency_core.errors import NetworkError, first_line
 from saliency_core.models.hooks import LayerHooks, Visit, can_be_recorded
 from saliency_core.models.layers import Layer, Survey
 from saliency_core.models.layouts import Layout, Observation, Shape, describe, find_layout, no_layout
-from saliency_core.models.running import first_line, logits_of
+from saliency_core.models.running import logits_of
 from saliency_core.models.stages import default_stages
 
 MIN_LAYERS = 2
@@ -27,7 +27,7 @@ STEP = 32
 REENTRANT = "CheckpointFunctionBackward"
 """The node of ``torch.utils.checkpoint`` that works with ``.backward()`` only."""
 
-CHANNELS = (1, 3)
+PHOTO_CHANNELS = (1, 3)
 """Those of grey images and of colour images."""
 
 COMMON_SIZES = (28, 32, 48, 64, 84, 96, 112, 128, 160, 192, 224, 227, 240, 256, 288, 299, 320, 384, 448, 518)
@@ -176,9 +176,9 @@ def _run(network: nn.Module, hooks: LayerHooks, inputs: Tensor, visit: Visit) ->
 
 def _wide_pass(network: nn.Module, hooks: LayerHooks, example: Tensor) -> dict[str, Observation]:
     """The shapes for an input that is wider than high, of all layers that take it."""
-    channels, side = example.shape[1:3]
-    step = STEP * -(-side // (4 * STEP))
-    inputs = _noise(example, 1, channels, side + step, side + 2 * step)
+    channels, height, width = example.shape[1:]
+    step = STEP * -(-min(height, width) // (4 * STEP))
+    inputs = _noise(example, 1, channels, height + step, width + 2 * step)
     seen: dict[str, Observation] = {}
 
     def visit(name: str, _inputs: tuple[object, ...], output: object) -> None:
@@ -413,25 +413,31 @@ def _example(square: _Square, refused: Mapping[str, str]) -> tuple[str, str] | N
 
 def _cannot_run(network: nn.Module, example: Tensor, error: Exception) -> str:
     """Why the network rejected its example, and which input it accepts if that is easy to find."""
-    channels, side = example.shape[1:3]
+    channels, height, width = example.shape[1:]
     wanted = _input_channels(network) or channels
-    given = f"the network cannot process an input of shape (N, {channels}, {side}, {side})"
-    colour = f", mean={(0.5,) * wanted}, std={(0.5,) * wanted}" if wanted != channels else ""
-    number = f"its first convolution takes {wanted} channel{'s' * (wanted > 1)}; " if colour else ""
-    if wanted not in CHANNELS:
-        return (
-            f"{given}: {number}only networks of colour or grey images can be explained, with 3 channels or 1"
-        )
+    given = f"the network cannot process an input of shape (N, {channels}, {height}, {width})"
+    number = f"its first convolution takes {wanted} channel{'s' * (wanted > 1)}; "
+    number, colour = (
+        (number, f", mean={_halves(wanted)}, std={_halves(wanted)}") if wanted != channels else ("", "")
+    )
+    photos = "" if wanted in PHOTO_CHANNELS else " and explain prepared tensors instead of photos"
     if _runs(network, example):
         return f"{given} while its layers are observed: {first_line(error)}"
-    for size in (side, *COMMON_SIZES):
-        if _runs(network, _noise(example, 1, wanted, size, size)):
-            works = "" if size == side else f"it takes {size} × {size} pixels; "
-            return f"{given}: {number}{works}pass preprocess=sc.Preprocess(size={size}{colour})"
+    own = (height, width)
+    for size in (own, *((side, side) for side in COMMON_SIZES)):
+        if _runs(network, _noise(example, 1, wanted, *size)):
+            works = "" if size == own else f"it takes {size[0]} × {size[1]} pixels; "
+            sides = size[0] if size[0] == size[1] else size
+            return f"{given}: {number}{works}pass preprocess=sc.Preprocess(size={sides}{colour}){photos}"
     return (
         f"{given}: {number}{first_line(error)}; if it expects another size or other channels, pass "
-        "preprocess=sc.Preprocess(size=..., mean=..., std=...), with one mean for each channel"
+        f"preprocess=sc.Preprocess(size=..., mean=..., std=...), with one mean for each channel{photos}"
     )
+
+
+def _halves(count: int) -> str:
+    """One 0.5 for each channel, as Python writes it."""
+    return repr((0.5,) * count) if count in PHOTO_CHANNELS else f"(0.5,) * {count}"
 
 
 def _input_channels(network: nn.Module) -> int | None:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from saliency_core.errors import NonFiniteError, SaliencyError, TargetError
-from saliency_core.models.running import first_line
+from saliency_core.errors import NonFiniteError, SaliencyError, TargetError, first_line
 
 ScoreFunction = Callable[[Tensor], Tensor]
 """Called with the class scores of one image, the logits (1, classes); returns one number that has a gradient,

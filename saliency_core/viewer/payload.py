@@ -17,6 +17,7 @@ from saliency_core.backprop.variants import LEARNING_RATE
 from saliency_core.combine import layer_weights
 from saliency_core.errors import ArgumentError
 from saliency_core.explain import Explanation
+from saliency_core.inputs.preprocess import InputRegion
 from saliency_core.methods.registry import METHODS, Domain, Method
 from saliency_core.models.layers import INPUT, Layer
 from saliency_core.registry import unknown
@@ -405,20 +406,28 @@ def _method_maps(explanation: Explanation, method: Method, store: _Store) -> dic
     return {"input": None, "offsets": offsets, "reasons": reasons}
 
 
-def _box_on(photo: DisplayPhoto, box: tuple[float, float, float, float]) -> list[float]:
+def _box_on(photo: DisplayPhoto, box: InputRegion | None) -> list[float]:
     """The input region in the pixels of the JPEG instead of the photo's own."""
+    if box is None:
+        raise ArgumentError(
+            "it is not known what part of this photo the network saw, so no map can be laid over it; explain "
+            "the network's input, a prepared tensor, and show that as the photo"
+        )
     across, down = photo.width / photo.original_size[0], photo.height / photo.original_size[1]
     left, top, right, bottom = box
     return [float(left * across), float(top * down), float(right * across), float(bottom * down)]
 
 
-def objects_inside(photo: DisplayPhoto, region: tuple[float, float, float, float]) -> tuple[PhotoObject, ...]:
+def objects_inside(photo: DisplayPhoto, region: InputRegion | None) -> tuple[PhotoObject, ...]:
     """The objects with their boxes as fractions of the input region, clipped to it; none that lie outside.
 
     Args:
         photo: the photo with its objects.
-        region: (left, top, right, bottom) of what the network sees, in the photo's pixels.
+        region: (left, top, right, bottom) of what the network sees, in the photo's pixels; None, if that is
+            unknown: no object is inside then.
     """
+    if region is None:
+        return ()
     left, top, right, bottom = region
     found = []
     for each in photo.objects:
