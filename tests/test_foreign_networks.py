@@ -1,11 +1,15 @@
 """Networks that fail, return or draw something unusual: a sentence or the right map, never a raw error."""
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -129,12 +133,162 @@ def test_a_network_that_cannot_be_explained_is_refused_with_the_reason(
         classifier(network())
 
 
-def test_a_network_of_more_channels_is_refused_without_advice_that_would_be_refused_too() -> None:
-    network = InPlaceNet()
-    network.conv = nn.Conv2d(6, 8, 3, stride=2, padding=1)
-    with pytest.raises(sc.NetworkError, match="takes 6 channels; only networks of colour or grey") as caught:
-        classifier(network)
-    assert "Preprocess" not in str(caught.value)
+class Channels(InPlaceNet):
+    """Takes inputs with another number of channels than photos have."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 8, 3, stride=2, padding=1)
+
+
+def test_a_network_of_other_channels_is_refused_with_advice_that_works() -> None:
+    for network in (Channels(6), Flat()):
+        with pytest.raises(sc.NetworkError, match="pass preprocess=") as caught:
+            classifier(network)
+        advice = re.search(r"preprocess=(sc\.Preprocess\((?:[^()]|\([^()]*\))*\))", str(caught.value))
+        assert advice is not None
+        clf = sc.Classifier(network, preprocess=eval(advice[1], {"sc": sc}))
+        assert sc.explain(clf, clf.example, 0, methods=["normgrad"]).methods == ("normgrad",)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_networks_of_any_number_of_channels_explain_prepared_tensors(channels: int) -> None:
+    preprocess = sc.Preprocess(size=(24, 32), mean=(0.5,) * channels, std=(0.5,) * channels)
+    clf = sc.Classifier(Channels(channels), preprocess=preprocess)
+    x = torch.randn(1, channels, 24, 32, generator=torch.Generator().manual_seed(0))
+    methods = ["normgrad", "guided_backprop", "smoothgrad"]
+    found = sc.explain(clf, x, 0, layers=["input", "act"], methods=methods, options=FEW)
+    assert found.layers == (sc.Layer("input", channels, 24, 32), sc.Layer("act", 12, 6, 8))
+    assert found.map("normgrad", "input").shape == found.map("smoothgrad", "input").shape == (24, 32)
+    assert found.resized("normgrad", "act").shape == found.size == (24, 32)
+    with pytest.raises(sc.ArgumentError, match=rf"expected one prepared image \(1, {channels}, H, W\)"):
+        sc.explain(clf, x[0], 0)
+    photo = Image.new("RGB", (50, 40))
+    if channels == 1:
+        assert sc.explain(clf, photo, 0, methods=["normgrad"]).box is not None
+    else:
+        with pytest.raises(sc.ArgumentError, match=f"takes inputs with {channels} channels, which a photo"):
+            sc.explain(clf, photo, 0)
+
+
+class Flat(nn.Module):
+    """Takes inputs of one size alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.relu = nn.ReLU()
+        self.head = nn.Linear(4 * 28 * 28, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.relu(self.conv(x)).flatten(1))
+
+
+@dataclass
+class ImageClassifierOutput:
+    """As Hugging Face's networks return it."""
+
+    logits: Tensor
+    loss: Tensor | None = None
+
+
+class FromHuggingFace(nn.Module):
+    """Has the class scores inside an object, or in what a test makes of it."""
+
+    def __init__(self, wrap: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.inner, self.wrap = seeded(), wrap
+
+    def forward(self, pixel_values: Tensor) -> object:
+        return self.wrap(self.inner(pixel_values))
+
+
+WRAPPED = {
+    "object": lambda scores: ImageClassifierOutput(scores),
+    "mapping": lambda scores: {"loss": None, "logits": scores},
+    "Inception": lambda scores: torchvision.models.inception.InceptionOutputs(scores, 2 * scores),
+    "tuple": lambda scores: (scores, torch.ones(3)),
+    "list in a tuple": lambda scores: ([scores, scores * 2], None),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_class_scores_are_found_in_what_a_network_returns(name: str) -> None:
+    plain, wrapped = classifier(seeded()), classifier(FromHuggingFace(WRAPPED[name]))
+    assert wrapped.default_layers == tuple(f"inner.{layer}" for layer in plain.default_layers)
+    for asked in (SHARED, RULE, STEP, MANY):
+        ours, theirs = sc.explain(wrapped, batch(), 1, **asked), sc.explain(plain, batch(), 1, **asked)
+        np.testing.assert_array_equal(ours.probabilities, theirs.probabilities)
+        for method in theirs.methods:
+            for layer in theirs.layers_of(method):
+                own = layer.name if layer.name == "input" else f"inner.{layer.name}"
+                np.testing.assert_array_equal(ours.map(method, own), theirs.map(method, layer))
+
+
+def test_a_network_that_returns_no_scores_is_refused() -> None:
+    with pytest.raises(sc.NetworkError, match="returned dict; expected class scores"):
+        classifier(FromHuggingFace(lambda scores: {"scores": scores}))
+
+
+class Single(InPlaceNet):
+    """Has one output, (N,) or (N, 1)."""
+
+    def __init__(self, axes: int) -> None:
+        super().__init__(classes=1)
+        self.axes = axes
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = super().forward(x)
+        return scores[:, 0] if self.axes == 1 else scores
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_a_network_with_one_output_is_explained_and_its_probability_is_the_sigmoid(axes: int) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        network = Single(axes).double().eval()
+    clf, x = classifier(network, labels=["cat"]), batch(2)
+    expected = network(x).view(2).sigmoid().detach().numpy()
+    for found, probability in zip(sc.explain_many(clf, x), expected, strict=True):
+        assert (found.target, found.label) == (0, "cat")
+        assert found.probabilities == pytest.approx([probability], rel=1e-5)
+    for asked in (RULE, MANY, {"methods": ["rise"], "options": {"rise": {"masks": 8}}}):
+        sc.explain(clf, x[:1], **asked)
+    steps = [sc.explain(clf, x[:1], methods=["normgrad"], meta=sc.MetaStep(0.01, ascend=a)) for a in (0, 1)]
+    raised, lowered = (each.probability_after for each in steps)
+    assert lowered < steps[0].probability < raised
+    with pytest.raises(sc.TargetError, match="single class, so there is no other one to compare it with"):
+        sc.class_sensitivity(clf, x[:1])
+    with pytest.raises(sc.TargetError, match="expected 0, the only class"):
+        sc.explain(clf, x[:1], 1)
+    with pytest.raises(sc.ArgumentError, match="2 labels .* one output; expected one"):
+        classifier(network, labels=["cat", "dog"])
+
+
+def test_the_probabilities_of_a_multi_label_network_are_sigmoids() -> None:
+    network, x = seeded().eval(), batch()
+    clf = classifier(network, multi_label=True)
+    found = sc.explain(clf, x, 2)
+    np.testing.assert_allclose(found.probabilities, network(x).sigmoid()[0].detach(), rtol=1e-5)
+    softmax = sc.explain(classifier(network), x, 2)
+    np.testing.assert_array_equal(found.map("normgrad", "act"), softmax.map("normgrad", "act"))
+    with sc.MetaStep(0.1).modified(clf, x, 2) as modified:
+        stepped = {name: value.clone() for name, value in modified.network.named_parameters()}
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
+    F.binary_cross_entropy_with_logits(network(x)[:, 2], torch.ones(1, dtype=x.dtype)).backward()
+    optimiser.step()
+    for name, value in network.named_parameters():
+        torch.testing.assert_close(stepped[name], value.detach(), msg=name)
+
+
+def test_a_label_that_is_none_of_very_many_is_answered_with_a_few() -> None:
+    labels = [f"thing {index}" for index in range(21_841)]
+    clf = classifier(seeded(classes=len(labels), dtype=torch.float32), labels=labels)
+    assert clf.class_index("thing 21840") == 21_840
+    for given, near in (("Thing 777", "thing 777"), ("thimg 5", "thing 5")):
+        with pytest.raises(sc.TargetError, match=f"did you mean '{near}.*21841 in all") as caught:
+            clf.class_index(given)
+        assert len(str(caught.value)) < 300
 
 
 class Between(InPlaceNet):

@@ -70,7 +70,7 @@ class Preprocess:
             expected = "one number per channel"
             if not all(isinstance(value, Real) for value in listed(values, name, expected)):
                 raise ArgumentTypeError(f"{name} is {values!r}; expected {expected}")
-        if not self.mean or len(self.std) != len(self.mean):
+        if len(self.mean) == 0 or len(self.std) != len(self.mean):
             raise ArgumentError(
                 f"mean has {len(self.mean)} and std {len(self.std)} values; expected as many as the input "
                 "has channels: three each for colour images, one each for grey ones"

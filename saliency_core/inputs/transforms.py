@@ -63,7 +63,7 @@ def as_preprocess(given: object) -> Preprocess | OwnTransform:
     if isinstance(given, Preprocess | OwnTransform):
         return given
     if isinstance(given, Mapping):
-        return _from_config(given)
+        return from_data_config(given)
     if not callable(given):
         raise ArgumentTypeError(f"preprocess is {given!r}; expected {EXPECTED}, or None")
     steps = list(_steps(given))
@@ -167,8 +167,12 @@ class OwnTransform:
 # -- conversion ----------------------------------------------------------------------------------------------
 
 
-def _from_config(config: Mapping[str, Any]) -> Preprocess:
-    """The preprocessing of a timm data config, as timm's ``transforms_imagenet_eval`` makes it."""
+def from_data_config(config: Mapping[str, Any]) -> Preprocess:
+    """The preprocessing of a timm data config, as timm's ``transforms_imagenet_eval`` makes it.
+
+    Raises:
+        ArgumentError: something is missing or cannot be used.
+    """
     expected = "a timm data config, as timm.data.resolve_data_config(...) returns it"
     try:
         channels, height, width = config["input_size"]
@@ -256,7 +260,7 @@ class _Recipe:
                 return known
             case "Normalize":
                 known = self.top is not None and not self.mean
-                self.mean, self.std = (tuple(map(float, each)) for each in (step.mean, step.std))
+                self.mean, self.std = _numbers(step.mean), _numbers(step.std)
                 return known
             case "ImageClassification":
                 return self._preset(step)
@@ -313,6 +317,11 @@ class _Recipe:
             interpolation=self.interpolation,
             crop_mode=self.crop_mode,
         )
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    """Means or deviations; those that timm keeps as float32 as they were written."""
+    return tuple(float(f"{float(value):.7g}") for value in values)
 
 
 def _converted(steps: Sequence[object], sample: Image.Image) -> Preprocess | None:
