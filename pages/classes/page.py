@@ -31,6 +31,9 @@ FIRST_METHOD = "grad_cam"
 
 def body(current: Session, scene: Scene) -> None:
     """Draw the page."""
+    if len(scene.model.labels) == 1:
+        theme.hint(texts.SINGLE_CLASS)
+        return
     reasons = _unavailable(scene)
     viewer_panel.replace_unavailable(current, reasons)
     _start(current, scene)
@@ -89,7 +92,7 @@ def _presets(scene: Scene) -> tuple[ClassPair, ...]:
     return (
         *(ClassPair(f"{labels[a]} and {labels[b]}", a, b) for a, b in combinations(pairs.objects(scene), 2)),
         ClassPair(texts.MOST_AND_LEAST, order[0], order[-1]),
-        ClassPair(texts.FIRST_AND_SECOND, order[0], order[1]),
+        *([ClassPair(texts.FIRST_AND_SECOND, order[0], order[1])] if len(order) > 2 else []),
     )
 
 

@@ -7,6 +7,7 @@ from pages.shared.figure import Figure
 from pages.shared.formats import rho
 
 AT_THE_INPUT = "It has a single map, of the input; this page compares maps of layers."
+SINGLE_CLASS = "This network has a single class, so there is no other one to compare it with."
 COMPUTING = "Computing the maps of both classes…"
 MOST_AND_LEAST = "Most and least likely"
 FIRST_AND_SECOND = "First and second"
