@@ -238,13 +238,13 @@ def content(
     `stages` names the layers that stand for the depth of the network, input to output; None: all layers do.
 
     Raises:
-        ArgumentError: a second class that was explained at other layers or on another photo; an explanation of
-            a function of the class scores, or one of which it is not known what part of the photo it shows.
+        ArgumentError: a second class that was explained at other layers or on another photo; an explanation
+            of a function of the class scores, or one whose part of the photo is unknown.
     """
     if explanation.target is None:
         raise ArgumentError(
-            f"the viewer shows classes with their probabilities, and {explanation.label!r} is a function of the "
-            "class scores; explain a class"
+            f"the viewer shows classes with their probabilities, and {explanation.label!r} is a function of "
+            "the class scores; explain a class"
         )
     layers = explanation.layers
     depth = [layer.name for layer in layers] if stages is None else list(stages)
