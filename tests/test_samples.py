@@ -72,6 +72,13 @@ def test_the_labels_of_the_objects_are_the_classifiers(classifier):
             assert classifier.labels[each["index"]] == each["label"]
 
 
+def test_the_objects_of_a_photo_have_the_numbers_of_the_network_that_is_shown():
+    photo = photos.sample("cat-above-coffee").shown
+    assert [(each.index, each.label) for each in photo.objects] == [(285, "Egyptian cat"), (967, "espresso")]
+    found = photos.with_objects_of(photo, [*(f"class {index}" for index in range(300)), "espresso"])
+    assert [(each.index, each.box) for each in found.objects] == [(300, photo.objects[1].box)]
+
+
 def test_the_first_view_shows_an_object_that_normgrad_keeps_to_and_grad_cam_has_lost(classifier):
     photo = photos.default_photo()
     (thing,) = photo.shown.objects

@@ -8,8 +8,7 @@ Classes = tuple[int, int]
 
 def objects(scene: Scene) -> tuple[int, ...]:
     """The classes of the objects that the photo is known to show, each once."""
-    found = (each.index for each in scene.photo.objects if each.index < len(scene.model.labels))
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(each.index for each in scene.photo.objects))
 
 
 def compared(choice: Choice, scene: Scene) -> Classes:

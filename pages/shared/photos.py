@@ -4,7 +4,7 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -184,6 +184,15 @@ def sample(name: str) -> Photo:
     """The sample called `name`; samples stay decoded, there are few and they are small."""
     photo = decode(sample_title(name), sample_files()[name].read_bytes())
     return replace(photo, shown=replace(photo.shown, objects=sample_objects().get(name, ())))
+
+
+def with_objects_of(photo: DisplayPhoto, labels: Sequence[str]) -> DisplayPhoto:
+    """The photo with those of its objects for which a network has a class, by the network's own numbers.
+
+    Networks of other data sets have other classes under the same number.
+    """
+    found = [replace(each, index=labels.index(each.label)) for each in photo.objects if each.label in labels]
+    return replace(photo, objects=tuple(found))
 
 
 def sample_title(name: str) -> str:

@@ -75,7 +75,8 @@ def update(session: Session, *, steps: bool) -> None:
         _fail(session, request)
         return
     answered = replace(request, target=explanation.target)
-    session.show(Scene(session.choice.photo, answered, info, photo.shown, photo.image, explanation))
+    shown = photos.with_objects_of(photo.shown, info.labels)
+    session.show(Scene(session.choice.photo, answered, info, shown, photo.image, explanation))
 
 
 def _fail(session: Session, key: object) -> None:
