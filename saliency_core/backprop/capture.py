@@ -221,7 +221,7 @@ class _Forward:
 
     def _maps(self, name: str, values: Tensor) -> Tensor:
         """A layer's output, or a gradient of its shape, as (N, C, H, W), at least in single precision."""
-        maps = values if name == INPUT else self._layouts[name].to_maps(values)
+        maps = values if name == INPUT else self._layouts[name].to_maps(values, tuple(self._shape))
         return _single_precision(maps)
 
 
@@ -247,7 +247,7 @@ def _single_precision(values: Tensor) -> Tensor:
 
 def _memory_format(x: Tensor) -> torch.memory_format:
     """The memory format in which sums over the channels are fast on the CPU."""
-    beside = x.shape[1] >= MANY_CHANNELS and x.is_contiguous(memory_format=torch.channels_last)
+    beside = x.shape[1] >= MANY_CHANNELS and x.stride(1) == 1
     return torch.channels_last if beside else torch.contiguous_format
 
 

@@ -1,14 +1,66 @@
-"""The layers that are shown by default: the stages of a network, one per resolution."""
+"""The layers that are shown by default: the stages of a network, one per resolution, or its blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from saliency_core.models.layers import Layer
 from saliency_core.models.layouts import Shape
 
 SAME_RESOLUTION = 0.05
 """Sizes that differ by less are one resolution: convolutions without padding lose a border."""
+
+
+ENOUGH = 4
+"""With fewer stages, the blocks inside them show the network's depth."""
+
+MOST_BLOCKS = 12
+"""Of more blocks some are left out, at regular distances."""
+
+
+def default_layers(
+    layers: Mapping[str, Layer],
+    shapes: Mapping[str, Shape],
+    unchanged: Collection[str],
+    kinds: Mapping[str, type],
+) -> tuple[str, ...]:
+    """The stages where there are at least four; else the blocks of each stage that has some.
+
+    Blocks are modules of one kind, with modules of their own, side by side in one container and with outputs
+    of one shape; the outermost of them. Of the blocks of all stages at most twelve are taken.
+
+    Args:
+        layers, shapes, unchanged: as for :func:`default_stages`.
+        kinds: the types of the modules that have modules of their own.
+    """
+    stages = default_stages(layers, shapes, unchanged)
+    if len(stages) >= ENOUGH:
+        return stages
+    resolution = _resolutions(layers.values())
+    rows: dict[tuple[str, type, Layer], list[str]] = {}
+    for name, layer in layers.items():
+        if name in kinds and name not in unchanged:
+            key = (name.rpartition(".")[0], kinds[name], replace(layer, name=""))
+            rows.setdefault(key, []).append(name)
+    blocks: list[str] = []
+    for stage in stages:
+        inside = [row for row in rows.values() if len(row) > 1 and resolution[row[0]] == resolution[stage]]
+        outermost = min((row[0].count(".") for row in inside), default=0)
+        blocks += [name for row in inside if row[0].count(".") == outermost for name in row] or [stage]
+    if len(blocks) <= len(stages):
+        return stages
+    chosen = {name for index, name in enumerate(_in_order(blocks, layers)) if _is_kept(index, len(blocks))}
+    return _in_order(chosen, layers)
+
+
+def _in_order(names: Collection[str], layers: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in layers if name in names)
+
+
+def _is_kept(index: int, count: int) -> bool:
+    """Whether one of ``count`` layers in a row is among those that are shown; the last one is."""
+    return count <= MOST_BLOCKS or (index + 1) * MOST_BLOCKS // count > index * MOST_BLOCKS // count
 
 
 def default_stages(

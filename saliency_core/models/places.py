@@ -1,0 +1,133 @@
+"""At which place of the image a location of an output is: decided by what a layer returns, not by its shape.
+
+A part of the image is changed, and the location that changes most must be the one at that part. It is the
+first test of the order of tokens, of where the class token is, and of how an image was divided into windows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from saliency_core.models.hooks import Visit
+from saliency_core.models.layouts import Grid, Layout
+
+CELLS = 14
+"""The image is divided into so many parts along each side."""
+CHANGED = ((2, 9), (9, 4), (12, 11))
+"""(row, column) of the part that is changed, in one copy of the image each."""
+SHARP = 8.0
+"""From here on, in multiples of the mean change, a change is local."""
+BETTER = 1.02
+"""The factor by which the best arrangement must be better than the next."""
+FINE = 7
+"""In a grid with fewer rows a location next to the changed part does not count as at that part."""
+
+
+def find_places(
+    run: Callable[[Tensor, Visit], object], image: Tensor, candidates: Mapping[str, Sequence[Layout]]
+) -> dict[str, Layout]:
+    """The layout of each layer for which it is certain.
+
+    One pass over the image and copies of it in which one part is changed each. Let
+    ``D_k(u)`` be the squared change of a layer's output at location ``u`` in copy ``k``, divided by its mean.
+    A layout is certain if for each ``k`` the largest ``D_k(u)`` minus the mean of the other copies' is at the
+    part changed; of several the one whose differences there are the largest, if they are clearly so.
+
+    Behind many attention blocks a change is everywhere. A layer that shows nothing has the layout of the last
+    layer before it with as many tokens, as long as none in between contradicts it: one whose change is local,
+    and elsewhere.
+
+    Args:
+        run: the network on given inputs, its layers reported to the visitor.
+        image: noise (1, C, H, W).
+        candidates: by layer, the layouts that its shapes allow.
+    """
+    inputs = _copies(image)
+    found: dict[str, Layout] = {}
+    latest: dict[object, Layout | None] = {}
+
+    def visit(name: str, _inputs: tuple[object, ...], output: object) -> None:
+        layouts = candidates.get(name, ())
+        if not layouts or not isinstance(output, Tensor):
+            return
+        seen = [_Evidence.of(layout, output, inputs) for layout in layouts]
+        fitting = sorted((each for each in seen if each.at_parts), key=lambda each: -each.score)
+        if fitting and (len(fitting) == 1 or fitting[0].score > BETTER * fitting[1].score):
+            found[name] = latest[_alike(fitting[0].layout, output)] = fitting[0].layout
+        elif not fitting and any(each.elsewhere for each in seen):
+            latest.update((_alike(layout, output), None) for layout in layouts)
+        elif same := [each for each in layouts if latest.get(_alike(each, output)) == each]:
+            found[name] = same[0]
+
+    with torch.no_grad():
+        run(inputs, visit)
+    return found
+
+
+def _alike(layout: Layout, output: Tensor) -> object:
+    """What outputs have in common whose locations are taken to be in the same order."""
+    sizes = zip(layout.axes, output.shape, strict=True)
+    return layout.axes, tuple(size for axis, size in sizes if axis in ("H", "W", "T", "N·M"))
+
+
+def _copies(image: Tensor) -> Tensor:
+    """The image and one copy per changed part."""
+    generator = torch.Generator("cpu").manual_seed(1)
+    noise = torch.randn(image.shape, generator=generator, device="cpu").to(image)
+    copies = image.repeat(1 + len(CHANGED), 1, 1, 1)
+    size = image.shape[2], image.shape[3]
+    for copy, cell in zip(copies[1:], CHANGED, strict=True):
+        rows, columns = (
+            slice(round(side * each / CELLS), max(round(side * (each + 1) / CELLS), 1))
+            for side, each in zip(size, cell, strict=True)
+        )
+        copy[:, rows, columns] = 2 * noise[0, :, rows, columns]
+    return copies.contiguous(
+        memory_format=torch.contiguous_format if image.is_contiguous() else torch.channels_last
+    )
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What the changes say about one layout of a layer."""
+
+    layout: Layout
+    score: float
+    """Mean of the differences at the changed parts."""
+    at_parts: bool
+    """Whether the largest difference is at the changed part, for all of them."""
+    elsewhere: bool
+    """Whether the changes are local, at different locations, and not at the changed parts."""
+
+    @staticmethod
+    def of(layout: Layout, output: Tensor, inputs: Tensor) -> _Evidence:
+        maps = layout.to_maps(output, tuple(inputs.shape)).float()
+        change = (maps[1:] - maps[:1]).square().sum(dim=1)
+        change = change / change.mean(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(change.dtype).tiny)
+        total = change.sum(dim=0)
+        specific = change - (total - change) / (len(CHANGED) - 1)
+        score, hits, peaks, sharp = 0.0, 0, set(), True
+        grid = maps.shape[2], maps.shape[3]
+        for differences, changes, cell in zip(specific, change, CHANGED, strict=True):
+            rows, columns = (_span(each, count) for each, count in zip(cell, grid, strict=True))
+            score += float(differences[slice(*rows), slice(*columns)].mean())
+            peak = divmod(int(differences.argmax()), grid[1])
+            hits += all(
+                start - (count >= FINE) <= at < end + (count >= FINE)
+                for at, (start, end), count in zip(peak, (rows, columns), grid, strict=True)
+            )
+            peaks.add(peak)
+            sharp &= bool(changes.max() > min(SHARP, grid[0] * grid[1] / 2))
+        whole = len(CHANGED)
+        local = sharp and len(peaks) == whole
+        return _Evidence(layout, score, hits == whole and math.isfinite(score), local and hits < whole)
+
+
+def _span(cell: int, count: int) -> Grid:
+    """First and behind the last of ``count`` locations along a side that overlap a part of the image."""
+    return math.floor(cell * count / CELLS + 1e-6), math.ceil((cell + 1) * count / CELLS - 1e-6)
