@@ -2,7 +2,7 @@
 
 A kind proposes layouts from the shapes that a layer returned for inputs of different sizes: the axes of a map
 grow with the image, those of an attention matrix or of a window do not, or not in that way. Where the shapes
-alone leave a doubt, as they do for tokens, :mod:`saliency_core.models.places` decides by what a layer returns.
+alone leave a doubt, as those of tokens do, :mod:`saliency_core.models.places` decides by the values.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Observation:
 
     @property
     def size(self) -> Grid:
+        """Height and width of the input."""
         return self.height, self.width
 
 
@@ -48,7 +49,8 @@ class Layout:
     name: str
     """That of its kind."""
     axes: tuple[str, ...]
-    """N images, C channels, H rows, W columns, T tokens; ``"N·M"`` are M windows of each image."""
+    """N images, C channels, H rows, W columns, T tokens, M windows of each image, ``"N·M"`` those of
+    all images."""
     grid: Grid
     """Rows and columns of the maps for an input of ``size``."""
     size: Grid
@@ -107,7 +109,7 @@ LAYOUTS: Registry[LayoutKind] = Registry("layout")
 
 
 def find_layouts(observations: Sequence[Observation], grids: Collection[Grid] = ()) -> tuple[Layout, ...]:
-    """The layouts that fit all observations of a layer: a certain one alone, or else all that are possible."""
+    """The layouts that fit all observations of a layer: a certain one alone, or else all possible ones."""
     found = tuple(layout for kind in LAYOUTS.values() for layout in kind.candidates(observations, grids))
     return next(((layout,) for layout in found if layout.certain), found)
 
@@ -122,7 +124,7 @@ def describe(observation: Observation) -> str:
 def no_layout(observations: Sequence[Observation]) -> str:
     """Why no layout fits, naming the shape."""
     shape = describe(observations[0])
-    known = ", ".join(map(str, list(LAYOUTS.values())[:3]))
+    first, second, third, *_ = map(str, LAYOUTS.values())
     if len(observations) > 1 and len(observations[0].shape) in (3, 4):
         one, other = observations[0], observations[1]
         return (
@@ -132,7 +134,7 @@ def no_layout(observations: Sequence[Observation]) -> str:
         )
     if observations[0].rows_sum_to_one:
         return f"its output of shape {shape} is an attention matrix (its rows sum to one), not maps"
-    return f"its output has shape {shape}; a map needs one of {known}"
+    return f"its output has shape {shape}; a map needs {first}, {second} or {third}"
 
 
 def no_certain_layout(observation: Observation, layout: Layout) -> str:
@@ -265,11 +267,12 @@ def _from_tokens(layout: Layout, output: Tensor, inputs: Shape) -> Tensor:
     grid = grid_of(count, layout.grid, layout.size, (inputs[2], inputs[3]))
     if grid is None:
         raise LayerError(
-            f"the layer returned {output.shape[axis]} tokens for an input of {inputs[2]} × {inputs[3]}, which "
-            f"are no grid of that shape with {layout.extra} more; choose another layer or input size"
+            f"the layer returned {output.shape[axis]} tokens for an input of {inputs[2]} × {inputs[3]}, "
+            f"which are no grid of that shape with {layout.extra} more; choose another layer or input size"
         )
     spatial = output.narrow(axis, 0 if layout.at_end else layout.extra, count)
-    return spatial.movedim(layout.axes.index("C"), 1).unflatten(2, grid)
+    maps: Tensor = spatial.movedim(layout.axes.index("C"), 1)
+    return maps.reshape(*maps.shape[:2], *grid)
 
 
 # --- Windows ------------------------------------------------------------------------------------------------
@@ -278,14 +281,15 @@ def _from_tokens(layout: Layout, output: Tensor, inputs: Shape) -> Tensor:
 def _windows(
     name: str, axes: tuple[str, ...]
 ) -> Callable[[Sequence[Observation], Collection[Grid]], Iterator[Layout]]:
-    """Candidates of a layout whose first axis counts the windows of all images."""
+    """Candidates of a layout with an axis that counts windows, those of one image or of all."""
+    start = axes.index("C") - axes.count("T") - 2 * axes.count("H")
 
     def candidates(observations: Sequence[Observation], known: Collection[Grid]) -> Iterator[Layout]:
         first = observations[0]
         if len(first.shape) != len(axes) or first.shape[0] % first.batch or 0 in first.shape:
             return
-        count, *inside = first.shape[0] // first.batch, *first.shape[1:-1]
-        if count == 1:
+        count, inside = math.prod(first.shape[:start]) // first.batch, first.shape[start:-1]
+        if first.shape[0] != first.batch if axes[0] == "N" else count == 1:
             return
         for grid in _grids(count * math.prod(inside), known):
             for window in _window_sizes(inside, grid):
@@ -312,12 +316,13 @@ def _window_sizes(inside: Sequence[int], grid: Grid) -> Iterator[Grid]:
 
 def _from_windows(layout: Layout, output: Tensor, inputs: Shape) -> Tensor:
     images, channels = inputs[0], output.shape[-1]
-    count = output[..., 0].numel() // images
+    count = output.numel() // (images * channels)
     grid = grid_of(count, layout.grid, layout.size, (inputs[2], inputs[3]))
-    window, inside = layout.window or (1, 1), output[0, ..., 0].numel()
+    window = layout.window or (1, 1)
+    inside = math.prod(size for axis, size in zip(layout.axes, output.shape, strict=True) if axis in "HWT")
     if grid is None or math.prod(window) != inside or grid[0] % window[0] or grid[1] % window[1]:
         raise LayerError(
-            f"the layer returned {output.shape[0]} windows of {inside} locations for an input of "
+            f"the layer returned {count // inside} windows of {inside} locations per image for an input of "
             f"{inputs[2]} × {inputs[3]}, which do not cover it; choose another layer or input size"
         )
     down, across = grid[0] // window[0], grid[1] // window[1]
@@ -345,3 +350,4 @@ _add("tokens", "N T C", _tokens, _from_tokens)
 _add("tokens_last", "N C T", _tokens, _from_tokens)
 _add("windows", "N·M H W C", _windows, _from_windows)
 _add("windows_of_tokens", "N·M T C", _windows, _from_windows)
+_add("windows_apart", "N M T C", _windows, _from_windows)

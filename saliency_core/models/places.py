@@ -19,7 +19,7 @@ from saliency_core.models.layouts import Grid, Layout
 CELLS = 14
 """The image is divided into so many parts along each side."""
 CHANGED = ((2, 9), (9, 4), (12, 11))
-"""(row, column) of the part that is changed, in one copy of the image each."""
+"""(row, column) of the part that is changed, of one copy of the image each."""
 SHARP = 8.0
 """From here on, in multiples of the mean change, a change is local."""
 BETTER = 1.02
@@ -33,10 +33,10 @@ def find_places(
 ) -> dict[str, Layout]:
     """The layout of each layer for which it is certain.
 
-    One pass over the image and copies of it in which one part is changed each. Let
-    ``D_k(u)`` be the squared change of a layer's output at location ``u`` in copy ``k``, divided by its mean.
-    A layout is certain if for each ``k`` the largest ``D_k(u)`` minus the mean of the other copies' is at the
-    part changed; of several the one whose differences there are the largest, if they are clearly so.
+    One pass over copies of the image that are changed in one part each. Let ``D_k(u)`` be the smallest
+    squared distance between a layer's output at location ``u`` in copy ``k`` and in another copy, divided by
+    the mean over ``u``. A layout is certain if ``D_k`` is largest at the part that was changed, for each
+    ``k``; of several the one whose ``D_k`` are the largest there, if they are clearly so.
 
     Behind many attention blocks a change is everywhere. A layer that shows nothing has the layout of the last
     layer before it with as many tokens, as long as none in between contradicts it: one whose change is local,
@@ -55,14 +55,17 @@ def find_places(
         layouts = candidates.get(name, ())
         if not layouts or not isinstance(output, Tensor):
             return
-        seen = [_Evidence.of(layout, output, inputs) for layout in layouts]
+        changes = {axis: _changes(output, axis) for axis in {layout.axes.index("C") for layout in layouts}}
+        seen = [_Evidence.of(layout, changes[layout.axes.index("C")], inputs) for layout in layouts]
         fitting = sorted((each for each in seen if each.at_parts), key=lambda each: -each.score)
-        if fitting and (len(fitting) == 1 or fitting[0].score > BETTER * fitting[1].score):
+        inherited = [each for each in seen if latest.get(_alike(each.layout, output)) == each.layout]
+        others = [each for each in fitting if not torch.equal(each.change, fitting[0].change)]
+        if fitting and (not others or fitting[0].score > BETTER * others[0].score):
             found[name] = latest[_alike(fitting[0].layout, output)] = fitting[0].layout
-        elif not fitting and any(each.elsewhere for each in seen):
-            latest.update((_alike(layout, output), None) for layout in layouts)
-        elif same := [each for each in layouts if latest.get(_alike(each, output)) == each]:
-            found[name] = same[0]
+        elif inherited and inherited[0].elsewhere:
+            latest[_alike(inherited[0].layout, output)] = None
+        elif inherited:
+            found[name] = inherited[0].layout
 
     with torch.no_grad():
         run(inputs, visit)
@@ -76,12 +79,12 @@ def _alike(layout: Layout, output: Tensor) -> object:
 
 
 def _copies(image: Tensor) -> Tensor:
-    """The image and one copy per changed part."""
+    """One copy of the image per changed part."""
     generator = torch.Generator("cpu").manual_seed(1)
     noise = torch.randn(image.shape, generator=generator, device="cpu").to(image)
-    copies = image.repeat(1 + len(CHANGED), 1, 1, 1)
+    copies = image.repeat(len(CHANGED), 1, 1, 1)
     size = image.shape[2], image.shape[3]
-    for copy, cell in zip(copies[1:], CHANGED, strict=True):
+    for copy, cell in zip(copies, CHANGED, strict=True):
         rows, columns = (
             slice(round(side * each / CELLS), max(round(side * (each + 1) / CELLS), 1))
             for side, each in zip(size, cell, strict=True)
@@ -92,40 +95,51 @@ def _copies(image: Tensor) -> Tensor:
     )
 
 
+def _changes(output: Tensor, channels: int) -> Tensor:
+    """Per location, for each copy, the smaller of its squared distances to the others, over one axis."""
+    copies = output.float().reshape(len(CHANGED), -1, *output.shape[1:])
+    distances = [
+        (copies - copies.roll(each, 0)).square().sum(dim=channels + 1, keepdim=True)
+        for each in range(1, len(CHANGED))
+    ]
+    return torch.stack(distances).amin(dim=0).flatten(0, 1)
+
+
 @dataclass(frozen=True)
 class _Evidence:
     """What the changes say about one layout of a layer."""
 
     layout: Layout
+    change: Tensor
+    """By location, (copies, H, W), divided by the mean."""
     score: float
-    """Mean of the differences at the changed parts."""
+    """Mean change at the changed parts."""
     at_parts: bool
-    """Whether the largest difference is at the changed part, for all of them."""
+    """Whether the largest change is at the changed part, in all copies."""
     elsewhere: bool
     """Whether the changes are local, at different locations, and not at the changed parts."""
 
     @staticmethod
-    def of(layout: Layout, output: Tensor, inputs: Tensor) -> _Evidence:
-        maps = layout.to_maps(output, tuple(inputs.shape)).float()
-        change = (maps[1:] - maps[:1]).square().sum(dim=1)
+    def of(layout: Layout, changes: Tensor, inputs: Tensor) -> _Evidence:
+        change = layout.to_maps(changes, tuple(inputs.shape))[:, 0]
         change = change / change.mean(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(change.dtype).tiny)
-        total = change.sum(dim=0)
-        specific = change - (total - change) / (len(CHANGED) - 1)
         score, hits, peaks, sharp = 0.0, 0, set(), True
-        grid = maps.shape[2], maps.shape[3]
-        for differences, changes, cell in zip(specific, change, CHANGED, strict=True):
+        grid = layout.grid
+        for changed, cell in zip(change, CHANGED, strict=True):
             rows, columns = (_span(each, count) for each, count in zip(cell, grid, strict=True))
-            score += float(differences[slice(*rows), slice(*columns)].mean())
-            peak = divmod(int(differences.argmax()), grid[1])
+            score += float(changed[slice(*rows), slice(*columns)].mean())
+            peak = divmod(int(changed.argmax()), grid[1])
             hits += all(
                 start - (count >= FINE) <= at < end + (count >= FINE)
                 for at, (start, end), count in zip(peak, (rows, columns), grid, strict=True)
             )
             peaks.add(peak)
-            sharp &= bool(changes.max() > min(SHARP, grid[0] * grid[1] / 2))
+            sharp &= bool(changed.max() > min(SHARP, grid[0] * grid[1] / 2))
         whole = len(CHANGED)
         local = sharp and len(peaks) == whole
-        return _Evidence(layout, score, hits == whole and math.isfinite(score), local and hits < whole)
+        return _Evidence(
+            layout, change, score, hits == whole and math.isfinite(score), local and hits < whole
+        )
 
 
 def _span(cell: int, count: int) -> Grid:

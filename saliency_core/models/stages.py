@@ -22,36 +22,53 @@ MOST_BLOCKS = 12
 def default_layers(
     layers: Mapping[str, Layer],
     shapes: Mapping[str, Shape],
-    unchanged: Collection[str],
+    left_out: Collection[str],
     kinds: Mapping[str, type],
+    tokens: Collection[str],
 ) -> tuple[str, ...]:
     """The stages where there are at least four; else the blocks of each stage that has some.
 
     Blocks are modules of one kind, with modules of their own, side by side in one container and with outputs
-    of one shape; the outermost of them. Of the blocks of all stages at most twelve are taken.
+    of one shape; the outermost of them, but not those that hold longer rows of blocks. Of the blocks of all
+    stages at most twelve are taken. Where blocks hold
+    tokens, the convolutions in front of them do not count as stages.
 
     Args:
-        layers, shapes, unchanged: as for :func:`default_stages`.
+        layers, shapes, left_out: as for :func:`default_stages`.
         kinds: the types of the modules that have modules of their own.
+        tokens: layers whose locations share one axis.
     """
-    stages = default_stages(layers, shapes, unchanged)
-    if len(stages) >= ENOUGH:
-        return stages
+    stages = default_stages(layers, shapes, left_out)
     resolution = _resolutions(layers.values())
     rows: dict[tuple[str, type, Layer], list[str]] = {}
     for name, layer in layers.items():
-        if name in kinds and name not in unchanged:
+        if name in kinds and name not in left_out:
             key = (name.rpartition(".")[0], kinds[name], replace(layer, name=""))
             rows.setdefault(key, []).append(name)
-    blocks: list[str] = []
+    longest = dict.fromkeys(shapes, 0)
+    for row in rows.values():
+        for name in {each for member in row for each in ancestors(member)} & longest.keys():
+            longest[name] = max(longest[name], len(row))
+    blocks: dict[str, list[str]] = {}
     for stage in stages:
-        inside = [row for row in rows.values() if len(row) > 1 and resolution[row[0]] == resolution[stage]]
-        outermost = min((row[0].count(".") for row in inside), default=0)
-        blocks += [name for row in inside if row[0].count(".") == outermost for name in row] or [stage]
-    if len(blocks) <= len(stages):
+        inside = [
+            name
+            for row in rows.values()
+            if resolution[row[0]] == resolution[stage]
+            and len(row) > max(1, *(longest[name] - 1 for name in row))
+            for name in row
+        ]
+        blocks[stage] = [name for name in inside if set(inside).isdisjoint(ancestors(name))]
+    with_blocks = [stage for stage in stages if blocks[stage]]
+    of_tokens = any(not set(row).isdisjoint(tokens) for row in blocks.values())
+    first = stages.index(with_blocks[0]) if of_tokens else 0
+    if len(stages[first:]) >= ENOUGH:
         return stages
-    chosen = {name for index, name in enumerate(_in_order(blocks, layers)) if _is_kept(index, len(blocks))}
-    return _in_order(chosen, layers)
+    found = [name for stage in stages[first:] for name in blocks[stage] or [stage]]
+    if len(found) <= len(stages) - first:
+        return stages
+    ordered = _in_order(found, layers)
+    return tuple(name for index, name in enumerate(ordered) if _is_kept(index, len(ordered)))
 
 
 def _in_order(names: Collection[str], layers: Iterable[str]) -> tuple[str, ...]:
@@ -64,28 +81,29 @@ def _is_kept(index: int, count: int) -> bool:
 
 
 def default_stages(
-    layers: Mapping[str, Layer], shapes: Mapping[str, Shape], unchanged: Collection[str]
+    layers: Mapping[str, Layer], shapes: Mapping[str, Shape], left_out: Collection[str]
 ) -> tuple[str, ...]:
     """Per resolution, of the layers with the fewest ancestors of another resolution the last.
 
     A layer inside a stage that changes the resolution has such an ancestor, the stage. A container of stages
-    is neither a stage nor counted as an ancestor. Layers that return what they are given are no stages.
+    is neither a stage nor counted as an ancestor.
 
     Args:
         layers: by name, in the order in which they finish.
         shapes: those of the outputs of all modules that ran; empty for what is not a tensor.
-        unchanged: layers that return what they are given.
+        left_out: layers that are no stages: those that return what they are given, and the parts of a block
+            whose own output is not read.
     """
     resolution = _resolutions(layers.values())
 
     def foreign(name: str) -> int:
         return sum(
             resolution.get(each) != resolution[name] and shapes[each] != shapes[name]
-            for each in _ancestors(name)
+            for each in ancestors(name)
             if each in shapes and each not in containers
         )
 
-    own = set(layers) - set(unchanged) or set(layers)
+    own = set(layers) - set(left_out) or set(layers)
     containers: set[str] = set()
     while True:
         last: dict[int, tuple[int, str]] = {}
@@ -95,13 +113,14 @@ def default_stages(
                 if group not in last or count <= last[group][0]:
                     last[group] = (count, name)
         stages = {name for _, name in last.values()}
-        found = {each for name in stages for each in _ancestors(name)}
+        found = {each for name in stages for each in ancestors(name)}
         if found <= containers:
             return tuple(name for name in layers if name in stages)
         containers |= found
 
 
-def _ancestors(name: str) -> list[str]:
+def ancestors(name: str) -> list[str]:
+    """The names of the modules that a module is in, outermost first."""
     parts = name.split(".")
     return [".".join(parts[:length]) for length in range(1, len(parts))]
 

@@ -26,7 +26,7 @@ from saliency_core.models.layouts import (
 )
 from saliency_core.models.places import find_places
 from saliency_core.models.running import first_line
-from saliency_core.models.stages import default_layers
+from saliency_core.models.stages import ancestors, default_layers
 
 MIN_LAYERS = 2
 """With fewer layers there is no depth to compare."""
@@ -53,18 +53,19 @@ def survey(
        shows nothing and is left out.
     2. A pass with a batch of two square inputs, without gradients. The axes of a map follow the inputs
        of both passes; those of attention matrices, windows and class scores do not.
-    3. If shapes leave doubts, as those of tokens do, a pass over copies of an image that differ in one part each
-       (see :mod:`saliency_core.models.places`), without gradients.
-    4. The pass of step 2 with gradients and recordings as :func:`~saliency_core.backprop.capture.capture` makes
-       them. A layer stays if the class scores depend on its recording and recording it does not change them.
-       One with class tokens stays if a gradient comes back to its other tokens, too.
+    3. If shapes leave doubts, as those of tokens do, a pass over copies of an image that differ in one part
+       each (see :mod:`saliency_core.models.places`), without gradients.
+    4. The pass of step 2 with gradients and recordings as :func:`~saliency_core.backprop.capture.capture`
+       makes them. A layer stays if the class scores depend on its recording, at other tokens than class
+       tokens too, and recording it does not change them.
 
     Raises ``NetworkError`` when the network cannot process the example, does not return class scores or has
     no layer with maps.
     """
     wide = _wide_pass(network, hooks, example)
     square = _square_pass(network, modules, hooks, example, wide.keys())
-    if wide and all(seen.shape[1:] == square.shape(name)[1:] for name, seen in wide.items()):
+    once = {name: seen for name, seen in wide.items() if square.calls[name] == 1}
+    if once and all(seen.shape[1:] == square.shape(name)[1:] for name, seen in once.items()):
         # The network brings its inputs to one size itself: another size shows nothing.
         wide = {}
         square = _square_pass(network, modules, hooks, example, ())
@@ -98,6 +99,7 @@ def survey(
         if name in layouts
     }
     refused |= _unrecordable(network, hooks, square, layouts)
+    unread = {name for name in layouts if name in refused}
     # In the order in which they finish; layouts only of those that stay.
     layers = {name: layer for name, layer in layers.items() if name not in refused}
     layouts = {name: layouts[name] for name in layers}
@@ -108,8 +110,13 @@ def survey(
         stages=default_layers(
             layers,
             {name: output.shape for name, output in square.outputs.items()},
-            {name for name, output in square.outputs.items() if output.unchanged},
+            {
+                name
+                for name, output in square.outputs.items()
+                if output.unchanged or not unread.isdisjoint(ancestors(name))
+            },
             {name: type(module) for name, module in modules.items() if any(module.children())},
+            {name for name in layers if "T" in layouts[name].axes},
         ),
         layouts=layouts,
         refused=refused,
@@ -390,9 +397,7 @@ def _unrecordable(
     return refused
 
 
-def _unread(
-    logits: object, outputs: Mapping[str, Tensor], layouts: Mapping[str, Layout]
-) -> dict[str, str]:
+def _unread(logits: object, outputs: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> dict[str, str]:
     """Layers of whose tokens the scores read only those without a place in the image: name -> reason.
 
     There the gradient is zero at all others, as behind the last attention of a network with a class token.
@@ -411,8 +416,8 @@ def _unread(
             count, number = output.shape[layout.axes.index("T")] - layout.extra, layout.extra
             which = "its class token" if number == 1 else f"{number} tokens that belong to no patch"
             refused[name] = (
-                f"of this output the class scores read {which} alone: the gradient at the {count} tokens of the "
-                "image is zero, so there is no map to see; choose a layer before the last attention"
+                f"of this output the class scores read {which} alone: the gradient at the {count} tokens of "
+                "the image is zero, so there is no map to see; choose a layer before the last attention"
             )
     return refused
 
