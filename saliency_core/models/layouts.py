@@ -288,6 +288,8 @@ def _windows(
         first = observations[0]
         if len(first.shape) != len(axes) or first.shape[0] % first.batch or 0 in first.shape:
             return
+        if first.rows_sum_to_one:
+            return
         count, inside = math.prod(first.shape[:start]) // first.batch, first.shape[start:-1]
         if first.shape[0] != first.batch if axes[0] == "N" else count == 1:
             return

@@ -117,29 +117,23 @@ class _Evidence:
     at_parts: bool
     """Whether the largest change is at the changed part, in all copies."""
     elsewhere: bool
-    """Whether the changes are local, at different locations, and not at the changed parts."""
+    """Whether the changes are local, and at the changed parts smaller than on average."""
 
     @staticmethod
     def of(layout: Layout, changes: Tensor, inputs: Tensor) -> _Evidence:
         change = layout.to_maps(changes, tuple(inputs.shape))[:, 0]
         change = change / change.mean(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(change.dtype).tiny)
-        score, hits, peaks, sharp = 0.0, 0, set(), True
-        grid = layout.grid
+        parts, hits, sharp = [], 0, True
         for changed, cell in zip(change, CHANGED, strict=True):
-            rows, columns = (_span(each, count) for each, count in zip(cell, grid, strict=True))
-            score += float(changed[slice(*rows), slice(*columns)].mean())
-            peak = divmod(int(changed.argmax()), grid[1])
+            rows, columns = (_span(each, count) for each, count in zip(cell, layout.grid, strict=True))
+            parts.append(float(changed[slice(*rows), slice(*columns)].mean()))
+            peak = divmod(int(changed.argmax()), layout.grid[1])
             hits += all(
                 start - (count >= FINE) <= at < end + (count >= FINE)
-                for at, (start, end), count in zip(peak, (rows, columns), grid, strict=True)
+                for at, (start, end), count in zip(peak, (rows, columns), layout.grid, strict=True)
             )
-            peaks.add(peak)
-            sharp &= bool(changed.max() > min(SHARP, grid[0] * grid[1] / 2))
-        whole = len(CHANGED)
-        local = sharp and len(peaks) == whole
-        return _Evidence(
-            layout, change, score, hits == whole and math.isfinite(score), local and hits < whole
-        )
+            sharp &= bool(changed.max() > min(SHARP, changed.numel() / 2))
+        return _Evidence(layout, change, sum(parts), hits == len(CHANGED), sharp and max(parts) < 1)
 
 
 def _span(cell: int, count: int) -> Grid:

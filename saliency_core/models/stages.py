@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
+from torch import nn
+
 from saliency_core.models.layers import Layer
 from saliency_core.models.layouts import Shape
 
@@ -22,22 +24,30 @@ MOST_BLOCKS = 12
 def default_layers(
     layers: Mapping[str, Layer],
     shapes: Mapping[str, Shape],
-    left_out: Collection[str],
+    unchanged: Collection[str],
     kinds: Mapping[str, type],
+    *,
     tokens: Collection[str],
+    unread: Collection[str],
 ) -> tuple[str, ...]:
     """The stages where there are at least four; else the blocks of each stage that has some.
 
     Blocks are modules of one kind, with modules of their own, side by side in one container and with outputs
     of one shape; the outermost of them, but not those that hold longer rows of blocks. Of the blocks of all
-    stages at most twelve are taken. Where blocks hold
-    tokens, the convolutions in front of them do not count as stages.
+    stages at most twelve are taken. Where blocks hold tokens, the convolutions in front of them do not count
+    as stages. Of a block whose output is not read no part is taken either.
 
     Args:
-        layers, shapes, left_out: as for :func:`default_stages`.
+        layers, shapes: as for :func:`default_stages`.
+        unchanged: layers that return what they are given.
         kinds: the types of the modules that have modules of their own.
         tokens: layers whose locations share one axis.
+        unread: modules that would be layers if the class scores read their output.
     """
+    blocks_left_out = {name for name in unread if any(_alike(name, each, kinds) for each in layers)}
+    left_out = {
+        name for name in layers if name in unchanged or not blocks_left_out.isdisjoint(ancestors(name))
+    }
     stages = default_stages(layers, shapes, left_out)
     resolution = _resolutions(layers.values())
     rows: dict[tuple[str, type, Layer], list[str]] = {}
@@ -53,9 +63,10 @@ def default_layers(
     for stage in stages:
         inside = [
             name
-            for row in rows.values()
+            for (_, kind, _), row in rows.items()
             if resolution[row[0]] == resolution[stage]
-            and len(row) > max(1, *(longest[name] - 1 for name in row))
+            # Sequences that hold as many blocks as they are stand for those.
+            and len(row) > max(1, *(longest[name] - (not issubclass(kind, nn.Sequential)) for name in row))
             for name in row
         ]
         blocks[stage] = [name for name in inside if set(inside).isdisjoint(ancestors(name))]
@@ -69,6 +80,11 @@ def default_layers(
         return stages
     ordered = _in_order(found, layers)
     return tuple(name for index, name in enumerate(ordered) if _is_kept(index, len(ordered)))
+
+
+def _alike(name: str, other: str, kinds: Mapping[str, type]) -> bool:
+    """Whether two modules are of one kind and side by side."""
+    return name in kinds and kinds.get(other) is kinds[name] and ancestors(name) == ancestors(other)
 
 
 def _in_order(names: Collection[str], layers: Iterable[str]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from saliency_core.models.layouts import (
 )
 from saliency_core.models.places import find_places
 from saliency_core.models.running import first_line
-from saliency_core.models.stages import ancestors, default_layers
+from saliency_core.models.stages import default_layers
 
 MIN_LAYERS = 2
 """With fewer layers there is no depth to compare."""
@@ -110,13 +110,10 @@ def survey(
         stages=default_layers(
             layers,
             {name: output.shape for name, output in square.outputs.items()},
-            {
-                name
-                for name, output in square.outputs.items()
-                if output.unchanged or not unread.isdisjoint(ancestors(name))
-            },
+            {name for name, output in square.outputs.items() if output.unchanged},
             {name: type(module) for name, module in modules.items() if any(module.children())},
-            {name for name in layers if "T" in layouts[name].axes},
+            tokens={name for name in layers if "T" in layouts[name].axes},
+            unread=unread,
         ),
         layouts=layouts,
         refused=refused,
