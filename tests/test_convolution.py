@@ -51,10 +51,10 @@ def test_the_map_is_the_norm_of_each_locations_share_of_the_weights_gradient(kin
 
 def test_a_layer_that_is_not_a_convolution_is_refused_and_one_that_is_named() -> None:
     clf = classifier(default_layers=["bn", "act"])
-    with pytest.raises(sc.UnavailableError, match="Layer 'bn' is not a convolution; 'down' is"):
+    with pytest.raises(sc.UnavailableError, match="Layer 'bn' is not one; 'down' is"):
         sc.explain(clf, batch(), 0, ["bn"], ["normgrad_proper"])
     reason = sc.unavailable(clf, "normgrad_proper")
-    assert "None of the default layers is a convolution" in reason
+    assert "None of the default layers is one" in reason
     assert sc.unavailable(clf, "normgrad_proper", "down") is None
     assert sc.explain(clf, batch(), 0, ["conv"], ["normgrad_proper"]).map(
         "normgrad_proper", "conv"
@@ -66,7 +66,7 @@ def test_of_named_layers_too_those_that_are_convolutions_have_a_map() -> None:
     explanation = sc.explain(clf, batch(), 0, layers, ["normgrad", "normgrad_proper"])
     assert [layer.name for layer in explanation.layers_of("normgrad_proper")] == ["conv"]
     assert [layer.name for layer in explanation.layers_of("normgrad")] == layers
-    with pytest.raises(sc.UnavailableError, match="Layer 'input' is not a convolution"):
+    with pytest.raises(sc.UnavailableError, match="Layer 'input' is not one"):
         sc.explain(clf, batch(), 0, ["input", "bn"], ["normgrad_proper"])
 
 

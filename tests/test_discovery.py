@@ -1,8 +1,5 @@
 """What is found in third-party networks: their stages, and only layers with maps."""
 
-import warnings
-from collections.abc import Callable
-
 import pytest
 import timm
 import torch
@@ -60,22 +57,12 @@ def test_the_default_layers_are_the_stages_a_person_would_name(name: str) -> Non
     assert found.notice is None
 
 
-def quietly(build: Callable[[], sc.Classifier]) -> sc.Classifier:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return build()
-
-
-def torchvision_vit(size: int) -> nn.Module:
-    return torchvision.models.VisionTransformer(size, 16, 2, 2, 32, 64)
-
-
 def torchvision_swin(width: int) -> nn.Module:
     return torchvision.models.SwinTransformer([4, 4], width, [2, 2, 2], [2, 2, 4], [7, 7])
 
 
-def timm_vit(size: int) -> nn.Module:
-    return timm.models.VisionTransformer(size, 16, embed_dim=32, depth=2, num_heads=2)
+def timm_vit(size: int, depth: int = 2) -> nn.Module:
+    return timm.models.VisionTransformer(size, 16, embed_dim=32, depth=depth, num_heads=2)
 
 
 def timm_swin(size: int, width: int) -> nn.Module:
@@ -90,45 +77,44 @@ def explicit_attention(network: nn.Module) -> nn.Module:
     return network
 
 
-@pytest.mark.parametrize(
-    ("network", "size", "layers"),
-    [
-        (torchvision_vit(64), 64, ["conv_proj"]),
-        (explicit_attention(timm_vit(64)), 64, ["patch_embed.proj"]),
-        (explicit_attention(timm_vit(128)), 128, ["patch_embed.proj"]),  # 65 tokens: a square matrix of them
-        (explicit_attention(timm_swin(112, 24)), 112, ["patch_embed.proj"]),
-    ],
-)
-def test_of_a_transformer_only_the_patch_embedding_is_taken_and_a_notice_says_so(
-    network: nn.Module, size: int, layers: list[str]
-) -> None:
-    with pytest.warns(UserWarning, match=f"only one layer of this network has maps .* '{layers[0]}'"):
-        found = classifier(network, size)
-    assert [layer.name for layer in found.layers] == layers == list(found.default_layers)
-    assert found.notice is not None
-    assert "because its output has shape" in found.notice or "attention matrix" in found.notice
+@pytest.mark.parametrize(("size", "tokens"), [(64, 16), (128, 64)])
+def test_of_a_network_with_a_class_token_the_blocks_are_taken_but_the_last(size: int, tokens: int) -> None:
+    found = classifier(explicit_attention(timm_vit(size, depth=16)), size)
+    assert list(found.default_layers) == [
+        f"blocks.{each}" for each in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14)
+    ]
+    assert f"gradient at the {tokens} tokens of the image is zero" in found.survey.refused["blocks.15"]
+    assert found.notice is None
+
+
+def test_of_two_blocks_the_one_that_is_read_is_taken() -> None:
+    assert classifier(timm_vit(64), 64).default_layers == ("blocks.0",)
 
 
 @pytest.mark.parametrize("width", [24, 28])  # 28 channels at 28 × 28 locations: a tensor of equal sides
-def test_of_torchvisions_swin_only_channels_first_layers_are_taken(width: int) -> None:
+def test_of_swin_the_blocks_are_taken_for_one_input_size_and_for_any(width: int) -> None:
     found = classifier(torchvision_swin(width), 112)
-    sizes = [(layer.name, layer.channels, layer.height) for layer in found.layers]
-    assert sizes == [("features.0.0", width, 28), ("permute", 4 * width, 7)]
-    assert "(N, 28, 28" in found.survey.refused["features.1.0"]
-
-
-def test_a_layer_with_equal_axes_in_a_network_of_one_input_size_is_refused() -> None:
-    """Of a Swin Transformer for 112 × 112 pixels with 28 channels both are (N, 28, 28, 28): the patch
-    embedding, which has its channels first, and the blocks, which have them last.
-    """
-    found = quietly(lambda: classifier(timm_swin(112, 27), 112))
-    assert [layer.name for layer in found.layers] == ["patch_embed.proj"]
-    with pytest.raises(sc.NetworkError, match="no layer of the network has maps"):
-        classifier(timm_swin(112, 28), 112)
+    kinds = {name: layout.name for name, layout in found.survey.layouts.items()}
+    assert (kinds["features.0.0"], kinds["features.1.0"], kinds["permute"]) == (
+        "channels_first",
+        "channels_last",
+        "channels_first",
+    )
+    blocks = [f"features.{stage}.{each}" for stage in (1, 3, 5) for each in range(2)]
+    assert list(found.default_layers) == blocks
+    found = classifier(timm_swin(112, width), 112)
+    kinds = {name: layout.name for name, layout in found.survey.layouts.items()}
+    assert (kinds["patch_embed.proj"], kinds["patch_embed"], kinds["layers.0.blocks.0.attn"]) == (
+        "channels_first",
+        "channels_last",
+        "windows_of_tokens",
+    )
+    blocks = [f"layers.{stage}.blocks.{each}" for stage in range(3) for each in range(2)]
+    assert list(found.default_layers) == blocks
 
 
 def test_attention_at_which_no_fused_kernel_is_used_is_named_as_such() -> None:
-    found = quietly(lambda: classifier(explicit_attention(timm_vit(64)), 64))
+    found = classifier(explicit_attention(timm_vit(64)), 64)
     with pytest.raises(sc.LayerError, match="is an attention matrix"):
         sc.capture(found, torch.randn(1, 3, 64, 64), 0, ["blocks.0.attn.attn_drop"])
 

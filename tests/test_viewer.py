@@ -464,7 +464,9 @@ def test_the_browser_gets_all_layers_of_the_network_with_their_stages_and_convol
     clf = classifier(seeded())
     names = [layer.name for layer in explanation.layers]
     convolutions = frozenset({"conv", "down"})
-    info = ModelInfo("tiny", "Tiny", (), clf.layers, (names[-1],), {}, {}, None, convolutions)
+    info = ModelInfo(
+        "tiny", "Tiny", (), clf.layers, (names[-1],), {}, {}, None, convolutions, frozenset({"conv"})
+    )
     sent = payload.payload(
         payload.content(photo, explanation, info, explanation.methods, stages=info.default_layers),
         mode="compare",
@@ -474,12 +476,15 @@ def test_the_browser_gets_all_layers_of_the_network_with_their_stages_and_convol
     assert [each["name"] for each in sent["allLayers"]] == ["input", *(layer.name for layer in clf.layers)]
     first, *others = sent["allLayers"]
     assert (first["channels"], first["height"], first["width"]) == (explanation.channels, *explanation.size)
-    assert {each["name"] for each in others if each["convolution"]} == convolutions
+    assert {each["name"]: each["kind"] for each in others if each["kind"]} == {
+        "conv": "linear layer",
+        "down": "convolution",
+    }
     assert {each["name"]: each["stage"] for each in others if each["stage"]} == {names[-1]: 1}
     assert [layer["stage"] for layer in sent["layers"]] == [None] * (len(names) - 1) + [1]
     assert sent["defaults"]["layer"] == names[-1], "a stage, not a layer that was added"
     remark = {each["name"]: each["domain"] for each in sent["methods"]}["normgrad_proper"]
-    assert remark == "needs a convolution: add one with Layers"
+    assert remark == "needs a convolution or linear layer: add one with Layers"
     assert send(photo, explanation).meta["allLayers"] is None
 
 

@@ -12,7 +12,7 @@ AT_THE_INPUT = frozenset(name for name, method in sc.METHODS.items() if method.d
 AT_CONVOLUTIONS = tuple(
     name for name, method in sc.METHODS.items() if method.domain is sc.Domain.CONVOLUTIONS
 )
-"""Have maps at layers that are convolutions, and none at others."""
+"""Have maps at layers that are convolutions or linear, and none at others."""
 
 NAMED = tuple(
     name

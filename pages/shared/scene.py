@@ -20,8 +20,8 @@ def request_of(
 ) -> ExplainRequest:
     """The request for a choice, on the photo with this digest.
 
-    With the model's `info` it has the extra layers, and where one of the layers is a convolution also the
-    methods that are defined there alone. `steps`: also the meta step.
+    With the model's `info` it has the extra layers, and where one of the layers is a convolution or linear,
+    also the methods that are defined there alone. `steps`: also the meta step.
     """
     request = ExplainRequest(
         photo=digest,

@@ -19,10 +19,12 @@ from saliency_core.viewer.payload import ClassComparison, default_layer
 AFTER_STEP = "This method isn’t available after a meta step. Turn the step off to see it."
 NOT_COMPUTED = "This map could not be computed. The list of tasks shows why."
 ADD_CONVOLUTION = (
-    "It is defined where the layer itself is a convolution, and none of the layers shown is one. "
+    "It is defined at convolutions and linear layers, and none of the layers shown is one. "
     "Add one with Layers, above the maps of all layers."
 )
-NO_CONVOLUTION = "It is defined where the layer itself is a convolution, and this network has none."
+NO_CONVOLUTION = (
+    "It is defined at convolutions and linear layers, and no layer of this network that has maps is one."
+)
 NO_REASONS: Mapping[str, str] = {}
 
 

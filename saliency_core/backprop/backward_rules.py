@@ -337,6 +337,7 @@ WRITES = frozenset({"__setitem__", "copy_", "fill_", "pad", "zero_"})
 
 WORDS: Mapping[str, str] = {
     "add": "a sum that is not of two feature maps of the same shape",
+    "addcmul": "a product of tensors",
     "batch_norm": "BatchNorm with the statistics of the batch",
     "celu": "CELU",
     "clamp": "clamp",
@@ -361,6 +362,7 @@ WORDS: Mapping[str, str] = {
     "mish": "Mish",
     "mul": "a product of tensors",
     "multi_head_attention_forward": "MultiheadAttention",
+    "normalize": "L2 normalisation",
     "prelu": "PReLU",
     "relu": "a ReLU of an unusual form",
     "rms_norm": "RMSNorm",
@@ -369,6 +371,7 @@ WORDS: Mapping[str, str] = {
     "scaled_dot_product_attention": "attention",
     "selu": "SELU",
     "silu": "SiLU",
+    "softmax": "softmax",
     "softplus": "Softplus",
     "softshrink": "Softshrink",
     "softsign": "Softsign",

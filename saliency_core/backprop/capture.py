@@ -33,7 +33,10 @@ MANY_CHANNELS = 64
 
 @dataclass(frozen=True)
 class Convolution:
-    """What a layer that is a convolution really convolved, after any padding it did itself."""
+    """What a layer that is a convolution really convolved, after any padding it did itself.
+
+    A linear layer applied at every location is one with a kernel of 1 × 1.
+    """
 
     inputs: Tensor
     """(N, C_in, H_in, W_in), as they were when the layer ran."""
@@ -102,7 +105,7 @@ def capture(
         rule: another backward rule, whose signal replaces the gradient.
         plain_logits: with a rule, the logits (N, classes) of the same batch without it, if known; the logits
             under the rule must equal them.
-        convolutions: also note what went into the layers that are convolutions.
+        convolutions: also note what went into the layers that are convolutions or linear.
         network: a variant of ``classifier.module`` to run instead
             (see :mod:`saliency_core.backprop.variants`).
 
@@ -198,7 +201,7 @@ class _Forward:
                 "than for the noise with which the network was examined; choose another layer"
             )
         if self._log is not None and output is self._log.result:
-            self.called[name] = _convolution(self._log.arguments)
+            self.called[name] = self._convolution(name, self._log.arguments)
         # Where no gradient is tracked yet the graph starts here: nothing before it is stored.
         kept = output if output.requires_grad else output.detach().requires_grad_()
         self.recorded[name] = kept
@@ -237,8 +240,22 @@ class _Forward:
 
     def _maps(self, name: str, values: Tensor) -> Tensor:
         """A layer's output, or a gradient of its shape, as (N, C, H, W), at least in single precision."""
-        maps = values if name == INPUT else self._layouts[name].to_maps(values)
+        maps = values if name == INPUT else self._layouts[name].to_maps(values, tuple(self._shape))
         return _single_precision(maps)
+
+    def _convolution(self, name: str, call: Mapping[str, Any]) -> Convolution:
+        """What a layer computed: a convolution, or a linear function at every location."""
+        values, weight = call["input"].detach(), call["weight"]
+        linear = weight.ndim == 2
+        return Convolution(
+            # A copy, as the network may change it in place later.
+            inputs=self._maps(name, values.clone()) if linear else _single_precision(values.clone()),
+            kernel_size=(1, 1) if linear else tuple(weight.shape[2:]),
+            stride=call.get("stride", 1),
+            padding=call.get("padding", 0),
+            dilation=call.get("dilation", 1),
+            groups=call.get("groups", 1),
+        )
 
 
 def _contrast(score: Tensor, outputs: list[Tensor], state: RuleState) -> tuple[Tensor | None, ...]:
@@ -263,19 +280,8 @@ def _single_precision(values: Tensor) -> Tensor:
 
 def _memory_format(x: Tensor) -> torch.memory_format:
     """The memory format in which sums over the channels are fast on the CPU."""
-    beside = x.shape[1] >= MANY_CHANNELS and x.is_contiguous(memory_format=torch.channels_last)
+    beside = x.shape[1] >= MANY_CHANNELS and x.stride(1) == 1
     return torch.channels_last if beside else torch.contiguous_format
-
-
-def _convolution(call: Mapping[str, Any]) -> Convolution:
-    return Convolution(
-        inputs=_single_precision(call["input"].detach().clone()),  # which may be changed in place later
-        kernel_size=tuple(call["weight"].shape[2:]),
-        stride=call.get("stride", 1),
-        padding=call.get("padding", 0),
-        dilation=call.get("dilation", 1),
-        groups=call.get("groups", 1),
-    )
 
 
 def _goals(

@@ -39,7 +39,7 @@ class _FunctionMode(TorchFunctionMode, ABC):
 
 
 class ConvolutionLog(_FunctionMode):
-    """Holds the latest 2-D convolution: its result and its arguments, after any padding by the layer."""
+    """Holds the latest 2-D convolution or linear function: result, and arguments as the layer padded them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,8 @@ class ConvolutionLog(_FunctionMode):
 
     def _call(self, name: str, func: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         result = func(*args, **kwargs)
-        if name == "conv2d":
+        if name in ("conv2d", "linear"):
+            # The parameters of a linear function are the first ones of a convolution.
             self.result, self.arguments = result, dict(zip(CONV2D, args, strict=False)) | dict(kwargs)
         return result
 

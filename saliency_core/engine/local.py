@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import torch
 from PIL import Image
+from torch import nn
 
 from saliency_core.backprop.variants import MetaStep
 from saliency_core.engine.cache import SharedCache
@@ -453,6 +454,9 @@ def _wait_for_model(loading: Task[ModelInfo]) -> ModelInfo:
 
 def _info(spec: ModelSpec, classifier: Classifier) -> ModelInfo:
     reasons = {name: unavailable(classifier, name) for name in METHODS}
+    convolutions = frozenset(
+        layer.name for layer in classifier.layers if is_convolution(classifier, layer.name)
+    )
     return ModelInfo(
         name=spec.name,
         title=spec.title,
@@ -462,9 +466,8 @@ def _info(spec: ModelSpec, classifier: Classifier) -> ModelInfo:
         presets=spec.presets,
         unavailable={name: reason for name, reason in reasons.items() if reason is not None},
         notice=getattr(classifier, "notice", None),
-        convolutions=frozenset(
-            layer.name for layer in classifier.layers if is_convolution(classifier, layer.name)
-        ),
+        convolutions=convolutions,
+        linear=frozenset(name for name in convolutions if isinstance(classifier.modules[name], nn.Linear)),
         random=spec.random,
         library=spec.library,
     )

@@ -141,7 +141,9 @@ class ModelInfo:
     notice: str | None = None
     """What is unusual about the network, as a sentence, or None."""
     convolutions: frozenset[str] = frozenset()
-    """The layers that are convolutions."""
+    """The layers that are convolutions, or linear at every location."""
+    linear: frozenset[str] = frozenset()
+    """Those of ``convolutions`` that are linear layers."""
     random: bool = False
     """Whether its weights are random."""
     library: str = ""

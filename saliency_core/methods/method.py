@@ -33,7 +33,7 @@ class Domain(StrEnum):
     LAYERS = "layers"
     """At every layer, the input included."""
     CONVOLUTIONS = "convolutions"
-    """At layers that are convolutions."""
+    """At layers that are convolutions, or linear at every location."""
     INPUT = "input"
     """At the network's input alone."""
 

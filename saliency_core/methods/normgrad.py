@@ -1,4 +1,4 @@
-"""NormGrad without the virtual identity: the layer itself is the convolution."""
+"""NormGrad without the virtual identity: the layer itself is the convolution or the linear layer."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from saliency_core.errors import LayerError
 
 
 def normgrad_proper(layer: LayerCapture) -> Tensor:
-    r"""The norm of each location's share of the gradient of a convolution's own weights.
+    r"""The norm of each location's share of the gradient of a layer's own weights.
 
     .. math:: \lVert g_u \rVert \, \lVert \mathrm{vec}(x^{in}_{N(u)}) \rVert
         \quad\text{with groups}\quad
         \Big(\sum_k \lVert g_{k,u} \rVert^2 \lVert x^{in}_{k,N(u)} \rVert^2\Big)^{1/2}
 
     ``N(u)`` is the window of the layer's own kernel, stride, padding and dilation; ``k`` runs over its
-    groups. (N, C, H, W) of the layer's output -> (N, H, W). Source: Rebuffi et al. 2020.
+    groups. At a linear layer that is applied to every token the share is :math:`g_u (x^{in}_u)^\top`, and
+    ``N(u)`` is the token itself; class tokens have no location and are left out. (N, C, H, W) of the layer's
+    output -> (N, H, W). Source: Rebuffi et al. 2020.
 
     Raises:
-        LayerError: the layer is not a convolution.
+        LayerError: the layer is neither a convolution nor linear.
     """
     call = layer.convolution
     if call is None:
-        raise LayerError("normgrad_proper needs a layer that is a convolution; choose another layer")
+        raise LayerError("normgrad_proper needs a convolution or a linear layer; choose another layer")
     x_exponents = safe_exponents(square_sum(call.inputs), call.inputs)
     g_exponents = layer.terms.g_exponents
     x, g = times_power(call.inputs, x_exponents), times_power(layer.gradient, g_exponents)

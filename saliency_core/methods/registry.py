@@ -69,7 +69,7 @@ def unavailable(classifier: Classifier, method: str, layer: str | None = None) -
             others = [each.name for each in classifier.layers if is_convolution(classifier, each.name)]
             which = "None of the default layers is" if layer is None else f"Layer {layer!r} is not"
             hint = f"; {others[-1]!r} is" if others else ""
-            return f"{entry.needs} {which} a convolution{hint}."
+            return f"{entry.needs} {which} one{hint}."
     return None
 
 
@@ -86,8 +86,8 @@ def cell_method(extract: str, aggregate: str) -> Method:
 
 
 def is_convolution(classifier: Classifier, name: str) -> bool:
-    """Whether a layer is a two-dimensional convolution."""
-    return name in classifier.modules and isinstance(classifier.modules[name], nn.Conv2d)
+    """Whether a layer is a two-dimensional convolution, or linear at every location: one of 1 × 1."""
+    return isinstance(classifier.modules.get(name), nn.Conv2d | nn.Linear)
 
 
 def _cell(extract: str, aggregate: str) -> SharedPass:
@@ -160,7 +160,7 @@ _NAMED = (
         name="normgrad_proper",
         title="NormGrad of the layer",
         family=NORMGRAD,
-        summary="How strongly each location changes the weights of the layer's own convolution.",
+        summary="How strongly each location changes the weights of the layer itself.",
         bright="strong influence on weights",
         unit="the gradient of the layer’s own weights",
         formula=r"\left\lVert x^{in}_{N(u)} \right\rVert \, \left\lVert g_u \right\rVert",
@@ -169,8 +169,8 @@ _NAMED = (
         empty=_ZERO,
         kind=SharedPass(normgrad_proper),
         domain=Domain.CONVOLUTIONS,
-        needs="Defined where the layer itself is a convolution.",
-        domain_text="convolution layers only",
+        needs="Defined at convolutions and at linear layers.",
+        domain_text="convolutions and linear layers",
     ),
     Method(
         name="grad_cam",

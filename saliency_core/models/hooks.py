@@ -17,7 +17,8 @@ from torch.utils.hooks import RemovableHandle
 
 Visit = Callable[[str, tuple[object, ...], object], Tensor | None]
 """Called with a layer's name, its positional inputs and its output; a tensor that it returns replaces
-the output."""
+the output. Of a tuple that starts with a tensor, such as an output with its attention matrix, that tensor
+counts as the output."""
 
 _ACTIVE: ContextVar[tuple[LayerHooks, Visit] | None] = ContextVar("active recording", default=None)
 
@@ -51,10 +52,15 @@ class LayerHooks:
         for name, handle in self._handles.items():
             modules[name]._forward_hooks.pop(handle.id, None)
 
-    def _hook(self, name: str) -> Callable[[nn.Module, tuple[object, ...], object], Tensor | None]:
-        def hook(_module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor | None:
+    def _hook(self, name: str) -> Callable[[nn.Module, tuple[object, ...], object], object]:
+        def hook(_module: nn.Module, inputs: tuple[object, ...], output: object) -> object:
             active = _ACTIVE.get()
-            return active[1](name, inputs, output) if active and active[0] is self else None
+            if not active or active[0] is not self:
+                return None
+            if type(output) is not tuple or not output or not isinstance(output[0], Tensor):
+                return active[1](name, inputs, output)
+            replaced = active[1](name, inputs, output[0])
+            return None if replaced is None else (replaced, *output[1:])
 
         return hook
 

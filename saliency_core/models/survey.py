@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,9 +14,19 @@ from torch import Tensor, nn
 from saliency_core.errors import NetworkError, first_line
 from saliency_core.models.hooks import LayerHooks, Visit, can_be_recorded
 from saliency_core.models.layers import Layer, Survey
-from saliency_core.models.layouts import Layout, Observation, Shape, describe, find_layout, no_layout
+from saliency_core.models.layouts import (
+    Grid,
+    Layout,
+    Observation,
+    Shape,
+    describe,
+    find_layouts,
+    no_certain_layout,
+    no_layout,
+)
+from saliency_core.models.places import find_places
 from saliency_core.models.running import logits_of
-from saliency_core.models.stages import default_stages
+from saliency_core.models.stages import default_layers
 
 MIN_LAYERS = 2
 """With fewer layers there is no depth to compare."""
@@ -43,15 +53,19 @@ def survey(
        shows nothing and is left out.
     2. A pass with a batch of two square inputs, without gradients. The axes of a map follow the inputs
        of both passes; those of attention matrices, windows and class scores do not.
-    3. The same with gradients and recordings as :func:`~saliency_core.backprop.capture.capture` makes them.
-       A layer stays if the class scores depend on its recording and recording it does not change them.
+    3. If shapes leave doubts, as those of tokens do, a pass over copies of an image that differ in one part
+       each (see :mod:`saliency_core.models.places`), without gradients.
+    4. The pass of step 2 with gradients and recordings as :func:`~saliency_core.backprop.capture.capture`
+       makes them. A layer stays if the class scores depend on its recording, at other tokens than class
+       tokens too, and recording it does not change them.
 
     Raises ``NetworkError`` when the network cannot process the example, does not return class scores or has
     no layer with maps.
     """
     wide = _wide_pass(network, hooks, example)
     square = _square_pass(network, modules, hooks, example, wide.keys())
-    if wide and all(seen.shape[1:] == square.shape(name)[1:] for name, seen in wide.items()):
+    once = {name: seen for name, seen in wide.items() if square.calls[name] == 1}
+    if once and all(seen.shape[1:] == square.shape(name)[1:] for name, seen in once.items()):
         # The network brings its inputs to one size itself: another size shows nothing.
         wide = {}
         square = _square_pass(network, modules, hooks, example, ())
@@ -65,15 +79,27 @@ def survey(
         for name, module in modules.items()
         if name not in square.outputs
     }
-    layouts: dict[str, Layout] = {}
-    layers: dict[str, Layer] = {}
+    candidates: dict[str, tuple[Layout, ...]] = {}
+    grids = _grids(square, wide)
     for name, output in square.outputs.items():
-        found = _layer(name, output, wide.get(name), square.calls[name])
+        found = _candidates(output, wide.get(name), square.calls[name], grids)
         if isinstance(found, str):
             refused[name] = found
         else:
-            layouts[name], layers[name] = found
-    refused |= _unrecordable(network, hooks, square, layers.keys())
+            candidates[name] = found
+    layouts = _chosen(network, hooks, example, candidates)
+    refused |= {
+        name: no_certain_layout(output.observation, candidates[name][0])
+        for name, output in square.outputs.items()
+        if name in candidates and name not in layouts and output.observation is not None
+    }
+    layers = {
+        name: Layer(name, output.shape[layouts[name].axes.index("C")], *layouts[name].grid)
+        for name, output in square.outputs.items()
+        if name in layouts
+    }
+    refused |= _unrecordable(network, hooks, square, layouts)
+    unread = {name for name in layouts if name in refused}
     # In the order in which they finish; layouts only of those that stay.
     layers = {name: layer for name, layer in layers.items() if name not in refused}
     layouts = {name: layouts[name] for name in layers}
@@ -81,10 +107,13 @@ def survey(
         raise NetworkError(_nothing_to_explain(square, refused))
     return Survey(
         layers=tuple(layers.values()),
-        stages=default_stages(
+        stages=default_layers(
             layers,
             {name: output.shape for name, output in square.outputs.items()},
             {name for name, output in square.outputs.items() if output.unchanged},
+            {name: type(module) for name, module in modules.items() if any(module.children())},
+            tokens={name for name in layers if "T" in layouts[name].axes},
+            unread=unread,
         ),
         layouts=layouts,
         refused=refused,
@@ -264,8 +293,20 @@ def _rows_sum_to_one(output: Tensor) -> bool:
     return bool((output >= 0).all()) and bool(((output.float().sum(dim=-1) - 1).abs() < 0.01).all())
 
 
-def _layer(name: str, output: _Output, wide: Observation | None, calls: int) -> tuple[Layout, Layer] | str:
-    """The layer and its layout, or why it has no maps."""
+def _grids(square: _Square, wide: Mapping[str, Observation]) -> frozenset[Grid]:
+    """Rows and columns of the outputs that are maps by their shapes alone."""
+    seen = (
+        [output.observation, *([wide[name]] if name in wide else [])]
+        for name, output in square.outputs.items()
+        if output.observation is not None
+    )
+    return frozenset(layout.grid for each in seen for layout in find_layouts(each) if layout.certain)
+
+
+def _candidates(
+    output: _Output, wide: Observation | None, calls: int, grids: Collection[Grid]
+) -> tuple[Layout, ...] | str:
+    """The layouts that a layer may have, or why it has no maps."""
     if calls > 1:
         return f"it runs {calls} times in one pass, so its map is not defined"
     if output.observation is None or output.tensor is None:
@@ -277,29 +318,44 @@ def _layer(name: str, output: _Output, wide: Observation | None, calls: int) -> 
         return f"its output consists of {kind} numbers; a map needs real ones that have gradients"
     if len(shape) == 4 and shape[2:] == (1, 1):
         return "its output has a single location (1 × 1), so there is no map to see"
-    layout = find_layout(observations)
-    if layout is None:
-        return no_layout(observations)
-    return layout, Layer(name, *layout.to_maps(output.tensor).shape[1:])
+    return find_layouts(observations, grids) or no_layout(observations)
+
+
+def _chosen(
+    network: nn.Module, hooks: LayerHooks, example: Tensor, candidates: Mapping[str, Sequence[Layout]]
+) -> dict[str, Layout]:
+    """The layout of every layer for which there is a certain one."""
+    certain = {name: found[0] for name, found in candidates.items() if found[0].certain}
+    doubtful = {name: found for name, found in candidates.items() if name not in certain}
+    if not doubtful:
+        return certain
+    try:
+        return certain | find_places(partial(_run, network, hooks), example, doubtful)
+    except Exception:  # whatever the network raises: it takes a single image
+        return certain
 
 
 def _unrecordable(
-    network: nn.Module, hooks: LayerHooks, square: _Square, names: Iterable[str]
+    network: nn.Module, hooks: LayerHooks, square: _Square, layouts: Mapping[str, Layout]
 ) -> dict[str, str]:
     """Layers that the scores do not depend on, or whose recording would change the scores: name -> reason."""
-    names = set(names)
+    names = layouts.keys()
     changed = square.changed_in_place
     recorded: dict[str, object] = {}
+    tokens: dict[str, Tensor] = {}
 
     def visit(name: str, _inputs: tuple[object, ...], output: object) -> Tensor | None:
         if name not in names or not isinstance(output, Tensor):
             return None
-        if output.grad_fn is not None and not (name in changed or square.outputs[name].unchanged):
+        copied_anyway = name in changed or square.outputs[name].unchanged or layouts[name].extra > 0
+        if output.grad_fn is not None and not copied_anyway:
             recorded[name] = output.grad_fn  # a copy of it would make no difference
             return None
         kept = output if output.requires_grad else output.detach().requires_grad_()
         copied = kept.clone()
         recorded[name] = copied.grad_fn
+        if layouts[name].extra > 0:
+            tokens[name] = kept
         return copied
 
     try:
@@ -327,12 +383,38 @@ def _unrecordable(
             )
         elif recorded[name] not in reached:
             refused[name] = "the class scores do not depend on it: nothing comes back to it"
+    refused |= _unread(logits, {name: kept for name, kept in tokens.items() if name not in refused}, layouts)
     if not _same(logits, square.logits):
         candidates = [name for name in changed if name in names]
         for name in _altering(network, hooks, square, candidates):
             refused[name] = (
                 "the network changes this output in place and reads it elsewhere too, so that recording it "
                 "would change the class scores; choose the layer before or after it"
+            )
+    return refused
+
+
+def _unread(logits: object, outputs: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> dict[str, str]:
+    """Layers of whose tokens the scores read only those without a place in the image: name -> reason.
+
+    There the gradient is zero at all others, as behind the last attention of a network with a class token.
+    """
+    if not outputs or not isinstance(logits, Tensor) or not logits.requires_grad:
+        return {}
+    generator = torch.Generator("cpu").manual_seed(0)
+    weights = torch.randn(logits.shape, generator=generator, device="cpu").to(logits)
+    gradients = torch.autograd.grad(logits, tuple(outputs.values()), weights, allow_unused=True)
+    refused = {}
+    for (name, output), gradient in zip(outputs.items(), gradients, strict=True):
+        layout = layouts[name]
+        if gradient is None or not layout.extra_tokens(gradient).any():
+            continue
+        if int(gradient.count_nonzero()) == int(layout.extra_tokens(gradient).count_nonzero()):
+            count, number = output.shape[layout.axes.index("T")] - layout.extra, layout.extra
+            which = "its class token" if number == 1 else f"{number} tokens that belong to no patch"
+            refused[name] = (
+                f"of this output the class scores read {which} alone: the gradient at the {count} tokens of "
+                "the image is zero, so there is no map to see; choose a layer before the last attention"
             )
     return refused
 

@@ -13,7 +13,7 @@ from saliency_core.methods import registry
 from saliency_core.methods.framework import AGGREGATES, EXTRACTS
 from saliency_core.methods.registry import METHODS, Domain, Method, SharedPass, cell_method
 
-ADD_CONVOLUTION = "needs a convolution: add one with Layers"
+ADD_CONVOLUTION = "needs a convolution or linear layer: add one with Layers"
 
 _LETTER = re.compile(r"(<msub(?:sup)?>)(<mi>[^<]*</mi>|<mover>.*?</mover>)")
 """The base of a subscript that is one letter, with or without an accent."""
@@ -34,7 +34,7 @@ def mathml(latex: str) -> str:
 def methods(convolutions: bool = False) -> tuple[Mapping[str, Any], ...]:
     """Every method of the registry, in its order: what pickers and descriptions say of it.
 
-    `convolutions`: a layer that is a convolution can be added to those shown.
+    `convolutions`: a convolution or linear layer can be added to those shown.
     """
     return tuple(_method(method, convolutions) for method in METHODS.values())
 

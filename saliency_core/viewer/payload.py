@@ -96,7 +96,11 @@ class Network(Model, Protocol):
 
     @property
     def convolutions(self) -> Collection[str]:
-        """The names of the layers that are convolutions."""
+        """The names of the layers that are convolutions, or linear at every location."""
+
+    @property
+    def linear(self) -> Collection[str]:
+        """The names of those that are linear."""
 
 
 @dataclass(frozen=True)
@@ -463,7 +467,7 @@ def default_layer(stages: Sequence[str]) -> str:
 
 
 def _all_layers(network: Network, size: Sequence[int]) -> list[dict[str, object]]:
-    """The input and all layers of a network, each with the number of its stage and whether it convolves."""
+    """The input and all layers of a network, each with the number of its stage and its kind."""
     stages = list(network.default_layers)
     return [
         {
@@ -472,7 +476,13 @@ def _all_layers(network: Network, size: Sequence[int]) -> list[dict[str, object]
             "height": layer.height,
             "width": layer.width,
             "stage": stages.index(layer.name) + 1 if layer.name in stages else None,
-            "convolution": layer.name in network.convolutions,
+            "kind": (
+                "linear layer"
+                if layer.name in network.linear
+                else "convolution"
+                if layer.name in network.convolutions
+                else ""
+            ),
         }
         for layer in (Layer(INPUT, *size), *network.layers)
     ]

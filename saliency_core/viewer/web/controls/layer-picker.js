@@ -161,7 +161,7 @@ export class LayerPicker {
     const stages = Math.max(...all.map(({ stage }) => stage ?? 0));
     let group = 0;
     this.options = all.map((layer) => {
-      const text = `${layer.name}${layer.convolution ? " convolution" : ""}`.toLowerCase();
+      const text = `${layer.name} ${layer.kind}`.toLowerCase();
       const option = { layer, text, group, element: this.#option(layer) };
       // The input stands alone; a stage ends its group.
       if (group === 0 || layer.stage !== null) group += 1;
@@ -179,8 +179,8 @@ export class LayerPicker {
 
   /** @param {LayerChoice} layer */
   #option(layer) {
-    const { name, channels, convolution, stage } = layer;
-    const facts = [`${layerSize(layer)} × ${channels}`, convolution ? "convolution" : "", stage === null ? "" : `stage ${stage}, always shown`];
+    const { name, channels, kind, stage } = layer;
+    const facts = [`${layerSize(layer)} × ${channels}`, kind, stage === null ? "" : `stage ${stage}, always shown`];
     return element(
       "div",
       { role: "option", class: "layer-option", id: `${this.id}-${name}`, "data-testid": `layer-option-${name}`, onclick: () => this.#toggle(name) },

@@ -28,7 +28,7 @@ import { shared, whenChanged } from "./redraw.js";
 /**
  * A layer that can be shown.
  *
- * @typedef {Layer & {convolution: boolean}} LayerChoice
+ * @typedef {Layer & {kind: "convolution" | "linear layer" | ""}} LayerChoice
  */
 
 /**
