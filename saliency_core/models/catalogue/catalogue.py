@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
-from saliency_core.errors import UnknownNameError
-from saliency_core.models.catalogue import timm_models, torchvision_models
 from saliency_core.models.catalogue.curated import CURATED, DEFAULT_MODEL
 from saliency_core.models.catalogue.folder import folder_model
+from saliency_core.models.catalogue.libraries import LIBRARIES, library_spec
 from saliency_core.models.catalogue.names import ModelName, parse_name
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.registry import Registry
 
 __all__ = ["DEFAULT_MODEL", "MODELS", "Catalogue", "ModelHit"]
 
-LIBRARIES: Mapping[str, Callable[[ModelName], ModelSpec]] = {
-    "": torchvision_models.model_spec,
-    "timm": timm_models.model_spec,
-}
-"""Prefix of a name -> what makes its entry, or raises ``UnknownNameError``."""
+
 RESOLVED = 512
 """Entries that are kept for names outside the curated list."""
 
@@ -54,39 +49,14 @@ class Catalogue(Registry[ModelSpec]):
         self._resolved = lru_cache(RESOLVED)(self._resolve)
 
     def __getitem__(self, name: str) -> ModelSpec:
-        if isinstance(name, str) and name in self._entries:
-            return self._entries[name]
-        if not isinstance(name, str):
-            return super().__getitem__(name)
-        if name.startswith("folder:"):  # not kept here: its files may change
-            return folder_model(parse_name(name))
-        return self._resolved(name)
+        if isinstance(name, str):
+            if name.startswith("folder:"):  # not kept here: its files may change
+                return folder_model(parse_name(name))
+            return self._entries[name] if name in self._entries else self._resolved(name)
+        return super().__getitem__(name)
 
     def _resolve(self, text: str) -> ModelSpec:
-        name = parse_name(text)
-        if name.prefix not in LIBRARIES:
-            raise UnknownNameError(f"unknown model {text!r}; it is not part of this catalogue")
-        entry = self._entries.get(name.base)
-        if entry is None:
-            spec = LIBRARIES[name.prefix](name)
-        elif name.tag is None:
-            spec = entry
-        else:
-            spec = replace(
-                LIBRARIES[name.prefix](name),
-                title=f"{entry.title} ({name.tag})",
-                reference=entry.reference,
-                default_layers=entry.default_layers,
-            )
-        if name.seed is not None:
-            spec = replace(
-                spec,
-                title=f"{spec.title}, random weights",
-                summary=f"The same network before any training, seed {name.seed}.",
-                seed=name.seed,
-                presets={},
-            )
-        return replace(spec, name=text)
+        return replace(library_spec(parse_name(text)), name=text)
 
     def search(self, query: str, limit: int = 50) -> tuple[ModelHit, ...]:
         """The models in whose name or title every word of the query occurs, the best first.
@@ -110,27 +80,22 @@ class Catalogue(Registry[ModelSpec]):
         return tuple(_Found.of(hit) for hit in self._hits())
 
     def _hits(self) -> Iterator[ModelHit]:
+        """Every architecture, and behind it those of its published weights that are not its default."""
         for spec in self.values():
             yield _hit(spec)
-        for library, pairs, default, prefix in (
-            ("torchvision", torchvision_models.pairs(), torchvision_models.default_tag, ""),
-            ("timm", timm_models.pairs(), timm_models.default_tag, "timm"),
-        ):
-            for architecture, tag in pairs:
-                name = ModelName(prefix, architecture)
-                entry = self._entries.get(name.base)
-                chosen = default(architecture)
-                if entry is not None:
-                    published = entry.published and entry.name
-                    chosen = published or chosen
-                if tag is None:
-                    yield ModelHit(
-                        str(replace(name, seed=0)), f"{architecture}, random weights", library, None
-                    )
-                elif tag != chosen:
-                    yield ModelHit(str(replace(name, tag=tag)), architecture, library, tag)
-                elif entry is None:
-                    yield ModelHit(str(name), architecture, library, tag)
+        for library in LIBRARIES.values():
+            for architecture, tags in library.tags().items():
+                name = ModelName(library.PREFIX, architecture)
+                curated = self._entries.get(name.base)
+                default = next(iter(tags), None) if curated is None else curated.tag
+                if not tags:
+                    random = replace(name, seed=0)
+                    yield ModelHit(str(random), f"{architecture}, random weights", library.LIBRARY, None)
+                elif curated is None:
+                    yield ModelHit(str(name), architecture, library.LIBRARY, default)
+                for tag in tags:
+                    if tag != default:
+                        yield ModelHit(str(replace(name, tag=tag)), architecture, library.LIBRARY, tag)
 
 
 @dataclass(frozen=True)
@@ -155,7 +120,7 @@ class _Found:
 
 
 def _hit(spec: ModelSpec) -> ModelHit:
-    return ModelHit(spec.name, spec.title, spec.library, None)
+    return ModelHit(spec.name, spec.title, spec.library, spec.tag)
 
 
 def _squeezed(text: str) -> str:

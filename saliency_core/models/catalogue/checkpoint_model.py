@@ -11,7 +11,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -20,7 +20,7 @@ from torch import nn
 
 from saliency_core.errors import ArgumentError, UnknownNameError, WeightsError
 from saliency_core.inputs.preprocess import Preprocess
-from saliency_core.models.catalogue import timm_models, torchvision_models
+from saliency_core.models.catalogue import libraries
 from saliency_core.models.catalogue.curated import CURATED
 from saliency_core.models.catalogue.label_files import read_labels
 from saliency_core.models.catalogue.names import parse_name
@@ -34,7 +34,6 @@ Labels = Sequence[str] | str | os.PathLike[str]
 MAX_KEPT_BYTES: Final = 8 << 30
 """Bound of all uploaded checkpoints of a process together."""
 _COPY_BYTES: Final = 1 << 20
-_LIBRARIES: Final = {"": torchvision_models.model_spec, "timm": timm_models.model_spec}
 
 
 @dataclass(frozen=True)
@@ -284,15 +283,11 @@ def architecture_spec(name: str) -> ModelSpec:
         UnknownNameError: no such architecture.
     """
     parsed = parse_name(name)
-    curated = next((spec for spec in CURATED if spec.name == parsed.base), None)
-    if curated is not None and parsed.tag is None:
-        return curated
-    if parsed.prefix not in _LIBRARIES:
+    if parsed.prefix not in libraries.LIBRARIES:
         raise UnknownNameError(
             f"{name!r} is no architecture; expected one such as 'resnet50' or 'timm:vit_small_patch16_224'"
         )
-    # As if for random weights, since those of the library are not asked for.
-    return _LIBRARIES[parsed.prefix](replace(parsed, seed=0))
+    return libraries.architecture_spec(parsed)
 
 
 def fitting_architectures(file: Path) -> tuple[str, ...]:

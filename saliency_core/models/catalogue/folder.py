@@ -1,4 +1,4 @@
-"""Models from a folder, ``SALIENCY_MODELS``: a sub-folder each, with weights, labels and a small TOML file."""
+"""Models from a folder, ``SALIENCY_MODELS``: a sub-folder each, with weights, labels and a TOML file."""
 
 from __future__ import annotations
 

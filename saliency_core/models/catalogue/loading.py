@@ -14,6 +14,7 @@ from saliency_core.models.catalogue.checkpoint_model import Labels, architecture
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
+from saliency_core.models.initialisation import Unfilled, seeded_network
 from saliency_core.models.weights.checkpoint import load_state, read_checkpoint
 from saliency_core.models.weights.sources import DownloadProgress, weights_folder
 
@@ -106,19 +107,15 @@ def _network(
     random: int | None,
 ) -> nn.Module:
     """The network with its weights, on the CPU whatever the caller's default device."""
-    random = spec.seed if random is None else random
-    if random is None and spec.load is not None:
-        path = spec.source.path(weights_folder(weights_dir), progress)
-        with torch.device("cpu"):
+    seed = spec.seed if random is None else random
+    if seed is not None:
+        return seeded_network(spec.build, seed, (spec.preprocess.channels, *spec.preprocess.input_size))
+    path = spec.source.path(weights_folder(weights_dir), progress)
+    with torch.device("cpu"):
+        with Unfilled():
             network = spec.build()
-        spec.load(network, path)
-        return network
-    if random is None:
-        state = read_checkpoint(spec.source.path(weights_folder(weights_dir), progress))
-        with torch.device("meta"):
-            network = spec.build()
-        load_state(network, state, by_position=spec.by_position)
-        return network
-    with torch.random.fork_rng(), torch.device("cpu"):
-        torch.manual_seed(random)
-        return spec.build()
+        if spec.load is None:
+            load_state(network, read_checkpoint(path), by_position=spec.by_position)
+        else:
+            spec.load(network, path)
+    return network

