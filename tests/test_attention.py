@@ -23,6 +23,7 @@ from torchvision.models import VisionTransformer as TorchvisionTransformer
 
 import saliency_core as sc
 from saliency_core.backprop.attention import attention
+from saliency_core.methods.attention import attention_gradient, attention_rollout
 from saliency_core.viewer import payload
 from saliency_core.viewer.methods import methods as viewer_methods
 from tests.networks import classifier as classifier_of_convolutions
@@ -105,7 +106,7 @@ def heads_of(tokens: Tensor, weight: Tensor, bias: Tensor) -> list[list[Tensor]]
 
 
 def attend(tokens: Tensor, weight: Tensor, bias: Tensor, matrices: list[Tensor]) -> Tensor:
-    """Attention entry by entry, (T, C) -> (T, C); its matrices (heads, T, T) are appended as graph tensors."""
+    """Attention entry by entry, (T, C) -> (T, C); its matrix (heads, T, T) is appended."""
     found, outputs = [], []
     for query, key, _ in heads_of(tokens, weight, bias):
         rows = []
@@ -218,14 +219,6 @@ def test_what_is_recorded_is_the_attention_of_every_block_and_leaves_the_scores_
         attention(clf, x, plain_logits=plain + 0.01 * plain.abs().max())
 
 
-def without_fusion(name: str) -> nn.Module:
-    found = copy.deepcopy(network(name))
-    for module in found.modules():
-        if hasattr(module, "fused_attn"):
-            module.fused_attn = False
-    return found
-
-
 @pytest.mark.parametrize("name", ["class token", "beit", "eva"])
 def test_attention_that_is_not_fused_gives_the_same_maps(name: str) -> None:
     """BEiT adds a bias to the scores of attention; EVA rotates queries and keys by their positions."""
@@ -252,9 +245,7 @@ def test_attention_that_is_not_fused_gives_the_same_maps(name: str) -> None:
 
 UNAVAILABLE: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "Swin": (
-        partial(
-            SwinTransformer, SIDE, 4, window_size=4, embed_dim=16, depths=(1, 1), num_heads=(2, 2), num_classes=5
-        ),
+        partial(SwinTransformer, SIDE, 4, window_size=4, embed_dim=16, depths=(1, 1), num_heads=(2, 2)),
         "Its attention is within parts of the image: matrices 4 × 2 × 16 × 16 for one image.",
     ),
     "XCiT": (
@@ -263,8 +254,7 @@ UNAVAILABLE: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "LeViT": (
         partial(
-            Levit, SIDE * 2, num_classes=5, embed_dim=(16, 16), key_dim=8, depth=(1, 1), num_heads=(2, 2),
-            down_ops=(("Subsample", 8, 2, 2, 2, 2),),
+            Levit, 2 * SIDE, num_classes=5, embed_dim=(16, 16), key_dim=8, depth=(1, 1), num_heads=(2, 2)
         ),
         "Not all of its attention is among the tokens of one grid: there is a matrix of 4 × 16.",
     ),
@@ -276,7 +266,7 @@ UNAVAILABLE: dict[str, tuple[Callable[[], nn.Module], str]] = {
         partial(VisionTransformer, **SMALL, num_classes=CLASSES, global_pool="map", class_token=False),
         "Not all of its attention is among the tokens of one grid: there is a matrix of 1 × 16.",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", list(UNAVAILABLE))
@@ -337,20 +327,19 @@ class Interrupted(nn.Module):
 
 
 def test_another_thread_that_explains_at_the_same_time_is_not_recorded() -> None:
-    x, meanwhile = images(2), Meanwhile()
+    x = images(2)
     interrupted = copy.deepcopy(network("class token"))
-    interrupted.blocks[1] = Interrupted(interrupted.blocks[1], meanwhile)
+    interrupted.blocks[1] = Interrupted(interrupted.blocks[1], Meanwhile())
     clf = classifier(interrupted)
     alone = [sc.explain(clf, image[None], TARGET, methods=BOTH) for image in x]
     during: list[sc.Explanation] = []
-    assert attention(clf, x[:1]).relevances == ()  # examined, so that the next pass is that of the photo
+    meanwhile = clf.module.blocks[1].meanwhile
     meanwhile.calls.append(lambda: during.append(sc.explain(clf, x[1:], TARGET, methods=BOTH)))
     found = attention(clf, x[:1], TARGET)
     assert not meanwhile.calls
     assert len(found.weights) == len(found.relevances) == BLOCKS
-    for method, values in ((ROLLOUT, sc.METHODS[ROLLOUT].kind), (GRADIENT, sc.METHODS[GRADIENT].kind)):
-        assert isinstance(values, sc.AttentionPass)
-        assert_close(alone[0].map(method, "input"), at_the_input(values.compute(found)))
+    for method, function in ((ROLLOUT, attention_rollout), (GRADIENT, attention_gradient)):
+        assert_close(alone[0].map(method, "input"), at_the_input(function(found)))
         np.testing.assert_array_equal(during[0].map(method, "input"), alone[1].map(method, "input"))
 
 
@@ -420,7 +409,7 @@ def test_the_viewer_gets_one_map_of_the_input_and_offers_the_methods_at_one_extr
     photo = payload.DisplayPhoto("digest", b"", SIDE, SIDE, (SIDE, SIDE), "photo")
 
     class Model:
-        name, title, presets = "vit", "ViT", {}  # noqa: RUF012
+        name, title, presets = "vit", "ViT", {}
 
     content = payload.content(photo, found, Model(), found.methods)
     offered = {entry["name"]: entry for entry in viewer_methods()}

@@ -69,8 +69,8 @@ def attention(
     """The attention of one image, from a forward pass; with a class also a backward pass.
 
     The network is left as it was, and other threads may use it meanwhile. Without a class the memory, beside
-    that of a pass, is one (T, T) matrix per block and one of all heads; with a class there is one of all heads
-    per block until the backward pass has gone by.
+    that of a pass, is one matrix (T, T) per block and one of all heads; with a class there is one of all
+    heads per block until the backward pass has gone by.
 
     Args:
         image: (1, C, H, W), prepared.
@@ -92,7 +92,7 @@ def attention(
     if plain_logits is not None:
         check_scores(run.logits, plain_logits, "while its attention is recorded")
     if target is not None:
-        run.back(run.logits[:, target].sum())
+        run.back(lambda logits: logits[:, target].sum())
     return Attention(
         weights=tuple(run.weights),
         relevances=tuple(run.relevances[block] for block in sorted(run.relevances)),
@@ -132,8 +132,8 @@ def _examined(classifier: Classifier) -> _Facts:
         if (obstacle := run.obstacle()) is not None:
             return _Facts(obstacle)
         # Different factors, so that the gradients of the classes do not cancel.
-        factors = torch.linspace(1, 2, run.logits.shape[1]).to(run.logits)
-        run.back((run.logits * factors).sum())
+        factors = torch.linspace(1, 2, run.logits.shape[1], device="cpu").to(run.logits)
+        run.back(lambda logits: (logits * factors).sum())
     except NetworkError as error:
         return _Facts(f"While its attention is recorded {error}.")
     if len(run.relevances) < len(run.weights):
@@ -152,7 +152,7 @@ class _Run:
         self.weights: list[Tensor] = []
         self.relevances: dict[int, Tensor] = {}
         """By block."""
-        self.last_read = torch.zeros(0, dtype=torch.bool)
+        self.last_read = torch.zeros(0, dtype=torch.bool, device="cpu")
         """Whether a row of the last block's matrix has a gradient, (T,): behind it that token is read."""
         self._shapes: list[tuple[int, ...]] = []
         self._undone: dict[int, Tensor] = {}
@@ -201,12 +201,13 @@ class _Run:
                 return f"The number of its tokens changes between blocks, from {first} to {rows}."
         return None
 
-    def back(self, score: Tensor) -> None:
-        """The backward pass of a score: fills ``relevances``."""
-        with torch.inference_mode(False), without_autocast(score.device):
-            if score.requires_grad:
+    def back(self, score: Callable[[Tensor], Tensor]) -> None:
+        """The backward pass of a function of the logits: fills ``relevances``."""
+        with torch.inference_mode(False), torch.enable_grad(), without_autocast(self.logits.device):
+            value = score(self.logits)
+            if value.requires_grad:
                 with network_errors(self._inputs.shape, "backward"):
-                    torch.autograd.grad(score, self._inputs, allow_unused=True)
+                    torch.autograd.grad(value, self._inputs, allow_unused=True)
 
     def _visit(self, weights: Tensor, node: Node | None) -> None:
         weights = weights if weights.ndim > 3 else weights[None]  # of one image: the heads are the first axis

@@ -34,6 +34,7 @@ from saliency_core.inputs.preprocess import InputRegion
 from saliency_core.methods.method import AttentionPass, Domain, MultiPass, SharedPass
 from saliency_core.methods.registry import METHODS, unavailable
 from saliency_core.models.classifier import Classifier
+from saliency_core.models.devices import without_autocast
 from saliency_core.models.layers import INPUT, Layer, choose_layers
 from saliency_core.progress import NO_LOCK, Lock, ProgressCallback, no_progress
 from saliency_core.registry import listed
@@ -329,7 +330,7 @@ class _Request:
                     plain_logits=logits[index : index + 1],
                     network=network,
                 )
-                with torch.inference_mode():
+                with torch.inference_mode(), without_autocast(logits.device):
                     maps.append(torch.stack([kind.compute(found) for kind in kinds.values()]))
         size = (batch.shape[2], batch.shape[3])
         with torch.inference_mode():
