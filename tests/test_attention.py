@@ -388,6 +388,18 @@ def test_a_head_of_zeros_leaves_rollout_and_a_reason_for_the_other_map() -> None
     assert found.constant(GRADIENT, "input")
 
 
+def test_a_constant_image_gives_finite_maps_and_weights_that_are_not_finite_a_sentence() -> None:
+    clf = classifier(copy.deepcopy(network("registers")).float())
+    found = sc.explain(clf, torch.full((1, 3, SIDE, SIDE), 0.7), TARGET, methods=BOTH)
+    for method in BOTH:
+        values = found.map(method, "input")
+        assert np.isfinite(values).all()
+        assert values.min() >= 0
+    clf.module.blocks[1].mlp.fc1.weight.data[0, 0] = math.inf
+    with pytest.raises(sc.NonFiniteError, match=r"NaN or infinity.*check its weights and the input"):
+        sc.explain(clf, images().float(), TARGET, methods=BOTH)
+
+
 def test_half_precision_and_the_callers_modes_make_no_difference() -> None:
     clf, x = classifier(copy.deepcopy(network("torchvision")).float()), images().float()
     expected = sc.explain(clf, x, TARGET, methods=BOTH)
