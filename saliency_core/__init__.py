@@ -30,7 +30,15 @@ from saliency_core.explain import Explanation, explain, explain_classes, explain
 from saliency_core.inputs.images import ImageError, open_image
 from saliency_core.inputs.preprocess import FITS, Fit, Preprocess
 from saliency_core.methods.framework import framework
-from saliency_core.methods.method import Domain, ExtraBackward, Method, MultiPass, Option, SharedPass
+from saliency_core.methods.method import (
+    AttentionPass,
+    Domain,
+    ExtraBackward,
+    Method,
+    MultiPass,
+    Option,
+    SharedPass,
+)
 from saliency_core.methods.registry import METHODS, cell_method, unavailable
 from saliency_core.metrics.class_sensitivity import (
     class_sensitivity,
@@ -56,6 +64,7 @@ __all__ = [
     "MODELS",
     "ArgumentError",
     "ArgumentTypeError",
+    "AttentionPass",
     "Capture",
     "Catalogue",
     "Classifier",

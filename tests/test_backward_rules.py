@@ -521,10 +521,10 @@ def test_scores_may_change_under_a_rule_by_rounding_only(change: float, refused:
     plain = torch.tensor([[1.0, -4.0, 2.0]], dtype=torch.float64)
     scores = plain + torch.tensor([[0, 0, change]])
     if not refused:
-        check_scores(GUIDED, scores, plain)
+        check_scores(scores, plain, "under the guided rule")
         return
     with pytest.raises(sc.UnavailableError, match="class scores change by"):
-        check_scores(GUIDED, scores, plain)
+        check_scores(scores, plain, "under the guided rule")
 
 
 @pytest.mark.parametrize("known", [False, True])

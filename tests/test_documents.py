@@ -31,7 +31,7 @@ def test_the_python_code_in_the_readme_runs_and_prints_what_its_comments_say(
 
 def test_the_readme_lists_every_named_method_and_no_other() -> None:
     rows = re.findall(
-        r"^\| (?:NormGrad|Class activation|Gradient|Modified|Many-pass).*$", README, re.MULTILINE
+        r"^\| (?:NormGrad|Class activation|Gradient|Modified|Attention|Many-pass).*$", README, re.MULTILINE
     )
     listed = {name for row in rows for name in re.findall(r"`([a-z_0-9]+)`", row)}
     assert listed == {name for name, method in sc.METHODS.items() if method.family != "Framework cells"}

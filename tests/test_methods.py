@@ -150,6 +150,7 @@ TESTED_ELSEWHERE = {
     "test_framework": [name for name, m in sc.METHODS.items() if m.family == "Framework cells"],
     "test_convolution": ["normgrad_proper"],
     "test_backward_rules": [name for name, m in sc.METHODS.items() if m.rule],
+    "test_attention": [name for name, m in sc.METHODS.items() if isinstance(m.kind, sc.AttentionPass)],
     "test_multi_pass": [name for name, m in sc.METHODS.items() if isinstance(m.kind, sc.MultiPass)],
 }
 
@@ -302,8 +303,9 @@ def test_a_many_pass_method_is_not_a_function_of_one_layer() -> None:
 
 
 def test_the_cost_is_stated_in_words() -> None:
-    texts = [sc.METHODS[name].cost_text for name in ("normgrad", "deconvnet", "rise", "occlusion")]
-    assert texts == ["no extra cost", "one extra pass", "about 2,000 passes", "about 170 passes"]
+    names = ("normgrad", "deconvnet", "attention_rollout", "rise", "occlusion")
+    texts = [sc.METHODS[name].cost_text for name in names]
+    assert texts == ["no extra cost", *["one extra pass"] * 2, "about 2,000 passes", "about 170 passes"]
 
 
 @pytest.mark.parametrize("scale", [1e-24, 1e-30, 1e15])
@@ -341,7 +343,8 @@ def test_a_registry_entry_has_what_a_reader_needs() -> None:
         assert method.empty.endswith(".")
         assert method.url.startswith("https://")
         assert all((method.title, method.short_title, method.formula, method.reference, method.family))
-        assert bool(method.needs) == (method.rule is not None or method.domain is sc.Domain.CONVOLUTIONS)
+        special = method.rule is not None or isinstance(method.kind, sc.AttentionPass)
+        assert bool(method.needs) == (special or method.domain is sc.Domain.CONVOLUTIONS)
         assert bool(method.domain_text) == bool(method.needs or method.domain is sc.Domain.INPUT)
         assert bool(method.cell_text) == bool(method.cell)
         assert bool(method.options) == isinstance(method.kind, sc.MultiPass)

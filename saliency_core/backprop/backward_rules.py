@@ -420,8 +420,13 @@ def class_needed(rule: BackwardRule | None, goals: Iterable[Goal]) -> str | None
     return "Its signal starts as the probability of one class; pass a class instead of a function as target."
 
 
-def check_scores(rule: BackwardRule, scores: Tensor, plain: Tensor) -> None:
-    """Compare the class scores under a rule with the network's own, up to rounding.
+def check_scores(scores: Tensor, plain: Tensor, when: str) -> None:
+    """Compare the class scores under a rule, or another change, with the network's own, up to rounding.
+
+    Args:
+        scores: (N, classes).
+        plain: those of the network itself, of the same shape.
+        when: the circumstance in which the others were found, for the message.
 
     Raises:
         UnavailableError: they differ, so the maps would be those of another network.
@@ -430,8 +435,8 @@ def check_scores(rule: BackwardRule, scores: Tensor, plain: Tensor) -> None:
     difference = (scores.detach() - plain).abs().max()
     if not difference <= torch.finfo(scores.dtype).eps ** 0.5 * largest:
         raise UnavailableError(
-            f"the class scores change by {float(difference / largest):.1g} of the largest one under the "
-            f"{rule.name} rule, so its maps would be of another network; choose another method"
+            f"the class scores change by {float(difference / largest):.1g} of the largest one {when}, so the "
+            "maps would be of another network; choose another method"
         )
 
 

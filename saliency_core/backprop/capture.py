@@ -180,7 +180,7 @@ class _Forward:
             if plain_logits is None:
                 with torch.inference_mode(False), torch.no_grad(), without_autocast(classifier.device):
                     plain_logits = classifier.scores(classifier.to_device(batch).clone(), network)
-            check_scores(rule, self.logits, plain_logits)
+            check_scores(self.logits, plain_logits, f"under the {rule.name} rule")
 
         if missing := self._wanted - self.recorded.keys():
             raise LayerError(

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from saliency_core.backprop.attention import attention
 from saliency_core.backprop.backward_rules import class_needed, obstacle
 from saliency_core.backprop.capture import Capture, capture, capture_classes
 from saliency_core.backprop.variants import MetaStep
@@ -28,9 +30,10 @@ from saliency_core.explain.arguments import (
 from saliency_core.explain.explanation import Explanation
 from saliency_core.explain.maps import MapStack, check_finite, map_stacks, to_host
 from saliency_core.inputs.preprocess import InputRegion
-from saliency_core.methods.method import Domain, MultiPass, SharedPass
+from saliency_core.methods.method import AttentionPass, Domain, MultiPass, SharedPass
 from saliency_core.methods.registry import METHODS, unavailable
 from saliency_core.models.classifier import Classifier
+from saliency_core.models.devices import without_autocast
 from saliency_core.models.layers import INPUT, Layer, choose_layers
 from saliency_core.models.targets import Goal, Target
 from saliency_core.progress import NO_LOCK, Lock, ProgressCallback, no_progress
@@ -61,8 +64,9 @@ def explain(
 ) -> Explanation:
     """Explain one photo: one forward and one backward pass, every single-pass method at every layer.
 
-    Methods with their own backward rule take one more pass each, for all layers together. Many-pass
-    methods run the network on many changed copies; their map is at the layer ``"input"``.
+    Methods with their own backward rule take one more pass each, for all layers together; those of a
+    transformer's attention one for both. Many-pass methods run the network on many changed copies. The maps
+    of the last two families are at the layer ``"input"``.
 
     Args:
         image: a PIL image, or a prepared tensor (1, C, H, W).
@@ -123,7 +127,8 @@ def explain_many(
     """Explain several photos together: one forward and one backward pass for the batch.
 
     The maps are those of each photo alone, up to rounding. With a meta step, which changes the network for
-    each photo, and for many-pass methods the photos take their passes one after the other.
+    each photo, and for many-pass methods and those of attention the photos take their passes one after the
+    other.
 
     Args:
         images: PIL images and prepared tensors (1, C, H, W), or one tensor (N, C, H, W), all of one size
@@ -278,6 +283,7 @@ class _Request:
                     network=network,
                 )
                 stacks += map_stacks(second, [name for name in self.names if METHODS[name].rule is rule])
+        stacks += self._of_attention(batch, first.targets, first.logits, network)
         stacks += self._at_the_input(batch, first.targets)
         # The same without a meta step.
         before, after = (self.classifier.probabilities(each.detach()) for each in (logits, first.logits))
@@ -311,6 +317,31 @@ class _Request:
                 )
             )
         return tuple(explanations)
+
+    def _of_attention(
+        self, batch: Tensor, goals: Sequence[Goal], logits: Tensor, network: nn.Module | None
+    ) -> list[MapStack]:
+        """The maps of the methods made for transformers, resized to the input, from one pass per image."""
+        kinds = {name: kind for name in self.names if isinstance(kind := METHODS[name].kind, AttentionPass)}
+        if not kinds:
+            return []
+        gradients = any(kind.gradients for kind in kinds.values())
+        maps = []
+        for index, goal in enumerate(goals):
+            with self.lock:
+                found = attention(
+                    self.classifier,
+                    batch[index : index + 1],
+                    goal if gradients else None,
+                    plain_logits=logits[index : index + 1],
+                    network=network,
+                )
+                with torch.inference_mode(), without_autocast(logits.device):
+                    maps.append(torch.stack([kind.compute(found) for kind in kinds.values()]))
+        size = (batch.shape[2], batch.shape[3])
+        with torch.inference_mode():
+            large = F.interpolate(torch.stack(maps), size, mode="bilinear", align_corners=False)
+        return [MapStack(INPUT, list(kinds), large)]
 
     def _at_the_input(self, batch: Tensor, goals: Sequence[Goal]) -> list[MapStack]:
         """The maps of the many-pass methods, image by image, with one count of passes for all."""

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor
 
+from saliency_core.backprop.attention import Attention
 from saliency_core.backprop.backward_rules import BackwardRule
 from saliency_core.backprop.capture import LayerCapture
 from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
@@ -91,6 +92,16 @@ class ExtraBackward:
 
 
 @dataclass(frozen=True)
+class AttentionPass:
+    """A function of a transformer's attention: one more pass, which gives one map of the input."""
+
+    compute: Callable[[Attention], Tensor]
+    """The map at the patches, (h, w)."""
+    gradients: bool
+    """Whether it needs the gradients of a class score: a backward pass too."""
+
+
+@dataclass(frozen=True)
 class MultiPass:
     """A method that runs the network many times on changed copies of the image."""
 
@@ -169,7 +180,7 @@ class Method:
     url: str
     empty: str
     """Why a map can be constant, as a sentence."""
-    kind: SharedPass | ExtraBackward | MultiPass
+    kind: SharedPass | ExtraBackward | AttentionPass | MultiPass
     bright: str
     """What a bright location means, in a few words beside a colour bar; of a signed map, its positive end."""
     unit: str
@@ -212,7 +223,7 @@ class Method:
         """What it costs beside the shared pass, in words."""
         if isinstance(self.kind, MultiPass):
             return f"about {self.passes:,} passes"
-        return "one extra pass" if isinstance(self.kind, ExtraBackward) else "no extra cost"
+        return "no extra cost" if isinstance(self.kind, SharedPass) else "one extra pass"
 
     @property
     def cell_text(self) -> str:
@@ -228,7 +239,7 @@ class Method:
         Computed in the dtype of x and g, also inside ``torch.autocast``.
 
         Raises:
-            ArgumentError: a many-pass method, which needs the network itself.
+            ArgumentError: a method of the input alone, which needs the network itself.
         """
         device = layer.activation.device.type
         if not torch.is_autocast_enabled(device):
@@ -241,9 +252,9 @@ class Method:
         """The function of one layer alone, which leaves autocast to its caller.
 
         Raises:
-            ArgumentError: a many-pass method, which needs the network itself.
+            ArgumentError: a method of the input alone, which needs the network itself.
         """
-        if isinstance(self.kind, MultiPass):
+        if isinstance(self.kind, AttentionPass | MultiPass):
             raise ArgumentError(
                 f"{self.title} is not a function of one layer; use explain(methods=[{self.name!r}])"
             )

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from saliency_core.backprop.attention import attention_obstacle
 from saliency_core.backprop.backward_rules import CONTRASTIVE, DECONVNET, EXCITATION, GUIDED, obstacle
 from saliency_core.backprop.capture import LayerCapture
 from saliency_core.errors import UnknownNameError
 from saliency_core.methods import cams
+from saliency_core.methods.attention import attention_gradient, attention_rollout
 from saliency_core.methods.framework import AGGREGATES, EXTRACTS, Aggregate, Extract, cell_map
 from saliency_core.methods.gradient import gradient, positive_signal_sum, signal_sum
 from saliency_core.methods.method import (
+    AttentionPass,
     Domain,
     ExtraBackward,
     Method,
@@ -28,6 +31,7 @@ from saliency_core.models.classifier import Classifier
 from saliency_core.registry import Registry, unknown
 
 __all__ = [
+    "ATTENTION",
     "CAM",
     "CELL",
     "GRADIENT",
@@ -49,7 +53,8 @@ PAPER = "Rebuffi, Fong, Ji, Vedaldi: There and Back Again, CVPR 2020"
 PAPER_URL = "https://arxiv.org/abs/2004.02866"
 
 NORMGRAD, CAM, GRADIENT = "NormGrad", "Class activation maps", "Gradient"
-MODIFIED, MULTI_PASS, CELL = "Modified backpropagation", "Many-pass methods", "Framework cells"
+MODIFIED, ATTENTION, MULTI_PASS = "Modified backpropagation", "Attention", "Many-pass methods"
+CELL = "Framework cells"
 
 METHODS: Registry[Method] = Registry("method")
 
@@ -62,6 +67,8 @@ def unavailable(classifier: Classifier, method: str, layer: str | None = None) -
     """
     entry = METHODS[method]
     if entry.rule is not None and (reason := obstacle(classifier, entry.rule, layer)) is not None:
+        return f"{entry.needs} {reason}"
+    if isinstance(entry.kind, AttentionPass) and (reason := attention_obstacle(classifier)) is not None:
         return f"{entry.needs} {reason}"
     if entry.domain is Domain.CONVOLUTIONS:
         names = classifier.default_layers if layer is None else (layer,)
@@ -105,6 +112,8 @@ _CUT_OFF = "Every weighted sum is negative or zero, and class activation maps cu
 _NO_SIGNAL = "No signal reaches this layer under this backward rule."
 _RELU_ONLY = "Defined for networks whose non-linearities are all ReLU."
 _RELU_ONLY_TEXT = "ReLU networks only"
+_TRANSFORMERS = "Defined for transformers with attention among all tokens of one grid in every block."
+_TRANSFORMERS_TEXT = "vision transformers only"
 _AT_THE_INPUT = "at the input only"
 
 SCORE, GRADIENT_UNIT = "the class score", "the gradient"
@@ -370,6 +379,43 @@ _NAMED = (
         kind=ExtraBackward(positive_signal_sum, CONTRASTIVE),
         needs=_RELU_ONLY,
         domain_text=_RELU_ONLY_TEXT,
+    ),
+    Method(
+        name="attention_rollout",
+        title="Attention rollout",
+        family=ATTENTION,
+        summary="How much of what the network reads at its end comes from each patch, judged by its "
+        "attention alone, whatever the class.",
+        bright="read through all blocks",
+        unit="a share of the attention",
+        formula=r"\left(\tilde A_L \cdots \tilde A_1\right)_{t,u}, \quad "
+        r"\tilde A_l = \tfrac12 \left(\bar A_l + I\right)",
+        reference="Abnar, Zuidema: Quantifying attention flow in transformers, ACL 2020",
+        url="https://arxiv.org/abs/2005.00928",
+        empty="Every patch is read alike.",
+        kind=AttentionPass(attention_rollout, gradients=False),
+        domain=Domain.INPUT,
+        needs=_TRANSFORMERS,
+        domain_text=_TRANSFORMERS_TEXT,
+    ),
+    Method(
+        name="attention_gradient",
+        title="Gradient-weighted attention",
+        short_title="Gradient attention",
+        family=ATTENTION,
+        summary="How far the attention that raises the class score leads back to each patch, through all "
+        "blocks.",
+        bright="attention raising the score",
+        unit="the attention's part of the score",
+        formula=r"\left((I + \bar A_L) \cdots (I + \bar A_1)\right)_{t,u}, \quad "
+        r"\bar A_l = \tfrac1H \sum_h \left(\tfrac{\partial y}{\partial A_{l,h}} \odot A_{l,h}\right)^{+}",
+        reference="Chefer, Gur, Wolf: Generic attention-model explainability, ICCV 2021",
+        url="https://arxiv.org/abs/2103.15679",
+        empty="More attention to any patch would not raise the class score.",
+        kind=AttentionPass(attention_gradient, gradients=True),
+        domain=Domain.INPUT,
+        needs=_TRANSFORMERS,
+        domain_text=_TRANSFORMERS_TEXT,
     ),
     Method(
         name="integrated_gradients",

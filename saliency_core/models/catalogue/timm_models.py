@@ -12,12 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from saliency_core.errors import WeightsError
+from saliency_core.errors import WeightsError, first_line
 from saliency_core.inputs.preprocess import Preprocess
 from saliency_core.models.catalogue.labels import DATASETS, class_labels, feature_labels
 from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
 from saliency_core.models.initialisation import Unfilled
-from saliency_core.models.running import first_line
 from saliency_core.models.weights.checkpoint import read_checkpoint
 from saliency_core.models.weights.download import Download
 from saliency_core.models.weights.hub import HubFile
