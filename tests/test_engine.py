@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 from torch import Tensor
 
@@ -820,3 +821,20 @@ def test_a_model_too_large_for_the_machine_is_refused_in_a_sentence(spec: sc.Mod
     assert task.wait(LONG)
     assert task.error.startswith("Huge needs 1000000.0 GB of memory for its weights alone, and this machine")
     assert task.error.endswith("GB. Choose a smaller model.")
+
+
+def test_a_model_of_the_folder_whose_files_have_changed_is_loaded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models" / "squeeze"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("SALIENCY_MODELS", str(folder.parent))
+    network = torchvision.models.squeezenet1_1(num_classes=3)
+    torch.save(network.state_dict(), folder / "squeeze.pth")
+    (folder / "model.toml").write_text('architecture = "squeezenet1_1"\n[preprocess]\nsize = 64\n')
+    engine, asked = sc.Engine("cpu"), request(model="folder:squeeze", target=1)
+    before = engine.explain(asked, photo())
+    assert engine.explain(asked, photo()) is before
+    (folder / "labels.txt").write_text("ant\nbee\ncat\n")
+    assert engine.model_info("folder:squeeze").labels == ("ant", "bee", "cat")
+    assert engine.explain(asked, photo()).label == "bee"

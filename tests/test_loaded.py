@@ -86,11 +86,11 @@ def test_a_model_in_use_never_goes_and_counts(builds: Builds) -> None:
     def while_in_use(_: LoadedModel, mine: sc.Classifier) -> None:
         touch(models, builds, "b", "c", "d")
         assert present(models) == "ad"
-        models.use("a", builds("a"), lambda _, again: again is mine or pytest.fail("a second copy"))
+        assert models.peek("a")[1] is mine
 
     models.use("a", builds("a"), while_in_use)
+    assert (present(models), models.size) == ("ad", 2 * SIZE)
     assert builds.count["a"] == 1
-    assert models.size == 2 * SIZE
 
 
 def test_room_is_made_before_a_model_is_loaded_whose_size_is_known(builds: Builds) -> None:
@@ -105,6 +105,22 @@ def test_room_is_made_before_a_model_is_loaded_whose_size_is_known(builds: Build
 
     models.use("c", build, lambda *_: None, SIZE)
     assert seen == ["b"]
+
+
+def test_room_is_made_after_a_model_is_loaded_whose_size_was_not_known(builds: Builds) -> None:
+    models = LoadedModels(2 * SIZE)
+    touch(models, builds, "a", "b")
+    assert models.use("c", builds("c"), lambda *_: present(models)) == "bc"
+
+
+def test_a_model_beyond_the_bound_goes_as_soon_as_another_is_used(builds: Builds) -> None:
+    models = LoadedModels(SIZE // 2)
+
+    def while_in_use(*_: object) -> tuple[int, int]:
+        touch(models, builds, "b")
+        return builds.alive("a"), builds.alive("b")
+
+    assert models.use("a", builds("a"), while_in_use) == (1, 0)
 
 
 def test_a_model_beyond_the_bound_stays_as_long_as_it_is_the_only_one(builds: Builds) -> None:

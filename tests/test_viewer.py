@@ -210,6 +210,21 @@ def test_inputs_and_maps_need_not_be_square(photo: payload.DisplayPhoto) -> None
     assert second - first == 12 * 20
 
 
+def test_the_number_of_classes_makes_nothing_larger_but_the_list_to_choose_from(
+    photo: payload.DisplayPhoto,
+) -> None:
+    labels = [f"class number {index}" for index in range(21_841)]
+    clf = classifier(seeded(classes=21_841, dtype=torch.float32), labels=labels)
+    first, second = sc.explain_classes(clf, torch.zeros(1, 3, 24, 24), ["class number 20000", 3])
+    sent = send(photo, first).meta
+    assert (sent["target"], sent["label"]) == (20_000, "class number 20000")
+    assert len(json.dumps(dict(sent))) < 80_000
+    compared = content(photo, first, ("normgrad",), payload.ClassComparison(second, "normgrad", clf.labels))
+    listed = json.dumps(compared.meta["comparison"])
+    assert len(listed) < 45 * len(labels)
+    assert compared.meta["comparison"]["classes"][20_000][0] == "class number 20000"
+
+
 def test_a_rerun_sends_the_same_bytes(photo: payload.DisplayPhoto, explanation: sc.Explanation) -> None:
     first, second = send(photo, explanation), send(replace(photo), explanation)
     assert json.dumps(dict(first.meta)) == json.dumps(dict(second.meta))

@@ -51,6 +51,8 @@ MAX_INFOS = 32
 MAX_OWN_MODELS = 64
 OWN = "own:"
 """How the names of models begin that one session has brought."""
+FOLDER = "folder:"
+"""How the names of the models in the server's folder begin, whose files may change."""
 FOREIGN = "This model belongs to another session or was removed; upload it again."
 BYTES_PER_PARAMETER = 4
 GIGABYTE = 1e9
@@ -61,6 +63,7 @@ Result = TypeVar("Result")
 class _Known:
     """What stays known of a model that was loaded: `digest` is that of its weights as they were loaded."""
 
+    spec: ModelSpec
     info: ModelInfo
     digest: Hashable
 
@@ -347,11 +350,16 @@ class Engine:
         if name.startswith(OWN):
             raise UnknownNameError(FOREIGN)
         try:
-            return self._specs[name]
-        except KeyError as error:
-            if isinstance(error, SaliencyError):
-                raise
+            spec = self._specs[name]
+        except SaliencyError:
+            raise
+        except KeyError:
             raise UnknownNameError(unknown("model", name, tuple(self._specs))) from None
+        if name.startswith(FOLDER):
+            known = self._known.peek(name)
+            if known is not None and known.spec is not spec:
+                self._forget(name)  # its files have changed
+        return spec
 
     def _listing(self, spec: ModelSpec) -> ModelListing:
         loaded, local = spec.name in self.loaded, self._is_local(spec)
@@ -408,7 +416,7 @@ class Engine:
         """What stays known of a model in memory."""
         known = self._known.peek(spec.name)
         if known is None or known.digest != model.digest:
-            known = _Known(_info(spec, classifier), model.digest)
+            known = _Known(spec, _info(spec, classifier), model.digest)
             self._known.put(spec.name, known)
         return known
 

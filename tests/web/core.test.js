@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { chooseColors, cssColor, paintLevels, position, quantise, scaleOf, sharedScale } from "../../saliency_core/viewer/web/core/colors.js";
-import { layerSize, layerTitle, number, percent, rho, stepText, weightTexts } from "../../saliency_core/viewer/web/core/format.js";
+import { layerSize, layerTitle, number, percent, rho, shortNames, stepText, weightTexts } from "../../saliency_core/viewer/web/core/format.js";
 import { extent, logarithm, mixProduct, mixSum, normalise, shares } from "../../saliency_core/viewer/web/core/maths.js";
 import { partsOf } from "../../saliency_core/viewer/web/core/mixing.js";
 import { Content } from "../../saliency_core/viewer/web/core/payload.js";
@@ -25,6 +25,14 @@ test("shares, weights, correlations and sizes are written for reading", () => {
   assert.deepEqual([-0.001, 0.5, -0.25].map(rho), ["0.00", "0.50", "−0.25"]);
   assert.equal(stepText(0.00254), "0.0025");
   assert.equal(layerSize({ height: 7, width: 14 }), "7 × 14");
+});
+
+test("short names of layers differ from each other", () => {
+  assert.deepEqual(shortNames(["blocks.0", "blocks.11", "bn2"]), ["0", "11", "bn2"]);
+  assert.deepEqual(shortNames(["features.1.0", "features.1.1", "features.3.0"]), ["1.0", "1.1", "3.0"]);
+  assert.deepEqual(shortNames(["layers.0.blocks.1", "layers.1.blocks.1"]), ["0.1", "1.1"]);
+  assert.deepEqual(shortNames(["a.act", "b.act"]), ["a.act", "b.act"]);
+  assert.deepEqual(shortNames(["layers.0.act", "stem.act"]), ["layers.0.act", "stem.act"]);
 });
 
 test("a constant map is normalised to zeros, others to [0, 1]", () => {

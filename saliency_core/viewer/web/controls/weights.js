@@ -2,7 +2,7 @@
 
 import { element, rangeInput, setRange, setText } from "./dom.js";
 import { Segmented } from "./segmented.js";
-import { layerSize, percent, weightTexts } from "../core/format.js";
+import { layerSize, percent, shortNames, weightTexts } from "../core/format.js";
 import { shares } from "../core/maths.js";
 import { whenChanged } from "../core/redraw.js";
 import { SIDES } from "../core/view.js";
@@ -180,7 +180,8 @@ export class Weights {
     this.element.classList.toggle("many", layers.length >= MANY_LAYERS);
     this.sliders.style.setProperty("--rows", String(Math.ceil(layers.length / 2)));
     this.sliders.replaceChildren(...this.rows.map((row) => row.element));
-    this.columns = layers.map((layer) => {
+    const short = shortNames(layers.map((layer) => layer.name));
+    this.columns = layers.map((layer, i) => {
       const texts = SIDES.map((side) => element("span", { class: `column-text ${side}` }));
       const bars = SIDES.map((side) => element("span", { class: `column-bar ${side}` }));
       const shape = element("span", { class: "column-shape" }, ...bars);
@@ -189,8 +190,7 @@ export class Weights {
         { class: "column" },
         element("span", { class: "column-texts" }, ...texts),
         shape,
-        // Room for a few letters: the last part of the name differs from layer to layer.
-        element("span", { class: "column-name", text: layer.name.split(".").pop(), title: layer.name }),
+        element("span", { class: "column-name", text: short[i], title: layer.name }),
       );
       return { texts, bars, element: column };
     });

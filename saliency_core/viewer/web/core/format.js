@@ -76,6 +76,18 @@ export function layerTitle(layer) {
 }
 
 /**
+ * Names with room for a few letters: their last parts, or where these are not all different the numbers in them, as in
+ * "1.0" for features.1.0; else the names themselves.
+ *
+ * @param {string[]} names
+ */
+export function shortNames(names) {
+  const parts = names.map((name) => name.split("."));
+  const ways = [parts.map((each) => each[each.length - 1]), parts.map((each) => each.filter((part) => /^\d+$/.test(part)).join("."))];
+  return ways.find((short) => new Set(short).size === names.length && !short.includes("")) ?? names;
+}
+
+/**
  * How many stages these layers end.
  *
  * @param {import("./payload.js").Layer[]} layers

@@ -6,6 +6,7 @@ import { layerSize } from "../../core/format.js";
 import { resize } from "../../core/maths.js";
 import { shared, whenChanged } from "../../core/redraw.js";
 import { THUMBNAIL } from "../../panels/thumbnails.js";
+import { weightsMark } from "../../panels/weights-mark.js";
 
 /** @import { Content, Layer, Method } from "../../core/payload.js" */
 /** @import { Frame, ModeHost } from "../mode.js" */
@@ -43,7 +44,7 @@ export class AllMethods {
       text: "Compute the missing rows",
       onclick: () => viewer.compute(),
     });
-    this.offer = element("div", { class: "all-methods-offer" }, this.button, this.missing);
+    this.offer = element("div", { class: "all-methods-offer" }, weightsMark(), this.button, this.missing);
     // The heads stick to the page's top, which they could not inside of what scrolls sideways: they follow it instead.
     this.heads = element("div", { class: "all-methods-grid all-methods-heads" });
     this.scroller = element("div", { class: "all-methods-scroll" });

@@ -13,7 +13,6 @@ import { shares } from "../../core/maths.js";
 import { weightsOf } from "../../core/mixing.js";
 import { whenChanged } from "../../core/redraw.js";
 import { paintBar } from "../../panels/legend.js";
-import { weightsMark } from "../../panels/weights-mark.js";
 import { AllMethods } from "./all-methods.js";
 import { Matrix } from "./matrix.js";
 import { Preview, REFERENCE } from "./preview.js";
@@ -73,7 +72,7 @@ export class Framework {
     };
     this.tabs = new Tabs("What is shown", "framework-tabs", TABS, (tab) => choose({ tab }));
     this.picker = new LayerPicker(viewer);
-    this.lead = element("div", { class: "framework-lead" }, this.tabs.element, weightsMark(), this.picker.element);
+    this.lead = element("div", { class: "framework-lead" }, this.tabs.element, this.picker.element);
     this.source = new Segmented("What the cells show", "table-source", SOURCES, (name) => choose({ mixed: name === "mix" }));
     this.how = new Segmented("How the layers are mixed", "how", HOW_OPTIONS, (how) => choose({ how }));
     this.depth = new DepthSlider("Depth: layer shown in all cells", viewer);

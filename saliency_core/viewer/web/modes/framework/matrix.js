@@ -8,6 +8,7 @@ import { extent, resize, resizedAt, SIZE } from "../../core/maths.js";
 import { mixInto } from "../../core/mixing.js";
 import { whenChanged } from "../../core/redraw.js";
 import { CROSSHAIR } from "../../panels/panel.js";
+import { weightsMark } from "../../panels/weights-mark.js";
 
 /** @import { Content, Method } from "../../core/payload.js" */
 /** @import { Frame, ModeHost } from "../mode.js" */
@@ -158,7 +159,7 @@ export class Matrix {
     const heads = element(
       "div",
       { class: "matrix-row matrix-heads", role: "row" },
-      element("div", { class: "corner", role: "columnheader" }, element("span", { text: "Extract ↓" }), element("span", { text: "Aggregate →" })),
+      element("div", { class: "corner", role: "columnheader" }, weightsMark(), element("span", { text: "Extract ↓" }), element("span", { text: "Aggregate →" })),
       ...table.aggregates.map((/** @type {any} */ entry) => head(entry, "column", `head-${entry.name}`)),
     );
     this.columns = table.aggregates.length;
