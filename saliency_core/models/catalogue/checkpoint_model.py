@@ -11,6 +11,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -291,8 +292,13 @@ def architecture_spec(name: str) -> ModelSpec:
         raise UnknownNameError(
             f"{name!r} is no architecture; expected one such as 'resnet50' or 'timm:vit_small_patch16_224'"
         )
-    # As if for random weights, since those of the library are not asked for.
-    return _LIBRARIES[parsed.prefix](replace(parsed, seed=0))
+    library = _LIBRARIES[parsed.prefix]
+    try:
+        return library(replace(parsed, seed=None))
+    except UnknownNameError:
+        with suppress(UnknownNameError):  # an architecture without published weights, which are not asked for
+            return library(replace(parsed, seed=0))
+        raise
 
 
 def fitting_architectures(file: Path) -> tuple[str, ...]:
