@@ -25,6 +25,8 @@ from saliency_core.errors import SaliencyError
 
 MAX_PICKLE_BYTES: Final = 4 << 20
 """The instructions of a checkpoint, without its numbers; those of the largest networks take 1 MB."""
+MAX_INSTRUCTIONS: Final = 1_000_000
+"""Those of a ResNet-50 with the state of its optimiser are 30,000; a million take about three seconds."""
 MAX_HEADER_BYTES: Final = 8 << 20
 MAX_ENTRIES: Final = 20_000
 MAX_DIRECTORY_BYTES: Final = 4 << 20
@@ -275,7 +277,9 @@ class _Reader:
 
     def run(self) -> object:
         """The object that the pickle describes."""
-        for opcode, argument, _ in pickletools.genops(self.data):
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(self.data)):
+            if count > MAX_INSTRUCTIONS:
+                raise RefusedError("its description of the tensors is too long")
             if opcode.name == "STOP":
                 return self.stack.pop()
             self._step(opcode.name, argument)
@@ -285,7 +289,10 @@ class _Reader:
         stack = self.stack
         match name:
             case "PROTO":
-                pass
+                if argument != 2:
+                    raise RefusedError(
+                        f"it was saved with pickle protocol {argument}; save it without pickle_protocol"
+                    )
             case "MARK":
                 self.marks.append(stack)
                 self.stack = []
