@@ -1,9 +1,10 @@
-"""Models from a folder, ``SALIENCY_MODELS``: a sub-folder each, with weights, labels and a TOML file."""
+"""Models from a folder, ``SALIENCY_MODELS``: a sub-folder each, with weights, labels, a small TOML file."""
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -117,7 +118,7 @@ def _model(root: Path, name: str) -> ModelSpec | FolderProblem:
             (file.name, str(path), status.st_mtime_ns, status.st_size, status.st_ino)
             for file in sorted(_files(folder), key=lambda file: file.name)
             for path in (_inside(root, Path(file.path)),)
-            for status in (path.stat(),)
+            for status in (_ordinary(path),)
         )
         return _read(folder, signature)
     except SaliencyError as error:
@@ -147,6 +148,13 @@ def _inside(root: Path, path: Path) -> Path:
     if not whole.is_relative_to(root):
         raise ArgumentError(f"{path.name} is a link out of the folder of models, which is not followed.")
     return whole
+
+
+def _ordinary(path: Path) -> os.stat_result:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        raise ArgumentError(f"{path.name} is not an ordinary file.")
+    return status
 
 
 @lru_cache(2 * MAX_MODELS)

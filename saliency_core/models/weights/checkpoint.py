@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
@@ -48,18 +47,18 @@ def read_checkpoint(path: Path, *, max_bytes: int | None = MAX_BYTES) -> dict[st
     """
     with _sentences(path.name), path.open("rb") as file:
         found = _inspected(file, max_bytes)
-        if found.kind == "safetensors":
-            content: object = safetensors.torch.load_file(path)
+        _state(found.content, Stored, path.name)
+        mapped = found.kind == "safetensors"
+        content: object
+        if mapped:
+            content = safetensors.torch.load_file(path)
+        elif found.ignored:
+            content = _load_ignoring(file, found.ignored)
         else:
             file.seek(0)
-            # A lock because PyTorch keeps the names that are allowed in one set for all threads.
-            with _LOADING if found.ignored else nullcontext(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                names: list[Any] = [(_Ignored, name) for name in sorted(found.ignored)]
-                with torch.serialization.safe_globals(names) if names else nullcontext():
-                    content = torch.load(file, map_location="cpu", weights_only=True)
+            content = torch.load(file, map_location="cpu", weights_only=True)
         state = _state(content, Tensor, path.name)
-        return {name: _ordinary(name, tensor) for name, tensor in state.items()}
+        return {name: _ordinary(name, tensor, copy=mapped) for name, tensor in state.items()}
 
 
 def checkpoint_shapes(path: Path, *, max_bytes: int | None = MAX_BYTES) -> dict[str, Tensor]:
@@ -104,6 +103,15 @@ def assign(network: nn.Module, state: Mapping[str, Tensor], *, strict: bool = Tr
     # Without the versions of its modules, some take a state dict for one of their first version.
     saved._metadata = own._metadata
     network.load_state_dict(saved, strict=strict, assign=True)
+
+
+def _load_ignoring(file: IO[bytes], names: Collection[str]) -> object:
+    """The content of a PyTorch checkpoint, with empty objects for those of the types named."""
+    stand_ins: list[Any] = [(_Ignored, name) for name in names]
+    file.seek(0)
+    # A lock because PyTorch keeps the names that are allowed in one set for all threads.
+    with _LOADING, torch.serialization.safe_globals(stand_ins):
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 _LOADING = threading.Lock()
@@ -168,15 +176,16 @@ def _inner(content: object, leaf: type[Leaf], depth: int) -> dict[str, Leaf] | N
     return tensors
 
 
-def _ordinary(name: str, tensor: Tensor) -> Tensor:
-    """A dense tensor of its own: float32, or of whole numbers."""
+def _ordinary(name: str, tensor: Tensor, *, copy: bool = False) -> Tensor:
+    """A dense tensor of its own: float32, or of whole numbers.
+
+    It is copied where it is a part of a larger storage, which would stay in memory with it, or of the file.
+    """
     if tensor.is_complex() or tensor.is_quantized or tensor.layout is not torch.strided:
         kind = str(tensor.dtype).removeprefix("torch.")
         raise RefusedError(f"{name} holds {kind} numbers; expected ordinary real ones")
     made = tensor.detach().to(torch.float32 if tensor.is_floating_point() else tensor.dtype)
-    # A copy where it is a part of the file or of a larger tensor, which would stay in memory with it.
-    return (
-        made
-        if made.is_meta or made.dtype != tensor.dtype
-        else made.clone(memory_format=torch.contiguous_format)
-    )
+    if made.is_meta or made.dtype != tensor.dtype:
+        return made
+    whole = made.untyped_storage().nbytes() == made.numel() * made.itemsize
+    return made.contiguous() if whole and not copy else made.clone(memory_format=torch.contiguous_format)

@@ -210,13 +210,14 @@ def _named(
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """The network's names -> the state dict's, and further tensors of the same names under other prefixes.
 
-    The prefix under which most names fit comes first.
+    The prefix under which most names fit comes first, of several that of averaged weights.
     """
     prefixes = {""}.union(*(_prefixes(name) for name in state))
     fitting = {prefix: [name for name in wanted if prefix + name in state] for prefix in prefixes}
     names: dict[str, str] = {}
     copies: list[str] = []
-    for prefix in sorted(prefixes, key=lambda prefix: (-len(fitting[prefix]), len(prefix), prefix)):
+    order = {prefix: (-len(fitting[prefix]), "ema" not in prefix, len(prefix), prefix) for prefix in prefixes}
+    for prefix in sorted(prefixes, key=order.__getitem__):
         for name in fitting[prefix]:
             if names.setdefault(name, prefix + name) != prefix + name:
                 copies.append(prefix + name)

@@ -14,6 +14,7 @@ import math
 import pickletools
 import struct
 import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
@@ -24,6 +25,8 @@ from saliency_core.errors import SaliencyError
 
 MAX_PICKLE_BYTES: Final = 4 << 20
 """The instructions of a checkpoint, without its numbers; those of the largest networks take 1 MB."""
+MAX_INSTRUCTIONS: Final = 1_000_000
+"""Those of a ResNet-50 with the state of its optimiser are 30,000; a million take about three seconds."""
 MAX_HEADER_BYTES: Final = 8 << 20
 MAX_ENTRIES: Final = 20_000
 MAX_DIRECTORY_BYTES: Final = 4 << 20
@@ -92,7 +95,7 @@ they are neither imported nor built."""
 TENSORS: Final = frozenset({"torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor"})
 PARAMETER: Final = "torch._utils._rebuild_parameter"
 PLAIN: Final = frozenset(
-    {"collections.Counter", "builtins.set", "__builtin__.set", "torch.Size", "torch.device", "_codecs.encode"}
+    {"collections.Counter", "builtins.set", "torch.Size", "torch.device", "_codecs.encode"}
 )
 """What is harmless with plain arguments, and holds no tensor."""
 ORDERED: Final = "collections.OrderedDict"
@@ -163,7 +166,7 @@ def _inspect_zip(file: IO[bytes], size: int) -> Inspection:
             raise RefusedError(f"its archive lists {len(entries)} files, too many or some of them twice")
         if sum(sizes.values()) > MAX_EXPANSION * size + SLACK_BYTES:
             raise RefusedError(
-                f"its archive of {_megabytes(size)} would expand to {_megabytes(sum(sizes.values()))}"
+                f"its archive of {_amount(size)} would expand to {_amount(sum(sizes.values()))}"
             )
         programs = [name for name in sizes if name.endswith("/data.pkl") and name.count("/") == 1]
         if any(name.endswith("/constants.pkl") for name in sizes):
@@ -268,13 +271,15 @@ class _Reader:
         """Whether the tensors are no larger than their file: one row may be repeated without end."""
         if self.tensor_bytes > MAX_EXPANSION * file_bytes + SLACK_BYTES:
             raise RefusedError(
-                f"its tensors would take {_megabytes(self.tensor_bytes)}, far more than the file's "
-                f"{_megabytes(file_bytes)}"
+                f"its tensors would take {_amount(self.tensor_bytes)}, far more than the file's "
+                f"{_amount(file_bytes)}"
             )
 
     def run(self) -> object:
         """The object that the pickle describes."""
-        for opcode, argument, _ in pickletools.genops(self.data):
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(self.data)):
+            if count > MAX_INSTRUCTIONS:
+                raise RefusedError("its description of the tensors is too long")
             if opcode.name == "STOP":
                 return self.stack.pop()
             self._step(opcode.name, argument)
@@ -284,12 +289,15 @@ class _Reader:
         stack = self.stack
         match name:
             case "PROTO":
-                pass
+                if argument != 2:
+                    raise RefusedError(
+                        f"it was saved with pickle protocol {argument}; save it without pickle_protocol"
+                    )
             case "MARK":
                 self.marks.append(stack)
                 self.stack = []
             case "GLOBAL":
-                stack.append(self._named(argument.replace(" ", ".")))
+                stack.append(self._named(*argument.split(" ", 1)))
             case "NONE" | "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
                 stack.append(argument)
             case "BINUNICODE" | "SHORT_BINSTRING":
@@ -342,7 +350,10 @@ class _Reader:
         items, self.stack = self.stack, self.marks.pop()
         return items
 
-    def _named(self, name: str) -> _Global:
+    def _named(self, module: str, name: str) -> _Global:
+        # Pickles of torch.save have the names of Python 2.
+        module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+        name = f"{module}.{name}"
         if name in UNUSABLE:
             raise RefusedError(
                 f"it holds {UNUSABLE[name]}; save the network's state_dict() with ordinary ones"
@@ -428,7 +439,7 @@ def _key(key: Any) -> Any:
 
 
 def _foreign(name: str) -> str:
-    shown = name.removeprefix("__builtin__.").removeprefix("builtins.")
+    shown = name.removeprefix("builtins.")
     if not name.isprintable() or len(name) > MAX_NAME:
         shown = "an object"
     return (
@@ -446,7 +457,7 @@ def _safetensors_header(file: IO[bytes], size: int) -> dict[str, Stored]:
         raise RefusedError("it is incomplete")
     if length > MAX_HEADER_BYTES:
         raise RefusedError(
-            f"its header takes {_megabytes(length)}; at most {_megabytes(MAX_HEADER_BYTES)} are read"
+            f"its header takes {_amount(length)}; at most {_amount(MAX_HEADER_BYTES)} are read"
         )
     header = json.loads(file.read(length))
     file.seek(0)
@@ -472,5 +483,8 @@ def _safetensors(header: dict[str, Any], size: int) -> Iterator[tuple[str, Store
         yield name, stored
 
 
-def _megabytes(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+def _amount(count: int) -> str:
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= unit:
+            return f"{count / unit:,.1f} {name}"
+    return f"{count} bytes"
