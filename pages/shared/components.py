@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import own_models
+from pages.shared import class_search, own_models
 from pages.shared.own_models import OwnModels
 from pages.shared.uploads import MAX_UPLOADS
 from saliency_core.viewer.bundle import join
@@ -30,7 +30,8 @@ def _gallery() -> Callable[..., Any]:
 
 
 def _class_list() -> Callable[..., Any]:
-    return _component("class_list", '<div class="list" role="group" aria-label="Most likely classes"></div>')
+    html = '<div class="list" role="group" aria-label="Most likely classes"></div><div class="all"></div>'
+    return _component("class_list", html)
 
 
 def _sent(key: str, trigger: str) -> Any:
@@ -133,19 +134,33 @@ def model_picker(
 
 
 def class_list(
-    classes: list[dict[str, Any]], *, on_choose: Callable[[int], None], key: str = "classes"
+    classes: list[dict[str, Any]],
+    *,
+    model: str,
+    labels: tuple[str, ...],
+    session: OwnModels,
+    on_choose: Callable[[int], None],
+    key: str = "classes",
 ) -> None:
     """Classes to choose from: each gives its `index`, `label`, `probability`, and that as text, `percent`.
 
-    `selected` says whether it is the one explained; a class with a `letter` is marked with it.
+    `selected` says whether it is the one explained; a class with a `letter` is marked with it. All `labels`
+    of the model can be searched; they stay on the server, as there may be tens of thousands.
     """
+    class_search.offer(model, labels)
 
     def chosen() -> None:
         choice = _sent(key, "chosen")
-        if isinstance(choice, int | float) and any(choice == entry["index"] for entry in classes):
+        if isinstance(choice, int | float) and choice in range(len(labels)):
             on_choose(int(choice))
 
-    _class_list()(data={"classes": classes}, key=key, on_chosen_change=chosen)
+    data = {
+        "classes": classes,
+        "model": model,
+        "token": session.token,
+        "placeholder": f"Search all {len(labels):,} classes",
+    }
+    _class_list()(data=data, key=key, on_chosen_change=chosen)
 
 
 def _lecture() -> Callable[..., Any]:

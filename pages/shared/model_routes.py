@@ -3,6 +3,7 @@
 A search answers while one types, and a checkpoint goes to the disk as it arrives: it is not held in memory.
 """
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 import saliency_core as sc
-from pages.shared import models, own_models
+from pages.shared import class_search, models, own_models
 from pages.shared.engine import shared_engine
 from pages.shared.own_models import OwnModels
 from saliency_core.engine.failures import user_message
@@ -26,7 +27,10 @@ MAX_JSON_BYTES = 2 * own_models.MAX_LABEL_BYTES
 STRANGER = "This page has lost its session. Reload it and try again."
 NOT_YOURS = "This network was uploaded in another session, and only that one can use it."
 NOT_UNDERSTOOD = "The server did not understand the request. Reload the page and try again."
+FOLDER = "On this server"
 NOTHING = "No model has “{query}” in its name."
+NO_CLASS = "No class has “{query}” in its name."
+NOT_SHOWN = "The classes of this model are not at hand. Reload the page and try again."
 MORE = f"The first {MAX_HITS} are shown: type more to narrow them down."
 
 
@@ -56,9 +60,12 @@ def _groups(found: tuple[ModelListing, ...], family: Callable[[ModelListing], st
 def found(request: Request) -> Response:
     """The models whose names have all words of the query; without one, those that are offered first."""
     query = _query(request)
-    hits = shared_engine().search(query, MAX_HITS)
-    note = NOTHING.format(query=query) if not hits else MORE if query and len(hits) >= MAX_HITS else ""
-    return _answer({"groups": _groups(hits, models.family if not query else lambda _: ""), "note": note})
+    hits, served = shared_engine().search(query, MAX_HITS), models.from_folder(query)
+    groups = _groups(hits, models.family if not query else lambda _: "Catalogue" if served else "")
+    if served:
+        groups.insert(0, {"title": FOLDER, "options": served})
+    note = NOTHING.format(query=query) if not groups else MORE if query and len(hits) >= MAX_HITS else ""
+    return _answer({"groups": groups, "note": note})
 
 
 def architectures(request: Request) -> Response:
@@ -82,6 +89,20 @@ def details(request: Request) -> Response:
         return _answer(models.describe(models.look_up(name)))
     except Exception as error:
         return _refusal(error, f"Looking up the model {name!r}")
+
+
+def classes(request: Request) -> Response:
+    """The classes of a model on the page that a query finds."""
+    model, session = _query(request, "model"), _session(request)
+    if models.is_own(model) and (session is None or model not in session):
+        return _answer({"groups": [], "note": NOT_YOURS})
+    query = _query(request)
+    hits = class_search.search(model, query)
+    if hits is None:
+        return _answer({"groups": [], "note": NOT_SHOWN})
+    options = [{"name": str(index), "title": label} for index, label in hits]
+    note = "" if hits else NO_CLASS.format(query=query)
+    return _answer({"groups": [{"title": "", "options": options}] if options else [], "note": note})
 
 
 async def upload(request: Request) -> Response:
@@ -125,15 +146,15 @@ async def own(request: Request) -> Response:
         return _refusal(error, "Adding a network of one's own")
 
 
-def _order(sent: bytes) -> tuple[str, str, tuple[str, str] | None] | None:
+def _order(sent: bytes) -> tuple[str, str, tuple[str, bytes] | None] | None:
     """The upload, the architecture and the file of labels that a request names; None if it is not sound."""
     try:
         found = json.loads(sent)
         upload, architecture, labels = found["upload"], found["architecture"], found["labels"]
-        named = None if labels is None else (labels["name"], labels["text"])
+        named = None if labels is None else (labels["name"], base64.b64decode(labels["data"]))
     except (ValueError, RecursionError, TypeError, KeyError):
         return None
-    texts = (upload, architecture, *(named or ()))
+    texts = (upload, architecture, *(named or ("",))[:1])
     return (upload, architecture, named) if all(isinstance(text, str) for text in texts) else None
 
 
@@ -143,6 +164,7 @@ def routes() -> list[BaseRoute]:
         Route("/models/list", found),
         Route("/models/architectures", architectures),
         Route("/models/details", details),
+        Route("/models/classes", classes),
         Route("/models/upload", upload, methods=["POST"]),
         Route("/models/own", own, methods=["POST"]),
     ]

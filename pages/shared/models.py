@@ -9,17 +9,18 @@ import saliency_core as sc
 from pages.shared import formats
 from pages.shared.engine import shared_engine
 from pages.shared.tasks import Tasks
+from pages.shared.uploads import listed
 from saliency_core.engine.request import ModelListing
-from saliency_core.models.catalogue.checkpoint_model import guess_architecture
+from saliency_core.models.catalogue.checkpoint_model import fitting_architectures
+from saliency_core.models.catalogue.folder import folder_models
 from saliency_core.models.catalogue.names import ModelName, parse_name
-from saliency_core.models.catalogue.spec import ModelDetails
+from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
 from saliency_core.models.weights.checkpoint import checkpoint_shapes
 
 OWN_PREFIX, FOLDER_PREFIX = "own:", "folder:"
 LIBRARIES = ("", "timm")
 """The prefixes of names in the catalogue."""
 MAX_NAME = 100
-GUESS = "Recognised by the names of its tensors. Choose another one if that is wrong."
 HERE = "On this machine"
 NON_COMMERCIAL = "The licence does not allow commercial use."
 NOT_STATED = "not stated"
@@ -63,10 +64,14 @@ def family(found: ModelListing) -> str:
 
 def recognise(file: Path) -> dict[str, str]:
     """What a checkpoint looks like: the architecture it seems to be of, and a sentence on that."""
-    shapes = checkpoint_shapes(file)
-    note = f"{len(shapes)} tensors"
-    guess = guess_architecture(file)
-    return {"note": note} | ({} if guess is None else {"architecture": guess, "guess": GUESS})
+    count = len(checkpoint_shapes(file))
+    note = f"{count} tensor{'s' if count != 1 else ''}, {formats.size(file.stat().st_size)}"
+    fitting = fitting_architectures(file)
+    if not fitting:
+        return {"note": note}
+    titles = listed([title(name) for name in fitting])
+    guess = f"Its tensors fit {titles}. Choose another one if that is wrong."
+    return {"note": note, "architecture": fitting[0], "guess": guess}
 
 
 def title(name: str) -> str:
@@ -169,6 +174,22 @@ def _facts(found: ModelListing) -> dict[str, str]:
         "top1": "" if details is None or details.top1 is None else f"{details.top1:.1f}%",
         "weights": weights,
     }
+
+
+def from_folder(query: str) -> list[dict[str, Any]]:
+    """The rows of the server's folder of models that a query finds, those with a problem too."""
+    words = query.lower().split()
+    return [
+        {
+            "name": each.name,
+            "title": each.title,
+            "sub": "from this server's folder" if isinstance(each, ModelSpec) else "not a model",
+            "facts": {"parameters": "", "top1": "", "weights": "here" if isinstance(each, ModelSpec) else ""},
+            "problem": not isinstance(each, ModelSpec),
+        }
+        for each in folder_models()
+        if all(word in f"{each.name} {each.title}".lower() for word in words)
+    ]
 
 
 def row(found: ModelListing) -> dict[str, Any]:

@@ -78,6 +78,11 @@ class _Room:
 room = _Room(ROOM_BYTES)
 
 
+def _file_name(name: str) -> str:
+    """A name that every file system takes, like the one that the file had."""
+    return _UNUSUAL.sub("_", printable(PurePath(name).name))[-MAX_PATH:].lstrip(".") or "file"
+
+
 class Upload:
     """A checkpoint's file, while it arrives and as long as it is kept."""
 
@@ -90,7 +95,7 @@ class Upload:
         # A folder for each: what reads the file names it as its owner does.
         self.folder = Path(_folder().name) / self.id
         self.folder.mkdir()
-        self.path = self.folder / _UNUSUAL.sub("_", self.name)[-MAX_PATH:]
+        self.path = self.folder / _file_name(self.name)
         self.size = 0
         self._file = self.path.open("wb")
 
@@ -107,6 +112,15 @@ class Upload:
         self._file.close()
         if not self.size:
             raise sc.WeightsError(EMPTY.format(name=self.name))
+
+    def put(self, name: str, data: bytes) -> Path:
+        """Put a small file beside the checkpoint, in place of the one before."""
+        folder = self.folder / "labels"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        file = folder / _file_name(name)
+        file.write_bytes(data)
+        return file
 
     def discard(self) -> None:
         """Remove the file."""
@@ -169,10 +183,10 @@ class OwnModels:
         if self._closed:
             self.close()
 
-    def add(self, upload: str, architecture: str, labels: tuple[str, str] | None) -> str:
+    def add(self, upload: str, architecture: str, labels: tuple[str, bytes] | None) -> str:
         """Make a model of the checkpoint that waits; returns its name.
 
-        `labels` are the name of a file and its text. Raises sc.SaliencyError where the checkpoint does not
+        `labels` are the name of a file and its bytes. Raises sc.SaliencyError where the checkpoint does not
         fit, or the labels do not: it waits on.
         """
         waiting = self._waiting
@@ -180,17 +194,9 @@ class OwnModels:
             raise sc.WeightsError(NOT_HERE)
         if self.full:
             raise sc.WeightsError(FULL)
-        file = None
-        if labels is not None:
-            suffix = PurePath(labels[0]).suffix.lower()
-            file = waiting.folder / f"labels{'.json' if suffix == '.json' else '.txt'}"
-            file.write_text(labels[1], encoding="utf-8")
+        names = None if labels is None else waiting.put(*labels)
         name = f"{OWN_PREFIX}{secrets.token_hex(16)}"
-        try:
-            spec = checkpoint_spec(waiting.path, architecture, labels=file, name=name, title=waiting.name)
-        finally:
-            if file is not None:
-                file.unlink(missing_ok=True)
+        spec = checkpoint_spec(waiting.path, architecture, names, name=name, title=waiting.name)
         shared_engine().add_model(spec)
         self._models[name] = OwnModel(name, waiting.name, waiting)
         self._waiting = None

@@ -145,23 +145,12 @@ def _classes(session: Session, scene: Scene, *, two: bool) -> None:
         else:
             session.choose_class(index)
 
-    def choose_found() -> None:
-        index = chosen("class", range(len(labels)))
-        if index is not None:
-            choose(index)
-
-    components.class_list(_picks(scene.explanation, labels, marked), on_choose=choose)
-    # What is chosen here appears in the list above, so the box is ready for the next search.
-    st.session_state["class"] = None
-    st.selectbox(
-        "Any class",
-        range(len(labels)),
-        index=None,
-        format_func=labels.__getitem__,
-        key="class",
-        placeholder=f"Search all {len(labels):,} classes",
-        label_visibility="collapsed",
-        on_change=choose_found,
+    components.class_list(
+        _picks(scene.explanation, labels, marked),
+        model=scene.model.name,
+        labels=labels,
+        session=session.own,
+        on_choose=choose,
     )
 
 

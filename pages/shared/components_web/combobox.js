@@ -8,6 +8,8 @@
 import { element } from "../../../saliency_core/viewer/web/controls/dom.js";
 
 const PAUSE_MILLISECONDS = 70;
+/** Of a list that opens at its field, in pixels. */
+const HEIGHT = 260;
 let count = 0;
 
 export class Combobox {
@@ -44,7 +46,7 @@ export class Combobox {
       oninput: () => this.#later(),
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
     });
-    this.list = element("div", { id, class: "options", role: "listbox", "aria-label": given.label, hidden: given.popup === true });
+    this.list = element("div", { id, class: "options", role: "listbox", "aria-label": given.label, popover: given.popup ? "manual" : null });
     this.note = element("p", { class: "found", role: "status" });
     /** @type {Option[]} */
     this.options = [];
@@ -57,6 +59,8 @@ export class Combobox {
     if (given.popup) {
       this.input.addEventListener("focus", () => this.search());
       this.input.addEventListener("blur", () => this.#show(false));
+      // The list lies above everything else, at the field: it would not follow.
+      window.addEventListener("scroll", (event) => event.target !== this.list && this.#show(false), { capture: true, passive: true });
     }
   }
 
@@ -95,9 +99,29 @@ export class Combobox {
   /** @param {boolean} open */
   #show(open) {
     if (!this.given.popup) return;
-    this.list.hidden = !open || !this.options.length;
-    this.input.setAttribute("aria-expanded", String(!this.list.hidden));
+    const shown = open && this.options.length > 0;
+    if (shown !== this.#open) this.list.togglePopover(shown);
+    if (shown) this.#place();
+    this.input.setAttribute("aria-expanded", String(shown));
     if (!open) this.#activate(-1);
+  }
+
+  get #open() {
+    return this.list.matches(":popover-open");
+  }
+
+  /** Below the field, or above it where there is more room. */
+  #place() {
+    const { left, top, bottom, width } = this.input.getBoundingClientRect();
+    const below = innerHeight - bottom;
+    const above = below < HEIGHT && top > below;
+    Object.assign(this.list.style, {
+      left: `${left}px`,
+      width: `${width}px`,
+      maxHeight: `${Math.min(HEIGHT, (above ? top : below) - 12)}px`,
+      top: above ? "auto" : `${bottom + 4}px`,
+      bottom: above ? `${innerHeight - top + 4}px` : "auto",
+    });
   }
 
   /** @param {Found} found */
@@ -170,7 +194,7 @@ export class Combobox {
       this.#choose();
       return;
     }
-    if (event.key === "Escape" && this.given.popup && !this.list.hidden) {
+    if (event.key === "Escape" && this.given.popup && this.#open) {
       event.preventDefault();
       event.stopPropagation();
       this.#show(false);
@@ -185,7 +209,7 @@ export class Combobox {
     const move = moves[event.key];
     if (!move || last < 0) return;
     event.preventDefault();
-    if (this.list.hidden) this.#show(true);
+    if (this.given.popup && !this.#open) this.#show(true);
     this.#activate(move());
   }
 }

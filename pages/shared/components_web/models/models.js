@@ -13,7 +13,7 @@ import { element, iconButton } from "../../../../saliency_core/viewer/web/contro
 import { Combobox } from "../combobox.js";
 import { DetailsPane } from "./details.js";
 import { OwnForm } from "./own.js";
-import { ask, UNREACHABLE } from "./server.js";
+import { ask, UNREACHABLE } from "../server.js";
 
 const CROSS = '<path d="M5 5l10 10M15 5L5 15"/>';
 const PAUSE_MILLISECONDS = 90;
@@ -52,7 +52,7 @@ class Models {
         if (option) this.#look(option, clicked ? 0 : PAUSE_MILLISECONDS);
         this.dialog.classList.toggle("looking", clicked); // where there is room for one of the two
       },
-      onchoose: (option) => this.#choose(this.details.details?.name === option.name ? this.details.name : option.name),
+      onchoose: (option) => option.problem || this.#choose(this.details.details?.name === option.name ? this.details.name : option.name),
       failed: UNREACHABLE,
       testid: "model-search",
     });

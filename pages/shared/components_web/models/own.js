@@ -2,7 +2,7 @@
 
 import { element } from "../../../../saliency_core/viewer/web/controls/dom.js";
 import { Combobox } from "../combobox.js";
-import { ask, send, UNREACHABLE } from "./server.js";
+import { ask, send, UNREACHABLE } from "../server.js";
 
 const MEGABYTE = 1e6;
 const FORMATS = ".safetensors,.pth,.pt";
@@ -10,6 +10,21 @@ const FORMATS = ".safetensors,.pth,.pt";
 /** @param {number} bytes */
 function megabytes(bytes) {
   return bytes < MEGABYTE ? `${Math.ceil(bytes / 1000)} kB` : `${Math.round(bytes / MEGABYTE)} MB`;
+}
+
+/**
+ * A file's bytes in base64, as text that may stand in JSON.
+ *
+ * @param {File} file
+ * @returns {Promise<string>}
+ */
+function encoded(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result).split(",")[1] ?? "");
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
 }
 
 export class OwnForm {
@@ -51,7 +66,7 @@ export class OwnForm {
       { class: "own", hidden: true },
       this.intro,
       element("div", { class: "field" }, element("label", { for: "checkpoint", text: "Checkpoint" }), this.#chooser(this.file, "Choose a file"), this.bar, this.fileNote),
-      element("div", { class: "field" }, element("span", { class: "label", "aria-hidden": "true", text: "Architecture" }), element("div", { class: "popup" }, this.box.input, this.box.list), this.guess),
+      element("div", { class: "field" }, element("span", { class: "label", "aria-hidden": "true", text: "Architecture" }), this.box.input, this.box.list, this.guess),
       element(
         "div",
         { class: "field" },
@@ -168,7 +183,7 @@ export class OwnForm {
       this.#fail(`${file.name} has ${megabytes(file.size)}; files of names may have up to ${megabytes(most)}.`);
       return;
     }
-    const labels = file ? { name: file.name, text: await file.text() } : null;
+    const labels = file ? { name: file.name, data: await encoded(file) } : null;
     this.#fail("");
     this.add.disabled = true;
     this.add.textContent = "Reading the checkpoint…";
