@@ -16,7 +16,7 @@ from pages.classes.sweep import Sweep
 from pages.shared import charts as shared_charts
 from pages.shared import method_lists, page, pairs, theme, viewer_panel
 from pages.shared.address import LEARN, UNLEARN
-from pages.shared.engine import class_labels
+from pages.shared.engine import distinct_labels
 from pages.shared.figure import Figure
 from pages.shared.formats import epsilon, rho
 from pages.shared.method_lists import CELLS, MODIFIED, NAMED
@@ -87,7 +87,7 @@ def _explanations(current: Session, pair: Pair) -> tuple[Pair, Explanations] | N
 
 def _presets(scene: Scene) -> tuple[ClassPair, ...]:
     """Pairs to choose from: by likelihood, and every two objects of the photo."""
-    labels = class_labels(scene.model.name)
+    labels = distinct_labels(scene.model.labels)
     order = [int(index) for index in scene.explanation.probabilities.argsort()[::-1]]
     return (
         *(ClassPair(f"{labels[a]} and {labels[b]}", a, b) for a, b in combinations(pairs.objects(scene), 2)),
@@ -147,7 +147,7 @@ def _viewer(
         comparison=ClassComparison(
             second,
             method,
-            class_labels(pair.scene.model.name),
+            distinct_labels(pair.scene.model.labels),
             _presets(pair.scene),
             found.points,
             ascend,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import saliency_core as sc
-from pages.shared.engine import class_labels, shared_engine
+from pages.shared.engine import distinct_labels, shared_engine
 from pages.shared.figure import Figure
 from pages.shared.session import Scene, Session
 from pages.shared.tasks import results
@@ -29,7 +29,7 @@ class Pair:
 
     def title(self, index: int) -> str:
         """A class's name."""
-        return class_labels(self.scene.model.name)[index]
+        return distinct_labels(self.scene.model.labels)[index]
 
     def requests(
         self, variant: sc.MetaStep | None = None, method: str | None = None

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
 import saliency_core as sc
-from pages.shared import photos
-from pages.shared.engine import model_names
+from pages.shared import models, photos
 from saliency_core.viewer import schema
 
 DEFAULT_FIT = next(iter(sc.FITS))
@@ -19,11 +18,6 @@ LEARN, UNLEARN = "learn", "unlearn"
 
 _INDEX = re.compile("[0-9]{1,9}")
 _UPLOAD = re.compile(f"{photos.UPLOAD_PREFIX}[0-9a-f]{{{photos.DIGEST_IN_ADDRESS}}}")
-
-
-def default_model() -> str:
-    """The model of an empty address."""
-    return model_names()[0]
 
 
 @dataclass(frozen=True)
@@ -36,7 +30,7 @@ class Choice:
     has all fields of the viewer's table.
     """
 
-    model: str = field(default_factory=default_model)
+    model: str = sc.DEFAULT_MODEL
     photo: str = field(default_factory=photos.default_sample)
     target: int | None = None
     fit: str = DEFAULT_FIT
@@ -79,10 +73,10 @@ class Text(Protocol):
 
 
 class ModelName:
-    """The name of a model in the catalogue."""
+    """A model's name; whether a network of one's own is this session's, the session knows."""
 
     def parse(self, text: str) -> str | None:
-        return text if text in model_names() else None
+        return text if models.exists(text) else None
 
     def format(self, value: str) -> str:
         return value

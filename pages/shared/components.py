@@ -1,4 +1,4 @@
-"""The small components around the viewer: the strip of photos, the list of classes, lecture mode."""
+"""The small components around the viewer: the strip of photos, models, the list of classes, lecture mode."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,16 +8,21 @@ from typing import Any
 
 import streamlit as st
 
+from pages.shared import class_search, own_models
+from pages.shared.own_models import OwnModels
 from pages.shared.uploads import MAX_UPLOADS
+from saliency_core.viewer.bundle import join
 
 _SOURCES = Path(__file__).with_name("components_web")
 
 
 @cache
-def _component(name: str, html: str) -> Callable[..., Any]:
-    """A component; its files are read once."""
-    css, js = ((_SOURCES / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    return st.components.v2.component(f"normgrad_{name}", html=html, css=css, js=js)
+def _component(name: str, html: str, module: str = "") -> Callable[..., Any]:
+    """A component of a module with those that it imports, and their style sheets; its files are read once."""
+    modules = join(_SOURCES, f"{module or name}.js")
+    sheets = (_SOURCES / f"{each.removesuffix('.js')}.css" for each in modules if not each.startswith(".."))
+    css = "\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets if sheet.is_file())
+    return st.components.v2.component(f"normgrad_{name}", html=html, css=css, js="\n".join(modules.values()))
 
 
 def _gallery() -> Callable[..., Any]:
@@ -25,7 +30,8 @@ def _gallery() -> Callable[..., Any]:
 
 
 def _class_list() -> Callable[..., Any]:
-    return _component("class_list", '<div class="list" role="group" aria-label="Most likely classes"></div>')
+    html = '<div class="list" role="group" aria-label="Most likely classes"></div><div class="all"></div>'
+    return _component("class_list", html)
 
 
 def _sent(key: str, trigger: str) -> Any:
@@ -84,20 +90,77 @@ def gallery(
     )
 
 
-def class_list(
-    classes: list[dict[str, Any]], *, on_choose: Callable[[int], None], key: str = "classes"
-) -> None:
-    """Classes to choose from: each gives its `index`, `label`, `probability`, and that as text, `percent`.
+def _models() -> Callable[..., Any]:
+    return _component("models", '<div class="root"></div>', "models/models")
 
-    `selected` says whether it is the one explained; a class with a `letter` is marked with it.
+
+def model_picker(
+    *,
+    card: dict[str, Any],
+    own: list[dict[str, Any]],
+    session: OwnModels,
+    on_choose: Callable[[str], None],
+    on_remove: Callable[[str], None],
+    key: str = "models",
+) -> None:
+    """The model on the screen as a card, with the dialog in which another one is chosen.
+
+    `card` and `own`, the session's own networks, are as `models.card` and `models.describe` give them.
     """
 
     def chosen() -> None:
         choice = _sent(key, "chosen")
-        if isinstance(choice, int | float) and any(choice == entry["index"] for entry in classes):
+        if isinstance(choice, str):
+            on_choose(choice)
+
+    def removed() -> None:
+        choice = _sent(key, "removed")
+        if isinstance(choice, str) and choice in session:
+            on_remove(choice)
+
+    _models()(
+        data={
+            "card": card,
+            "own": own,
+            "token": session.token,
+            "limit": own_models.MAX_FILE_BYTES,
+            "labels": own_models.MAX_LABEL_BYTES,
+            "full": own_models.FULL if session.full else "",
+        },
+        key=key,
+        on_chosen_change=chosen,
+        on_removed_change=removed,
+    )
+
+
+def class_list(
+    classes: list[dict[str, Any]],
+    *,
+    model: str,
+    labels: tuple[str, ...],
+    session: OwnModels,
+    on_choose: Callable[[int], None],
+    key: str = "classes",
+) -> None:
+    """Classes to choose from: each gives its `index`, `label`, `probability`, and that as text, `percent`.
+
+    `selected` says whether it is the one explained; a class with a `letter` is marked with it. All `labels`
+    of the model can be searched; they stay on the server, as there may be tens of thousands.
+    """
+    class_search.offer(model, labels)
+
+    def chosen() -> None:
+        choice = _sent(key, "chosen")
+        if isinstance(choice, int | float) and choice in range(len(labels)):
             on_choose(int(choice))
 
-    _class_list()(data={"classes": classes}, key=key, on_chosen_change=chosen)
+    data = {
+        "classes": classes,
+        "model": model,
+        "token": session.token,
+        "placeholder": f"Search all {len(labels):,} classes",
+    }
+    _class_list()(data=data, key=key, on_chosen_change=chosen)
 
 
 def _lecture() -> Callable[..., Any]:

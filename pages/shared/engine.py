@@ -1,7 +1,7 @@
 """The one engine that all sessions share. Pages ask it through the protocol alone."""
 
 from collections import Counter
-from functools import cache
+from functools import lru_cache
 
 import streamlit as st
 
@@ -15,19 +15,8 @@ def shared_engine() -> ExplainEngine:
     return sc.Engine()
 
 
-@cache
-def model_names() -> tuple[str, ...]:
-    """The models on offer, the default one first."""
-    return tuple(listing.name for listing in shared_engine().models())
-
-
+@lru_cache(maxsize=16)
 def distinct_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
     """Class labels, with their index where two classes have the same name."""
     times = Counter(labels)
     return tuple(f"{label} ({index})" if times[label] > 1 else label for index, label in enumerate(labels))
-
-
-@cache
-def class_labels(model: str) -> tuple[str, ...]:
-    """A loaded model's labels, all different."""
-    return distinct_labels(shared_engine().model_info(model).labels)

@@ -31,6 +31,31 @@ def exact_percent(share: float) -> str:
     return f"{100 * share:.2f}%"
 
 
+def count(number: int) -> str:
+    """A number of parameters, in three significant digits."""
+    for unit, symbol in ((1_000_000_000, "B"), (1_000_000, "M"), (1000, "k")):
+        if number >= unit:
+            value = number / unit
+            return f"{value:.0f} {symbol}" if value >= 100 else f"{value:.3g} {symbol}"
+    return str(number)
+
+
+def size(number: int) -> str:
+    """The size of a file."""
+    if number >= 1000 * MEGABYTE:
+        return f"{number / (1000 * MEGABYTE):.1f} GB"
+    if number >= MEGABYTE:
+        return f"{number / MEGABYTE:.0f} MB"
+    return f"{math.ceil(number / 1000)} kB"
+
+
+def input_size(shape: tuple[int, int, int]) -> str:
+    """The size of a network's input, (channels, height, width), in pixels."""
+    channels, height, width = shape
+    pixels = f"{height} px" if height == width else f"{height} × {width} px"
+    return pixels if channels == 3 else f"{pixels}, {channels} channel{'s' if channels > 1 else ''}"
+
+
 def rho(value: float) -> str:
     """A correlation with two decimals and a true minus."""
     return f"{value + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")

@@ -48,6 +48,15 @@ class Selection:
         elif self.coming is None or model != self.coming.model:
             self.coming = replace(self.shown, model=model, view={**self.shown.view, **MODEL_FIELDS})
 
+    def forget_model(self, model: str, instead: str) -> None:
+        """This model goes: show another one in its place at once, and do not wait for it."""
+        if self.coming is not None and self.coming.model == model:
+            self.coming = None
+        if self.shown.model == model:
+            self.shown = replace(self.shown, model=instead, view={**self.shown.view, **MODEL_FIELDS})
+            if self.coming is not None and self.coming.model == instead:
+                self.coming = None
+
     def open(self, choice: Choice) -> None:
         """Show another choice, its model once that is loaded."""
         if choice.model == self.shown.model:

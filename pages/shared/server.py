@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pages.shared import theme
+from pages.shared import model_routes, theme
 from pages.shared.registry import ASSETS, HOME, PAGES, PAGES_FOLDER, PRODUCT, ROOT
 
 log = logging.getLogger(__name__)
@@ -250,5 +250,6 @@ def routes() -> list[BaseRoute]:
         *(Route(f"/{entry.slug}", page) for entry in PAGES),
         Route(f"/assets/{_CONNECTION}", connection),
         Route("/assets/icon.svg", icon),
+        *model_routes.routes(),
         Mount("/assets/fonts", StaticFiles(directory=ASSETS / "fonts")),
     ]

@@ -15,8 +15,9 @@ from PIL import Image
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import saliency_core as sc
-from pages.shared import address, photos
+from pages.shared import address, models, own_models, photos
 from pages.shared.address import LEARN, Choice
+from pages.shared.own_models import OwnModels
 from pages.shared.photos import PhotoFile
 from pages.shared.registry import PageEntry
 from pages.shared.selection import Selection
@@ -34,6 +35,13 @@ STEPS = (0.0, 0.0003, 0.001, 0.0025, 0.006, 0.015, 0.04, 0.1)
 """The sizes of a meta step that are offered, about equally far apart on a log scale; 0 is no change."""
 GONE = "The photo in this link is no longer on the server. Upload it again."
 NO_PHOTO = "The photo in this link does not exist here. The first sample is shown instead."
+NO_MODEL = (
+    f"There is no model of the name in this link. {sc.MODELS[sc.DEFAULT_MODEL].title} is shown instead."
+)
+NOT_YOURS = (
+    "The model in this link was uploaded in another session, and only that one can use it. "
+    f"{sc.MODELS[sc.DEFAULT_MODEL].title} is shown instead."
+)
 UNUSABLE = "Some of this link could not be used and was left out: {names}."
 TOO_MANY_LAYERS = (
     f"At most {schema.MAX_EXTRA_LAYERS} layers can be added, so {{rest}} of this link’s were left out."
@@ -105,7 +113,7 @@ class Session:
     viewer until something else is chosen; `failure` says why there is no scene for the selection.
     """
 
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: Choice, own: OwnModels | None = None) -> None:
         self.token = secrets.token_hex(16)
         """Tells a browser tab whether it still talks to the session that knows its photos."""
         self.restored = False
@@ -113,6 +121,7 @@ class Session:
         self.selection = Selection(choice)
         self.viewer = ViewerState()
         self.uploads = Uploads()
+        self.own = OwnModels() if own is None else own
         self.tasks = Tasks()
         self.scene: Scene | None = None
         self.failure: str | None = None
@@ -216,7 +225,13 @@ class Session:
         """Say what of a link was not understood, or does not fit the model; `before`: what was understood."""
         misfits = address.write(before).keys() - address.write(self.choice).keys() - {"layers"}
         unused = [*address.unusable(link), *sorted(misfits)]
-        names = ", ".join(name for name in unused if name != "photo")  # which has a sentence of its own
+        if "model" in unused:
+            near = models.similar(link["model"])
+            self.remarks.append(f"{NO_MODEL} Similar names: {listed(near)}." if near else NO_MODEL)
+        elif link.get("model", "") != before.model and models.is_own(link.get("model", "")):
+            self.remarks.append(NOT_YOURS)
+        # These two have sentences of their own.
+        names = ", ".join(name for name in unused if name not in ("photo", "model"))
         if names:
             self.remarks.append(UNUSABLE.format(names=names))
         rest = schema.EXTRA_LAYERS.surplus(link.get("layers", ""))
@@ -224,9 +239,23 @@ class Session:
             self.remarks.append(TOO_MANY_LAYERS.format(rest=rest))
 
     def choose_model(self, model: str) -> None:
-        """Change to this model once it is loaded; try again if that has failed."""
+        """Change to this model, if there is one, once it is loaded; try again if that has failed."""
+        if not self._has_model(model):
+            return
         self.selection.choose_model(model)
         self.tasks.retry(model_task(model))
+
+    def _has_model(self, model: str) -> bool:
+        """Whether there is such a model for this session."""
+        return model in self.own if models.is_own(model) else models.exists(model)
+
+    def remove_model(self, model: str) -> None:
+        """Remove one of the session's own networks; the page shows the default model in its place."""
+        if model not in self.own:
+            return
+        self.remarks.clear()
+        self.selection.forget_model(model, sc.DEFAULT_MODEL)
+        self.own.remove(model)
 
     def arrive(self) -> None:
         """The next model is loaded: show it."""
@@ -273,7 +302,7 @@ class Session:
     def _frame(self) -> tuple[tuple[object, ...], int | None]:
         """What the sidebar shows and the scene depends on, and the class."""
         choice, model = self.choice, self.latest.model
-        uploads = (self.uploads.round, len(self.uploads))
+        uploads = (self.uploads.round, len(self.uploads), len(list(self.own)))
         parts = (choice.photo, choice.fit, choice.step, choice.direction, choice.other, choice.view["layers"])
         return (model, *parts, *uploads), choice.target
 
@@ -362,7 +391,10 @@ class Session:
         if "photo" in address.unusable(query):
             upload = query["photo"].startswith(photos.UPLOAD_PREFIX)
             self.notices.append(GONE if upload else NO_PHOTO)
-        self.selection.open(address.read(query))
+        choice = address.read(query)
+        if not self._has_model(choice.model):
+            choice = replace(choice, model=sc.DEFAULT_MODEL)  # it is another session's
+        self.selection.open(choice)
         self.viewer.leave()
         self.viewer.raise_revision()
 
@@ -469,7 +501,7 @@ def session() -> Session:
     """The session of this run, begun from the address."""
     found = st.session_state.get(_SESSION)
     if not isinstance(found, Session):
-        found = Session(Choice())
+        found = Session(Choice(), own_models.of_session())
         found.open(st.query_params)
         st.session_state[_SESSION] = found
     return found

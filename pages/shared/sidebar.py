@@ -12,14 +12,13 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 import saliency_core as sc
-from pages.shared import components, formats, pairs, photos, theme
+from pages.shared import components, formats, model_section, pairs, photos, theme
 from pages.shared.address import LEARN, UNLEARN
 from pages.shared.chosen import chosen
-from pages.shared.engine import class_labels, model_names, shared_engine
-from pages.shared.session import STEPS, Scene, Session, model_task
+from pages.shared.engine import distinct_labels
+from pages.shared.session import STEPS, Scene, Session
 from pages.shared.uploads import printable
 from saliency_core.backprop.variants import LEARNING_RATE
-from saliency_core.engine.request import ModelListing
 
 QUICK_PICKS = 5
 STEP_SWITCH = "Explain after one gradient step"
@@ -65,7 +64,7 @@ def draw(session: Session, *, steps: bool) -> ClassSlot:
     """Draw the sidebar and return the room for the classes; `steps`: with the control of the meta step."""
     with st.sidebar:
         _photo(session)
-        _model(session)
+        model_section.draw(session)
         theme.section("Class")
         container = st.container(key="class-slot")
         skeleton = container.empty()
@@ -124,60 +123,6 @@ def _take_files(session: Session, key: str) -> None:
             context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
 
 
-# -- model ---------------------------------------------------------------------------------------------------
-
-
-def _listing_title(listing: ModelListing) -> str:
-    if listing.download_bytes is None:
-        return listing.title
-    return f"{listing.title} · {listing.download_bytes / formats.MEGABYTE:.0f} MB download"
-
-
-def _choose_model(session: Session, key: str) -> None:
-    model = chosen(key, model_names())
-    if model is not None:
-        session.choose_model(model)
-
-
-def _model(session: Session) -> None:
-    theme.section("Model")
-    listings = {listing.name: listing for listing in shared_engine().models()}
-    _follow_model(session, listings)
-    shown = session.latest.model
-    # Where a model could not be loaded, a new box shows the one that stays: as far as Streamlit knows, a run
-    # that was cut short has told the old box already, but the browser may not have heard of it.
-    key = "model" if shown == session.selection.latest.model else "model-kept"
-    st.session_state[key] = shown
-    st.selectbox(
-        "Model",
-        tuple(listings),
-        format_func=lambda name: _listing_title(listings[name]),
-        key=key,
-        label_visibility="collapsed",
-        on_change=_choose_model,
-        args=(session, key),
-    )
-    theme.hint(listings[shown].summary)
-
-
-def _follow_model(session: Session, listings: dict[str, ModelListing]) -> None:
-    """Load the next model, while the page goes on showing the current one."""
-    coming = session.selection.coming
-    if coming is None:
-        return
-    kept = listings[session.choice.model].title
-    loaded = session.tasks.result(
-        model_task(coming.model),
-        partial(shared_engine().load, coming.model),
-        title=listings[coming.model].title,
-        long=True,
-        on_drop=session.selection.give_up,
-        remark=f"You’re still seeing {kept}.",
-    )
-    if loaded is not None:
-        session.arrive()
-
-
 # -- class ---------------------------------------------------------------------------------------------------
 
 
@@ -186,7 +131,7 @@ def _classes(session: Session, scene: Scene, *, two: bool) -> None:
 
     Where `two` are compared, both are marked, and a choice is that of the first.
     """
-    labels = class_labels(scene.model.name)
+    labels = distinct_labels(scene.model.labels)
     if two:
         both = pairs.compared(session.choice, scene)
         marked = dict(zip(both, "AB", strict=True))
@@ -200,23 +145,12 @@ def _classes(session: Session, scene: Scene, *, two: bool) -> None:
         else:
             session.choose_class(index)
 
-    def choose_found() -> None:
-        index = chosen("class", range(len(labels)))
-        if index is not None:
-            choose(index)
-
-    components.class_list(_picks(scene.explanation, labels, marked), on_choose=choose)
-    # What is chosen here appears in the list above, so the box is ready for the next search.
-    st.session_state["class"] = None
-    st.selectbox(
-        "Any class",
-        range(len(labels)),
-        index=None,
-        format_func=labels.__getitem__,
-        key="class",
-        placeholder=f"Search all {len(labels):,} classes",
-        label_visibility="collapsed",
-        on_change=choose_found,
+    components.class_list(
+        _picks(scene.explanation, labels, marked),
+        model=scene.model.name,
+        labels=labels,
+        session=session.own,
+        on_choose=choose,
     )
 
 

@@ -1,4 +1,7 @@
-/** The most likely classes: one button each, with its probability as a number and a bar. */
+/** The most likely classes: one button each, with its probability as a number and a bar; and a search of all. */
+
+import { Combobox } from "./combobox.js";
+import { ask, UNREACHABLE } from "./server.js";
 
 function row(entry, choose) {
   const element = document.createElement("button");
@@ -33,12 +36,34 @@ function mark(list, classes) {
   });
 }
 
+/** The search of all classes: what is chosen appears in the list above, so the field is empty for the next one. */
+function makeSearch(parent, list) {
+  const box = new Combobox({
+    label: "Search all classes",
+    placeholder: "",
+    find: (query, signal) => ask("classes", { model: list.model, q: query }, { signal, token: list.token }),
+    row: ({ title }) => [title],
+    onchoose: (option) => {
+      list.choose(Number(option.name));
+      box.input.value = "";
+    },
+    popup: true,
+    failed: UNREACHABLE,
+    testid: "class-search",
+  });
+  parent.append(box.input, box.list, box.note);
+  return box;
+}
+
 export default function classes({ data, parentElement, setTriggerValue }) {
   const list = parentElement.querySelector(".list");
   list.choose = (index) => {
     for (const row of list.children) row.setAttribute("aria-pressed", String(Number(row.dataset.index) === index));
     setTriggerValue("chosen", index);
   };
+  [list.model, list.token] = [data.model, data.token];
+  list.box ??= makeSearch(parentElement.querySelector(".all"), list);
+  list.box.input.placeholder = data.placeholder;
   const content = JSON.stringify(data.classes.map(({ index, label, percent }) => [index, label, percent]));
   if (list.dataset.content !== content) {
     list.dataset.content = content;

@@ -1,0 +1,235 @@
+"""The networks that sessions have uploaded: checkpoints on the disk, each for its session alone.
+
+The engine knows them by names that cannot be guessed. A session's are removed when it ends; all sessions
+together have a bounded room on the disk.
+"""
+
+import re
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePath
+from weakref import WeakValueDictionary
+
+import streamlit as st
+
+import saliency_core as sc
+from pages.shared import formats
+from pages.shared.engine import shared_engine
+from pages.shared.models import OWN_PREFIX
+from pages.shared.uploads import printable
+from saliency_core.models.catalogue.checkpoint_model import checkpoint_spec
+
+MAX_FILE_BYTES = 500_000_000
+MAX_LABEL_BYTES = 4 << 20
+MAX_MODELS = 4
+"""Networks that one session may have."""
+ROOM_BYTES = 4_000_000_000
+"""What the checkpoints of all sessions may take on the disk."""
+SUFFIXES = (".safetensors", ".pth", ".pt")
+FULL = f"You have {MAX_MODELS} networks of your own here. Remove one to add another."
+NO_ROOM = (
+    "The server has no room for another checkpoint now. Remove a network that you no longer need, or try "
+    "again later."
+)
+NOT_HERE = "The checkpoint is no longer on the server. Choose the file again."
+EMPTY = "{name} is empty. Choose a checkpoint that torch.save or safetensors wrote."
+WRONG_SUFFIX = "{name} is no checkpoint: expected a file that ends in .safetensors, .pth or .pt."
+TOO_LARGE = f"{{name}} is too large: checkpoints may have up to {formats.size(MAX_FILE_BYTES)}."
+
+MAX_PATH = 100
+_UNUSUAL = re.compile(r"[^\w.() -]", re.ASCII)
+"""Characters that not every file system takes."""
+
+_sessions: "WeakValueDictionary[str, OwnModels]" = WeakValueDictionary()
+_lock = threading.Lock()  # of _sessions and of the room that is taken: requests come in several threads
+
+
+@cache
+def _folder() -> "tempfile.TemporaryDirectory[str]":
+    """Where the checkpoints lie; removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="normgrad-own-")
+
+
+class _Room:
+    """The bytes that the checkpoints of all sessions take."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+
+    def take(self, size: int) -> None:
+        """Note that so much is about to be written. Raises sc.WeightsError if there is no room for it."""
+        with _lock:
+            if self.taken + size > self.most:
+                raise sc.WeightsError(NO_ROOM)
+            self.taken += size
+
+    def give(self, size: int) -> None:
+        """Note that so much has been removed."""
+        with _lock:
+            self.taken -= size
+
+
+room = _Room(ROOM_BYTES)
+
+
+def _file_name(name: str) -> str:
+    """A name that every file system takes, like the one that the file had."""
+    return _UNUSUAL.sub("_", printable(PurePath(name).name))[-MAX_PATH:].lstrip(".") or "file"
+
+
+class Upload:
+    """A checkpoint's file, while it arrives and as long as it is kept."""
+
+    def __init__(self, name: str) -> None:
+        self.name = printable(PurePath(name).name)
+        suffix = PurePath(self.name).suffix.lower()
+        if suffix not in SUFFIXES:
+            raise sc.WeightsError(WRONG_SUFFIX.format(name=self.name))
+        self.id = secrets.token_hex(16)
+        # A folder for each: what reads the file names it as its owner does.
+        self.folder = Path(_folder().name) / self.id
+        self.folder.mkdir()
+        self.path = self.folder / _file_name(self.name)
+        self.size = 0
+        self._file = self.path.open("wb")
+
+    def write(self, chunk: bytes) -> None:
+        """Add bytes. Raises sc.WeightsError where they are too many."""
+        if self.size + len(chunk) > MAX_FILE_BYTES:
+            raise sc.WeightsError(TOO_LARGE.format(name=self.name))
+        room.take(len(chunk))
+        self.size += len(chunk)
+        self._file.write(chunk)
+
+    def end(self) -> None:
+        """The last byte has come. Raises sc.WeightsError if there was none."""
+        self._file.close()
+        if not self.size:
+            raise sc.WeightsError(EMPTY.format(name=self.name))
+
+    def put(self, name: str, data: bytes) -> Path:
+        """Put a small file beside the checkpoint, in place of the one before."""
+        folder = self.folder / "labels"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        file = folder / _file_name(name)
+        file.write_bytes(data)
+        return file
+
+    def discard(self) -> None:
+        """Remove the file."""
+        self._file.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        room.give(self.size)
+        self.size = 0
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """One uploaded network: its name in requests and addresses, and the title that the session sees."""
+
+    name: str
+    title: str
+    upload: Upload
+
+
+class OwnModels:
+    """The networks of one session, oldest first, and the checkpoint that waits for its architecture.
+
+    `token` tells the server's other routes which session asks; only the session's own tab knows it.
+    """
+
+    def __init__(self) -> None:
+        self.token = secrets.token_hex(16)
+        self._models: dict[str, OwnModel] = {}
+        self._waiting: Upload | None = None
+        self._closed = False
+        with _lock:
+            _sessions[self.token] = self
+
+    def __iter__(self) -> Iterator[OwnModel]:
+        return iter(tuple(self._models.values()))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._models
+
+    def title(self, name: str) -> str:
+        """The title of one of them; empty for any other name."""
+        found = self._models.get(name)
+        return "" if found is None else found.title
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many as a session may have."""
+        return len(self._models) >= MAX_MODELS
+
+    def receive(self, name: str) -> Upload:
+        """A file to write a checkpoint into. Raises sc.WeightsError where none is expected."""
+        if self.full:
+            raise sc.WeightsError(FULL)
+        return Upload(name)
+
+    def keep(self, upload: Upload) -> None:
+        """Let a complete checkpoint wait for its architecture, in place of the one before."""
+        before, self._waiting = self._waiting, upload
+        if before is not None:
+            before.discard()
+        if self._closed:
+            self.close()
+
+    def add(self, upload: str, architecture: str, labels: tuple[str, bytes] | None) -> str:
+        """Make a model of the checkpoint that waits; returns its name.
+
+        `labels` are the name of a file and its bytes. Raises sc.SaliencyError where the checkpoint does not
+        fit, or the labels do not: it waits on.
+        """
+        waiting = self._waiting
+        if waiting is None or waiting.id != upload:
+            raise sc.WeightsError(NOT_HERE)
+        if self.full:
+            raise sc.WeightsError(FULL)
+        names = None if labels is None else waiting.put(*labels)
+        name = f"{OWN_PREFIX}{secrets.token_hex(16)}"
+        spec = checkpoint_spec(waiting.path, architecture, names, name=name, title=waiting.name)
+        shared_engine().add_model(spec)
+        self._models[name] = OwnModel(name, waiting.name, waiting)
+        self._waiting = None
+        if self._closed:
+            self.close()
+        return name
+
+    def remove(self, name: str) -> bool:
+        """Remove a network from the engine and its file from the disk; whether there was one."""
+        found = self._models.pop(name, None)
+        if found is None:
+            return False
+        shared_engine().remove_model(name)
+        found.upload.discard()
+        return True
+
+    def close(self) -> None:
+        """The session has ended: remove everything."""
+        self._closed = True
+        for name in tuple(self._models):
+            self.remove(name)
+        if self._waiting is not None:
+            self._waiting.discard()
+            self._waiting = None
+
+
+def of_token(token: str) -> OwnModels | None:
+    """The networks of the session whose tab has this token."""
+    with _lock:
+        return _sessions.get(token)
+
+
+@st.cache_resource(scope="session", show_spinner=False, on_release=OwnModels.close)
+def of_session() -> OwnModels:
+    """The networks of the session of this run, removed when it ends."""
+    return OwnModels()
