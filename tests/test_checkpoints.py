@@ -266,6 +266,23 @@ def test_instructions_that_torch_save_does_not_write_are_a_sentence(tmp_path: Pa
             read(written(tmp_path, content))
 
 
+def test_too_many_instructions_are_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(tmp_path, saved(STATE))
+    monkeypatch.setattr(inspection, "MAX_INSTRUCTIONS", 10)
+    with pytest.raises(sc.WeightsError, match="its description of the tensors is too long"):
+        read_checkpoint(file)
+    monkeypatch.setattr(inspection, "MAX_PICKLE_BYTES", 10)
+    with pytest.raises(sc.WeightsError, match="its description of the tensors is too long"):
+        read_checkpoint(file)
+
+
+def test_another_pickle_protocol_is_told(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    torch.save(STATE, file, pickle_protocol=4)
+    with pytest.raises(sc.WeightsError, match="it was saved with pickle protocol 4; save it without"):
+        read_checkpoint(written(tmp_path, file.getvalue()))
+
+
 def test_a_huge_header_of_safetensors_is_not_read(tmp_path: Path) -> None:
     start = struct.pack("<Q", 1 << 30) + b"{"
     with pytest.raises(sc.WeightsError, match="it is incomplete"):
@@ -496,6 +513,27 @@ def test_a_deleted_upload_says_so(tmp_path: Path) -> None:
     spec.source.delete()
     with pytest.raises(sc.WeightsError, match="^net.pth can't be read: No such file or directory.$"):
         checkpoint_model_loaded(spec)
+
+
+def test_an_upload_that_does_not_fit_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint_model.tempfile, "tempdir", str(tmp_path))
+    for content in (saved(STATE), b"nothing"):
+        with pytest.raises(sc.WeightsError, match="^net.pth "):
+            checkpoint_spec(content, NET, file_name="net.pth")
+    with pytest.raises(sc.ArgumentError, match="^The list of labels has 1 names"):
+        checkpoint_spec(saved(small(3).state_dict()), NET, ["a"], file_name="net.pth")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_of_grey_images_gets_grey_images(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = timm.create_model("test_vit", num_classes=3, in_chans=1).eval()
+    file = written(tmp_path, saved(network.state_dict()))
+    classifier = sc.load_checkpoint(file, "timm:test_vit", device="cpu")
+    assert classifier.preprocess.mean == pytest.approx((0.5,), abs=0.06)
+    inputs = classifier.prepare(sc.open_image("assets/samples/chelsea.png"))[0]
+    assert inputs.shape[1] == 1
+    torch.testing.assert_close(classifier.scores(inputs), network(inputs).detach())
 
 
 def test_uploads_are_bounded_one_by_one_and_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import BinaryIO, Final
 
 from torch import nn
@@ -130,7 +131,7 @@ class OwnModel:
         architecture: the entry of the catalogue that builds the network.
         labels: the names of the classes, None for those of the architecture if there are as many.
         labels_file: what the labels came from, for errors.
-        preprocess: how photos become inputs.
+        preprocess: how photos become inputs; None for the architecture's.
         licence: of the weights, if known.
     """
 
@@ -138,7 +139,7 @@ class OwnModel:
     architecture: ModelSpec
     labels: tuple[str, ...] | None
     labels_file: str
-    preprocess: Preprocess
+    preprocess: Preprocess | None
     licence: str | None = None
 
     @cached_property
@@ -193,8 +194,22 @@ class OwnModel:
             )
         return list(self.labels)
 
+    def fitted_preprocess(self) -> Preprocess:
+        """How photos become inputs: as given, else as for the architecture.
+
+        Where the network reads another number of channels, each gets the average of the colours' values.
+        """
+        if self.preprocess is not None:
+            return self.preprocess
+        usual, channels = self.architecture.preprocess, self.report.channels
+        if channels is None:
+            return usual
+        mean, std = fmean(usual.mean), fmean(usual.std)
+        return replace(usual, mean=(mean,) * channels, std=(std,) * channels)
+
     def details(self) -> ModelDetails:
         """What is known of it."""
+        fitted = self.fitted_preprocess()
         network = skeleton(self.build)
         return ModelDetails(
             parameters=sum(parameter.numel() for parameter in network.parameters()),
@@ -202,7 +217,7 @@ class OwnModel:
             licence=self.licence,
             classes=self.report.classes,
             dataset=None,
-            input_size=(self.preprocess.channels, *self.preprocess.input_size),
+            input_size=(fitted.channels, *fitted.input_size),
             download_bytes=None,
             tags=(),
             url=None,
@@ -217,7 +232,7 @@ class OwnModel:
             build=self.build,
             source=source or WeightsFile(self.file),
             labels=self.class_labels,
-            preprocess=self.preprocess,
+            preprocess=self.fitted_preprocess(),
             reference=self.architecture.reference,
             default_layers=self.architecture.default_layers,
             load=self.load,
@@ -262,11 +277,16 @@ def checkpoint_spec(
         source = WeightsFile(Path(file))
     else:
         source = KeptFile.of(file, file_name or str(getattr(file, "name", "checkpoint")))
-    own = own_model(source.file, chosen, labels, preprocess)
-    own.class_labels()
-    report = fit(
-        skeleton(chosen.build), read_checkpoint(source.file), what=source.file.name, title=chosen.title
-    )
+    try:
+        own = own_model(source.file, chosen, labels, preprocess)
+        own.class_labels()
+        report = fit(
+            skeleton(chosen.build), read_checkpoint(source.file), what=source.file.name, title=chosen.title
+        )
+    except BaseException:
+        if isinstance(source, KeptFile):
+            source.delete()
+        raise
     summary = f"{chosen.title} with {_counted(report.classes)}, from {source.file.name}."
     return own.spec(
         name or f"own:{secrets.token_hex(16)}",
@@ -335,7 +355,7 @@ def own_model(
         architecture=architecture,
         labels=None if labels is None else tuple(labels),
         labels_file=labels_file,
-        preprocess=preprocess or architecture.preprocess,
+        preprocess=preprocess,
         licence=licence,
     )
 

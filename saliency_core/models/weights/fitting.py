@@ -30,7 +30,8 @@ EXTRA_HEADS: Final = AUXILIARY | {
     *("decoder", "mask_token", "criterion", "loss", "loss_fn", "rotation_head"),
 }
 """First parts of the names of what some training adds beside the network."""
-SHOWN = 3
+COLOURS: Final = 3
+SHOWN: Final = 3
 
 
 class MisfitError(WeightsError):
@@ -47,6 +48,7 @@ class FitReport:
 
     Attributes:
         classes: the number of classes of its head.
+        channels: the number of channels of its input, None if that of the architecture.
         names: the network's names -> those of the state dict.
         copies: tensors of the state dict that are second copies under another prefix.
         ignored: tensors of heads or tools that the network does not have.
@@ -56,6 +58,7 @@ class FitReport:
 
     classes: int
     names: Mapping[str, str]
+    channels: int | None = None
     copies: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
@@ -89,7 +92,8 @@ def fit_state(
       that is random in part. Exceptions: buffers that it computes itself (:data:`COMPUTED`) and heads that
       only run in training (:data:`AUXILIARY`).
     - The head may have another number of classes: linear layers and convolutions of which the first dimension
-      alone differs are made anew, provided that all of them agree.
+      alone differs are made anew, provided that all of them agree. So is the convolution that reads the three
+      colours, where the state dict's reads another number of channels.
     - Tensors that the network does not have are an error, since it would compute something else without
       them. Exceptions: second copies under another prefix, further heads (:data:`EXTRA_HEADS`), and what
       tools count (:data:`COUNTERS`, :data:`COMPUTED`).
@@ -129,9 +133,11 @@ def fit(
     """
     wanted = network.state_dict()
     names, copies = _named(state, wanted)
-    if _set_classes(network, {name: state[of].shape for name, of in names.items()}, state):
-        wanted = network.state_dict()
-        names, copies = _named(state, wanted)
+    shapes = {name: state[of].shape for name, of in names.items()}
+    channels = _set_channels(network, shapes)
+    if _set_classes(network, shapes) or _add_head(network, state):
+        names, copies = _named(state, network.state_dict())
+    wanted = network.state_dict()
     used = set(names.values())
     missing = [name for name in wanted if name not in names]
     absent = [name for name in missing if _last(name) in COMPUTED or _first(name) in AUXILIARY]
@@ -159,6 +165,7 @@ def fit(
     return FitReport(
         classes=class_count(network),
         names=names,
+        channels=channels,
         copies=tuple(copies),
         ignored=tuple(ignored),
         absent=tuple(absent),
@@ -234,11 +241,27 @@ def _prefixes(name: str) -> Iterable[str]:
     return accumulate(words)
 
 
-def _set_classes(network: nn.Module, shapes: Mapping[str, torch.Size], state: Mapping[str, Tensor]) -> bool:
+def _set_channels(network: nn.Module, shapes: Mapping[str, torch.Size]) -> int | None:
+    """Give the convolution that reads the colours the state dict's number of channels, if that differs."""
+    found = []
+    for name, module in network.named_modules():
+        shape = shapes.get(f"{name}.weight")
+        if isinstance(module, nn.Conv2d) and shape is not None and len(shape) == 4:
+            own = module.weight.shape
+            if own[1] == COLOURS and 0 != shape[1] != own[1] and (shape[0], *shape[2:]) == (own[0], *own[2:]):
+                found.append((module, shape))
+    if len(found) != 1:
+        return None
+    module, shape = found[0]
+    module.weight = nn.Parameter(module.weight.new_zeros(shape))
+    module.in_channels = shape[1]
+    return shape[1]
+
+
+def _set_classes(network: nn.Module, shapes: Mapping[str, torch.Size]) -> bool:
     """Give the heads the state dict's number of classes; whether they have changed.
 
-    Heads are the layers whose first dimension alone differs, where they agree on one number of classes. A
-    network of timm without a head gets the one that timm makes for it.
+    Heads are the layers whose first dimension alone differs, where they agree on one number of classes.
     """
     heads = []
     for name, module in network.named_modules():
@@ -248,8 +271,6 @@ def _set_classes(network: nn.Module, shapes: Mapping[str, torch.Size], state: Ma
         own = module.weight.shape
         if len(shape) == len(own) and shape[1:] == own[1:] and shape[0] != own[0] and shape[0]:
             heads.append((module, shape[0]))
-    if not heads:
-        return _add_head(network, state)
     if len({(len(module.weight), classes) for module, classes in heads}) != 1:
         return False
     for module, classes in heads:
@@ -268,8 +289,9 @@ def _set_classes(network: nn.Module, shapes: Mapping[str, torch.Size], state: Ma
 
 
 def _add_head(network: nn.Module, state: Mapping[str, Tensor]) -> bool:
-    reset, head = getattr(network, "reset_classifier", None), getattr(network, "pretrained_cfg", {})
-    name = head.get("classifier")
+    """Give a network of timm without a head the one that the state dict has; whether it has changed."""
+    reset = getattr(network, "reset_classifier", None)
+    name = getattr(network, "pretrained_cfg", {}).get("classifier")
     if getattr(network, "num_classes", None) != 0 or reset is None or not isinstance(name, str):
         return False
     classes = {

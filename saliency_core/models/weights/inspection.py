@@ -26,7 +26,7 @@ from saliency_core.errors import SaliencyError
 MAX_PICKLE_BYTES: Final = 4 << 20
 """The instructions of a checkpoint, without its numbers; those of the largest networks take 1 MB."""
 MAX_INSTRUCTIONS: Final = 1_000_000
-"""Those of a ResNet-50 with the state of its optimiser are 30,000; a million take about three seconds."""
+"""Those of a ResNet-50 with its optimiser are 27,000; a million take about two seconds."""
 MAX_HEADER_BYTES: Final = 8 << 20
 MAX_ENTRIES: Final = 20_000
 MAX_DIRECTORY_BYTES: Final = 4 << 20
