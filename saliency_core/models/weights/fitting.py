@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency_core.errors import WeightsError
+from saliency_core.models.initialisation import Seeded, Unfilled
 from saliency_core.models.weights.checkpoint import assign
 
 PREFIXES: Final = frozenset(
@@ -108,12 +109,12 @@ def fit_state(
 
 
 def skeleton(build: Callable[[], nn.Module]) -> nn.Module:
-    """The network without its numbers, or with random ones where it cannot be built otherwise."""
+    """The network without its numbers."""
     try:
         with torch.device("meta"):
             return build()
-    except Exception:  # such as reading a number of a tensor in the constructor, which has none there
-        with torch.random.fork_rng([]), torch.device("cpu"):
+    except Exception:  # such as a constructor that reads a number of a tensor, which has none there
+        with Unfilled(), torch.device("cpu"):
             return build()
 
 
@@ -186,8 +187,7 @@ def put(
         name for name, tensor in (*network.named_parameters(), *network.named_buffers()) if tensor.is_meta
     ]
     if empty:
-        with torch.random.fork_rng([]), torch.device("cpu"):
-            torch.manual_seed(0)
+        with Seeded(0), torch.device("cpu"):
             whole = build()
         tensors = dict((*whole.named_parameters(), *whole.named_buffers()))
         for name in empty:
