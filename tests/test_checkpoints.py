@@ -1,10 +1,10 @@
 """One's own checkpoints: hostile files are refused, the others fit with their names, heads and labels."""
 
 import argparse
-import gc
 import io
 import json
 import os
+import re
 import struct
 import subprocess
 import warnings
@@ -23,12 +23,12 @@ import torch
 from torch import Tensor, nn
 
 import saliency_core as sc
-from saliency_core.models.catalogue import checkpoint_model
-from saliency_core.models.catalogue.checkpoint_model import KeptFile, checkpoint_spec
+from saliency_core.models.catalogue.checkpoint_model import checkpoint_spec
 from saliency_core.models.catalogue.label_files import MAX_BYTES, read_labels
+from saliency_core.models.catalogue.loading import build_classifier
 from saliency_core.models.weights import checkpoint, inspection
 from saliency_core.models.weights.checkpoint import checkpoint_shapes, read_checkpoint
-from saliency_core.models.weights.fitting import fit_state
+from saliency_core.models.weights.fitting import fit, fit_state
 
 NET = "timm:test_resnet"
 STATE = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.tensor([1.0, 2.0])}
@@ -354,7 +354,7 @@ def test_two_heads_and_a_network_without_one_get_the_class_count_of_the_file(nam
     with torch.device("meta"):
         state = timm.create_model(name, num_classes=classes).state_dict()
         network = timm.create_model(name)
-    report = checkpoint_model.fit(network, state)
+    report = fit(network, state)
     assert report.classes == classes
     assert {key: tensor.shape for key, tensor in network.state_dict().items()} == {
         key: tensor.shape for key, tensor in state.items()
@@ -369,8 +369,8 @@ def test_heads_for_training_and_counters_may_be_there_or_not() -> None:
         state = build(num_classes=3).state_dict()
         without = {name: tensor for name, tensor in state.items() if not name.startswith("aux")}
         without = {name: tensor for name, tensor in without.items() if "num_batches_tracked" not in name}
-        assert len(checkpoint_model.fit(build(), without).absent) > 20
-        report = checkpoint_model.fit(build(aux_logits=False), state)
+        assert len(fit(build(), without).absent) > 20
+        report = fit(build(aux_logits=False), state)
     assert report.classes == 3
     assert all(name.startswith("aux") for name in report.ignored)
     assert report.notes[0].startswith("Not used, because the network has no place for them: aux1.")
@@ -478,51 +478,29 @@ def test_a_checkpoint_becomes_a_classifier_with_its_labels(tmp_path: Path) -> No
     assert np.isfinite(explained.map("normgrad", classifier.default_layers[-1])).all()
 
 
-def test_uploaded_bytes_are_kept_in_a_file_of_their_own_until_the_entry_is_gone(tmp_path: Path) -> None:
-    content = saved(small(3).state_dict())
-    upload = io.BytesIO(content)
-    upload.read(10)  # a file that somebody has looked at
-    spec = checkpoint_spec(upload, NET, ["a", "b", "c"], file_name="../../my net.pth")
-    assert isinstance(spec.source, KeptFile)
-    file = spec.source.path(tmp_path)
-    assert (file.name, spec.title) == ("my net.pth", "my net.pth")
-    assert spec.summary == "test_resnet with 3 classes, from my net.pth."
-    assert spec.name.startswith("own:")
+def test_the_entry_of_a_checkpoint_says_what_it_is_and_loads_it(tmp_path: Path) -> None:
+    network = small(3)
+    file = written(tmp_path, saved(network.state_dict()), "my net.pth")
+    spec = checkpoint_spec(file, NET, ["a", "b", "c"])
+    assert (spec.title, spec.library, spec.download_bytes, spec.embedded) == ("my net.pth", "", None, False)
+    assert spec.summary.endswith(" with 3 classes, from my net.pth.")
+    assert re.fullmatch("own:[0-9a-f]{32}", spec.name)
     assert spec.labels() == ["a", "b", "c"]
-    assert spec.details().classes == 3
-    assert not spec.embedded
-    assert sum(checkpoint_model._KEPT.values()) >= len(content)
-    classifier = checkpoint_model_loaded(spec)
-    del spec
-    gc.collect()
-    assert not file.parent.exists()
-    assert file.parent not in checkpoint_model._KEPT
-    assert len(classifier.labels) == 3
+    assert (spec.details().classes, spec.details().input_size) == (3, (3, 160, 160))
+    engine = sc.Engine("cpu")
+    engine.add_model(spec)
+    assert engine.listing(spec.name).state == "local"
+    assert engine.classifier(spec.name).labels == ("a", "b", "c")
+    file.unlink()
+    with pytest.raises(sc.WeightsError, match="^my net.pth is no longer there: it was removed or renamed.$"):
+        build_classifier(spec, "cpu")
 
 
-def checkpoint_model_loaded(spec: sc.ModelSpec) -> sc.Classifier:
-    from saliency_core.models.catalogue.loading import build_classifier
-
-    return build_classifier(spec, "cpu")
-
-
-def test_a_deleted_upload_says_so(tmp_path: Path) -> None:
-    spec = checkpoint_spec(saved(small(3).state_dict()), NET, file_name="net.pth")
-    assert isinstance(spec.source, KeptFile)
-    spec.source.delete()
-    spec.source.delete()
-    with pytest.raises(sc.WeightsError, match="^net.pth can't be read: No such file or directory.$"):
-        checkpoint_model_loaded(spec)
-
-
-def test_an_upload_that_does_not_fit_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint_model.tempfile, "tempdir", str(tmp_path))
-    for content in (saved(STATE), b"nothing"):
-        with pytest.raises(sc.WeightsError, match="^net.pth "):
-            checkpoint_spec(content, NET, file_name="net.pth")
-    with pytest.raises(sc.ArgumentError, match="^The list of labels has 1 names"):
-        checkpoint_spec(saved(small(3).state_dict()), NET, ["a"], file_name="net.pth")
-    assert list(tmp_path.iterdir()) == []
+def test_nan_is_said_in_the_summary(tmp_path: Path) -> None:
+    state = small(3).state_dict()
+    state["fc.bias"][0] = torch.nan
+    spec = checkpoint_spec(written(tmp_path, saved(state)), NET)
+    assert spec.summary.endswith("from net.pth. The weights contain NaN or infinity: fc.bias.")
 
 
 def test_a_network_of_grey_images_gets_grey_images(tmp_path: Path) -> None:
@@ -534,23 +512,6 @@ def test_a_network_of_grey_images_gets_grey_images(tmp_path: Path) -> None:
     inputs = classifier.prepare(sc.open_image("assets/samples/chelsea.png"))[0]
     assert inputs.shape[1] == 1
     torch.testing.assert_close(classifier.scores(inputs), network(inputs).detach())
-
-
-def test_uploads_are_bounded_one_by_one_and_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(checkpoint_model.tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(checkpoint_model, "_COPY_BYTES", 100)
-    monkeypatch.setattr(checkpoint_model, "MAX_KEPT_BYTES", 1000)
-    first = KeptFile.of(bytes(600), "a.pth")
-    with pytest.raises(sc.WeightsError, match="b.pth was not taken: the uploaded networks of all visitors"):
-        KeptFile.of(bytes(600), "b.pth")
-    monkeypatch.setattr(checkpoint_model, "MAX_BYTES", 300)
-    with pytest.raises(sc.WeightsError, match="c.pth is larger than"):
-        KeptFile.of(bytes(350), "c.pth")
-    assert [each.name for each in tmp_path.rglob("*.pth")] == ["a.pth"]
-    first.delete()
-    assert not checkpoint_model._KEPT
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_labels_of_the_architecture_are_taken_where_there_are_as_many(tmp_path: Path) -> None:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
-import re
 import secrets
-import shutil
-import tempfile
-import threading
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import BinaryIO, Final
 
 from torch import nn
 
@@ -26,15 +19,12 @@ from saliency_core.models.catalogue.curated import CURATED
 from saliency_core.models.catalogue.label_files import read_labels
 from saliency_core.models.catalogue.names import parse_name
 from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
-from saliency_core.models.weights.checkpoint import MAX_BYTES, checkpoint_shapes, read_checkpoint
+from saliency_core.models.weights.checkpoint import checkpoint_shapes, read_checkpoint
 from saliency_core.models.weights.fitting import FitReport, MisfitError, fit, put, skeleton
 from saliency_core.models.weights.sources import DownloadProgress
 
 Labels = Sequence[str] | str | os.PathLike[str]
 """The names of the classes, or a file with them."""
-MAX_KEPT_BYTES: Final = 8 << 30
-"""Bound of all uploaded checkpoints of a process together."""
-_COPY_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -46,80 +36,14 @@ class WeightsFile:
     file_name: str | None = None
 
     def is_local(self, folder: Path) -> bool:
-        """Always: if the file is gone, reading it says so."""
+        """Always: if the file is gone, :meth:`path` says so."""
         return True
 
     def path(self, folder: Path, progress: DownloadProgress | None = None) -> Path:
-        """The file."""
+        """The file; raises ``WeightsError`` if it is gone."""
+        if not self.file.is_file():
+            raise WeightsError(f"{self.file.name} is no longer there: it was removed or renamed.")
         return self.file
-
-
-class KeptFile(WeightsFile):
-    """A copy of an uploaded checkpoint in a folder of its own.
-
-    It is deleted by :meth:`delete`, with the object that stands for it, or when the process ends.
-    """
-
-    def delete(self) -> None:
-        """Delete the copy; a classifier that was made from it keeps its weights."""
-        _forget(self.file.parent)
-
-    @classmethod
-    def of(cls, data: bytes | BinaryIO, name: str) -> KeptFile:
-        """A copy of the bytes.
-
-        Raises:
-            WeightsError: too many bytes, here or in all copies together, or a disk that is full.
-        """
-        source = io.BytesIO(data) if isinstance(data, bytes) else data
-        source.seek(0)
-        try:
-            folder = Path(tempfile.mkdtemp(prefix="normgrad-studio-"))
-            try:
-                path = folder / _file_name(name)
-                _copy(source, path)
-            except BaseException:
-                _forget(folder)
-                raise
-        except OSError as error:
-            if isinstance(error, WeightsError):
-                raise
-            raise WeightsError(f"{name} couldn't be kept: {error.strerror or 'unknown error'}.") from error
-        kept = cls(path)
-        weakref.finalize(kept, _forget, folder)
-        return kept
-
-
-_KEPT: dict[Path, int] = {}
-_KEEPING = threading.Lock()
-
-
-def _copy(source: BinaryIO, path: Path) -> None:
-    received = 0
-    with path.open("wb") as file:
-        while chunk := source.read(_COPY_BYTES):
-            received += len(chunk)
-            if received > MAX_BYTES:
-                raise WeightsError(f"{path.name} is larger than {MAX_BYTES / 1e9:.1f} GB.")
-            with _KEEPING:
-                if sum(_KEPT.values()) + len(chunk) > MAX_KEPT_BYTES:
-                    raise WeightsError(
-                        f"{path.name} was not taken: the uploaded networks of all visitors together may take "
-                        f"{MAX_KEPT_BYTES / 1e9:.1f} GB. Try again later."
-                    )
-                _KEPT[path.parent] = received
-            file.write(chunk)
-
-
-def _forget(folder: Path) -> None:
-    with _KEEPING:
-        _KEPT.pop(folder, None)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _file_name(name: str) -> str:
-    """The name without folders and odd characters."""
-    return re.sub(r"[^\w. -]", "_", re.split(r"[\\/]", name)[-1])[-100:].lstrip(". ") or "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -223,14 +147,14 @@ class OwnModel:
             url=None,
         )
 
-    def spec(self, name: str, title: str, summary: str, source: WeightsFile | None = None) -> ModelSpec:
+    def spec(self, name: str, title: str, summary: str) -> ModelSpec:
         """The entry under which an engine or a catalogue offers it."""
         return ModelSpec(
             name=name,
             title=title,
             summary=summary,
             build=self.build,
-            source=source or WeightsFile(self.file),
+            source=WeightsFile(self.file),
             labels=self.class_labels,
             preprocess=self.fitted_preprocess(),
             reference=self.architecture.reference,
@@ -241,20 +165,18 @@ class OwnModel:
 
 
 def checkpoint_spec(
-    file: str | os.PathLike[str] | bytes | BinaryIO,
+    file: str | os.PathLike[str],
     architecture: str,
     labels: Labels | None = None,
     preprocess: Preprocess | None = None,
     *,
     name: str | None = None,
     title: str | None = None,
-    file_name: str | None = None,
 ) -> ModelSpec:
     """The entry of a model from a checkpoint, which has been read and fits.
 
-    Bytes and open files are copied to a file of their own, which is deleted with the entry's source
-    (``spec.source.delete()``, or when nothing holds it any more); a path is used where it lies. The tensors
-    themselves are not kept: they are read again when the model is loaded.
+    The file is used where it lies, and may be deleted once the model is not to be loaded again. The tensors
+    are not kept: they are read a second time when the model is loaded.
 
     Args:
         file: a ``.safetensors`` file or a PyTorch checkpoint; see :func:`read_checkpoint`.
@@ -265,34 +187,19 @@ def checkpoint_spec(
         preprocess: how photos become inputs; the architecture's default if None.
         name: the model's name; a new ``own:KEY`` if None.
         title: for lists; the file's name if None.
-        file_name: what bytes are called in titles and errors.
 
     Raises:
         UnknownNameError: no such architecture.
         WeightsError: a file that cannot be read safely or does not fit.
         ArgumentError: a wrong number of labels.
     """
-    chosen = architecture_spec(architecture)
-    if isinstance(file, str | os.PathLike):
-        source = WeightsFile(Path(file))
-    else:
-        source = KeptFile.of(file, file_name or str(getattr(file, "name", "checkpoint")))
-    try:
-        own = own_model(source.file, chosen, labels, preprocess)
-        own.class_labels()
-        report = fit(
-            skeleton(chosen.build), read_checkpoint(source.file), what=source.file.name, title=chosen.title
-        )
-    except BaseException:
-        if isinstance(source, KeptFile):
-            source.delete()
-        raise
-    summary = f"{chosen.title} with {_counted(report.classes)}, from {source.file.name}."
+    own = own_model(Path(file), architecture_spec(architecture), labels, preprocess)
+    own.class_labels()
+    chosen, name_of_file = own.architecture, own.file.name
+    report = fit(skeleton(chosen.build), read_checkpoint(own.file), what=name_of_file, title=chosen.title)
+    summary = f"{chosen.title} with {_counted(report.classes)}, from {name_of_file}."
     return own.spec(
-        name or f"own:{secrets.token_hex(16)}",
-        title or source.file.name,
-        " ".join((summary, *report.notes)),
-        source,
+        name or f"own:{secrets.token_hex(16)}", title or name_of_file, " ".join((summary, *report.notes))
     )
 
 

@@ -115,7 +115,7 @@ def _network(
         with Unfilled():
             network = spec.build()
         if spec.load is None:
-            load_state(network, read_checkpoint(path), by_position=spec.by_position)
+            load_state(network, read_checkpoint(path, max_bytes=None), by_position=spec.by_position)
         else:
             spec.load(network, path)
     return network

@@ -185,7 +185,7 @@ def load(architecture: str, tag: str | None, network: nn.Module, path: Path) -> 
     import timm
 
     name = f"{architecture}.{tag}" if tag else architecture
-    state = read_checkpoint(path)
+    state = read_checkpoint(path, max_bytes=None)
     try:
         with Unfilled():
             loaded = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"state_dict": state})

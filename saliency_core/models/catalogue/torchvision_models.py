@@ -124,7 +124,7 @@ def load(architecture: str, network: nn.Module, path: Path) -> None:
         WeightsError: the file is not what it should be.
     """
     state: dict[str, Tensor] = {}
-    for name, tensor in read_checkpoint(path).items():
+    for name, tensor in read_checkpoint(path, max_bytes=None).items():
         if architecture == "googlenet" and name.startswith("aux"):
             continue
         if architecture == "inception_v3" and name.startswith("AuxLogits"):
