@@ -393,6 +393,7 @@ def test_a_second_copy_and_what_tools_add_are_named_but_not_used() -> None:
         "model.conv1.total_ops": torch.ones(1),
         "criterion.weight": torch.ones(7),
         "n_averaged": torch.ones(1),
+        "val_acc.total": torch.tensor(3),
     }
     loaded, report = fit_state(partial(timm.create_model, "test_resnet"), {**state, **extra, **tools})
     torch.testing.assert_close(loaded.state_dict()["fc.bias"], state["model.fc.bias"] + 1, rtol=0, atol=0)
@@ -460,6 +461,8 @@ def test_another_architecture_is_recognised_and_the_right_one_named(tmp_path: Pa
     file = written(tmp_path, saved({"state_dict": state}))
     with pytest.raises(sc.WeightsError, match=r"^net.pth does not fit .*tensors fit; .* It fits resnet18"):
         checkpoint_spec(file, NET)
+    with pytest.raises(sc.WeightsError, match=r"80 tensors are missing .* It fits resnet18"):
+        checkpoint_spec(file, "resnet34")
 
 
 # -- models --------------------------------------------------------------------------------------------------

@@ -79,11 +79,11 @@ class OwnModel:
                 skeleton(self.architecture.build), shapes, what=self.file.name, title=self.architecture.title
             )
         except MisfitError as error:
-            if not error.few:
-                raise
             fitting = fitting_architectures(self.file)
+            if not fitting and not error.few:
+                raise
             advice = f"It fits {' and '.join(fitting)}." if fitting else "Is it of another architecture?"
-            raise MisfitError(f"{error} {advice}", few=True) from error
+            raise MisfitError(f"{error} {advice}", few=error.few) from error
 
     def build(self) -> nn.Module:
         """The network with as many classes as the file has, its weights fresh."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -31,6 +32,8 @@ EXTRA_HEADS: Final = AUXILIARY | {
     *("decoder", "mask_token", "criterion", "loss", "loss_fn", "rotation_head"),
 }
 """First parts of the names of what some training adds beside the network."""
+METRICS: Final = re.compile(r"(train|val|valid|validation|test)_.*|metrics?|.*_metrics?")
+"""First parts of the names of scores that training code keeps as modules."""
 COLOURS: Final = 3
 SHOWN: Final = 3
 
@@ -97,7 +100,7 @@ def fit_state(
       colours, where the state dict's reads another number of channels.
     - Tensors that the network does not have are an error, since it would compute something else without
       them. Exceptions: second copies under another prefix, further heads (:data:`EXTRA_HEADS`), and what
-      tools count (:data:`COUNTERS`, :data:`COMPUTED`).
+      tools keep (:data:`METRICS`, :data:`COUNTERS`, :data:`COMPUTED`).
 
     Raises:
         MisfitError: what is missing, misshapen or too much.
@@ -313,9 +316,8 @@ def _is_extra(name: str, network: nn.Module) -> bool:
         parts.pop(0)
     if parts[-1] in COUNTERS | COMPUTED:
         return True
-    return parts[0] in EXTRA_HEADS and not isinstance(
-        getattr(network, parts[0], None), nn.Module | torch.Tensor
-    )
+    extra = parts[0] in EXTRA_HEADS or METRICS.fullmatch(parts[0]) is not None
+    return extra and not isinstance(getattr(network, parts[0], None), nn.Module | torch.Tensor)
 
 
 def _misfit(
