@@ -24,6 +24,9 @@ Grid = tuple[int, int]
 MAX_LEVELS = 4
 """Of tokens that are sorted for pooling of 2 × 2."""
 
+MIN_SIDE = 4
+"""Of a square of tokens that no other layer shows: fewer have too few orders to test."""
+
 MAX_EXTRA_TOKENS = 16
 """Of class, distillation and register tokens together."""
 
@@ -242,7 +245,7 @@ def grid_of(count: int, grid: Grid, size: Grid, actual: Grid) -> Grid | None:
 def _grids(count: int, known: Collection[Grid]) -> list[Grid]:
     """What ``count`` locations of a square image may be: a square, or a grid that another layer has."""
     side = math.isqrt(count)
-    square = [(side, side)] if side > 1 and side * side == count else []
+    square = [(side, side)] if side >= MIN_SIDE and side * side == count else []
     return square + [grid for grid in known if grid[0] * grid[1] == count and grid not in square]
 
 
@@ -258,7 +261,9 @@ def _tokens(
             return
         if any(seen.shape[channels] != first.shape[channels] for seen in others):
             return
-        for extra in range(min(MAX_EXTRA_TOKENS, first.shape[tokens] - 4) + 1):
+        # Channels come first in layers that mix tokens, which networks with class tokens have not.
+        most = MAX_EXTRA_TOKENS if tokens < channels else 0
+        for extra in range(min(most, first.shape[tokens] - 1) + 1):
             for grid in _grids(first.shape[tokens] - extra, known):
                 if all(grid_of(seen.shape[tokens] - extra, grid, first.size, seen.size) for seen in others):
                     for at_end in (False, True)[: 1 + bool(extra)]:
