@@ -15,7 +15,7 @@ from benchmarks.__main__ import DOCUMENT, FIRST_VIEW, replaced
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")]
-DOCUMENTS += [DOCUMENT, FIRST_VIEW]
+DOCUMENTS += [DOCUMENT, FIRST_VIEW, ROOT / "docs" / "transformers.md"]
 
 
 def test_the_python_code_in_the_readme_runs_and_prints_what_its_comments_say(

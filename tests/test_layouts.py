@@ -1,5 +1,6 @@
 import pytest
 import torch
+from timm.models.hiera import Unroll
 from torch import Tensor
 
 from saliency_core.errors import LayerError
@@ -75,7 +76,11 @@ def names(square: tuple[int, ...], wide: tuple[int, ...] | None) -> list[tuple[s
         ((2, 201, 768), (1, 401, 768), [("tokens", 5, False)]),
         ((2, 198, 768), (1, 399, 768), []),  # one more with another extra token
         ((2, 768, 196), None, [("tokens_last", 0, False)]),
-        ((2, 128, 769), None, [("tokens", 0, False), ("tokens", 7, False)]),  # 16 × 8 is another layer's grid
+        (  # 16 × 8 is another layer's grid
+            (2, 128, 769),
+            None,
+            [("tokens", 0, False), ("tokens", 7, False), ("tokens_sorted", 0, False)],
+        ),
         ((128, 7, 7, 96), (99, 7, 7, 96), [("windows", 0, False)]),
         ((128, 49, 96), None, [("windows_of_tokens", 0, False)]),
         ((2, 64, 49, 96), None, [("windows_apart", 0, False)]),
@@ -129,6 +134,14 @@ def test_windows_are_put_together_as_they_were_taken_apart(shift: tuple[int, int
         assert torch.equal(layout.to_maps(output.reshape(shape), (2, 3, 48, 64)), maps)
     with pytest.raises(LayerError, match="4 windows of 12 locations per image .* do not cover it"):
         layout.to_maps(output.reshape(shape), (2, 3, 96, 64))
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_tokens_sorted_for_pooling_are_put_into_rows_again(levels: int) -> None:
+    maps = numbered(2, 5, 8, 16)
+    sort = Unroll((8, 16), (1, 1), [(2, 2)] * levels)
+    layout = Layout("tokens_sorted", ("N", "T", "C"), (8, 16), (32, 64), False, levels=levels)
+    assert torch.equal(layout.to_maps(sort(maps.flatten(2).transpose(1, 2)), (2, 3, 32, 64)), maps)
 
 
 def test_where_only_squares_are_accepted_an_attention_matrix_is_recognised_by_its_rows() -> None:

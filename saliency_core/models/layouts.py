@@ -21,6 +21,12 @@ Shape = tuple[int, ...]
 Grid = tuple[int, int]
 """A number of rows and one of columns."""
 
+MAX_LEVELS = 4
+"""Of tokens that are sorted for pooling of 2 × 2."""
+
+MIN_SIDE = 4
+"""Of a square of tokens that no other layer shows: fewer have too few orders to test."""
+
 MAX_EXTRA_TOKENS = 16
 """Of class, distillation and register tokens together."""
 
@@ -67,6 +73,9 @@ class Layout:
     """Whether a window holds locations at regular distances from the whole image, not neighbours."""
     shift: Grid = (0, 0)
     """How far the image was moved up and left, around the border, before it was divided into windows."""
+    levels: int = 0
+    """How many times the locations were sorted by whether row and column are odd, each time inside the four
+    parts that the sorting before gave."""
 
     def to_maps(self, output: Tensor, inputs: Shape) -> Tensor:
         """An output, or a gradient of its shape, as (N, C, H, W); a view where that is possible.
@@ -236,7 +245,7 @@ def grid_of(count: int, grid: Grid, size: Grid, actual: Grid) -> Grid | None:
 def _grids(count: int, known: Collection[Grid]) -> list[Grid]:
     """What ``count`` locations of a square image may be: a square, or a grid that another layer has."""
     side = math.isqrt(count)
-    square = [(side, side)] if side > 1 and side * side == count else []
+    square = [(side, side)] if side >= MIN_SIDE and side * side == count else []
     return square + [grid for grid in known if grid[0] * grid[1] == count and grid not in square]
 
 
@@ -252,7 +261,9 @@ def _tokens(
             return
         if any(seen.shape[channels] != first.shape[channels] for seen in others):
             return
-        for extra in range(min(MAX_EXTRA_TOKENS, first.shape[tokens] - 4) + 1):
+        # Channels come first in layers that mix tokens, which networks with class tokens have not.
+        most = MAX_EXTRA_TOKENS if tokens < channels else 0
+        for extra in range(min(most, first.shape[tokens] - 1) + 1):
             for grid in _grids(first.shape[tokens] - extra, known):
                 if all(grid_of(seen.shape[tokens] - extra, grid, first.size, seen.size) for seen in others):
                     for at_end in (False, True)[: 1 + bool(extra)]:
@@ -273,6 +284,34 @@ def _from_tokens(layout: Layout, output: Tensor, inputs: Shape) -> Tensor:
     spatial = output.narrow(axis, 0 if layout.at_end else layout.extra, count)
     maps: Tensor = spatial.movedim(layout.axes.index("C"), 1)
     return maps.reshape(*maps.shape[:2], *grid)
+
+
+def _sorted_tokens(
+    name: str, axes: tuple[str, ...]
+) -> Callable[[Sequence[Observation], Collection[Grid]], Iterator[Layout]]:
+    """Candidates of a layout whose tokens lie so that pooling of 2 × 2 is one over an axis, as in Hiera."""
+
+    def candidates(observations: Sequence[Observation], known: Collection[Grid]) -> Iterator[Layout]:
+        for layout in LAYOUTS["tokens"].candidates(observations, known):
+            for levels in range(1, MAX_LEVELS + 1) if layout.extra == 0 else ():
+                if all(cells % 2**levels == 0 for cells in layout.grid):
+                    yield Layout(name, axes, layout.grid, layout.size, False, levels=levels)
+
+    return candidates
+
+
+def _from_sorted_tokens(layout: Layout, output: Tensor, inputs: Shape) -> Tensor:
+    count, levels = output.shape[1], layout.levels
+    grid = grid_of(count, layout.grid, layout.size, (inputs[2], inputs[3]))
+    if grid is None or any(cells % 2**levels for cells in grid):
+        raise LayerError(
+            f"the layer returned {count} tokens for an input of {inputs[2]} × {inputs[3]}, whose order "
+            "is not known; choose another layer or input size"
+        )
+    coarse = [cells // 2**levels for cells in grid]
+    parts = output.reshape(len(output), *(2, 2) * levels, *coarse, output.shape[2])
+    rows, columns = (range(start, 0, -2) for start in (2 * levels + 1, 2 * levels + 2))
+    return parts.permute(0, -1, *rows, *columns).reshape(len(output), -1, *grid)
 
 
 # --- Windows ------------------------------------------------------------------------------------------------
@@ -350,6 +389,7 @@ _add("channels_first", "N C H W", _maps, lambda _layout, output, _inputs: output
 _add("channels_last", "N H W C", _maps, lambda _layout, output, _inputs: output.permute(0, 3, 1, 2))
 _add("tokens", "N T C", _tokens, _from_tokens)
 _add("tokens_last", "N C T", _tokens, _from_tokens)
+_add("tokens_sorted", "N T C", _sorted_tokens, _from_sorted_tokens)
 _add("windows", "N·M H W C", _windows, _from_windows)
 _add("windows_of_tokens", "N·M T C", _windows, _from_windows)
 _add("windows_apart", "N M T C", _windows, _from_windows)

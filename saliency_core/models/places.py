@@ -1,141 +1,154 @@
 """At which place of the image a location of an output is: decided by what a layer returns, not by its shape.
 
-A part of the image is changed, and the location that changes most must be the one at that part. It is the
-first test of the order of tokens, of where the class token is, and of how an image was divided into windows.
+Of two images that differ in a few parts, the locations at these parts must differ most. This tests the order
+of tokens, where those without a place are, and how an image was divided into windows.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from saliency_core.models.hooks import Visit
 from saliency_core.models.layouts import Grid, Layout
 
 CELLS = 14
 """The image is divided into so many parts along each side."""
 CHANGED = ((2, 9), (9, 4), (12, 11))
-"""(row, column) of the part that is changed, of one copy of the image each."""
+"""(row, column) of the parts that are changed."""
 SHARP = 8.0
-"""From here on, in multiples of the mean change, a change is local."""
+"""From here on, in multiples of the mean, a difference is local."""
 BETTER = 1.02
 """The factor by which the best arrangement must be better than the next."""
+LARGE, SHARE = 2.0, 0.15
+"""The differences at the parts must be so many times the mean, and so much of all differences."""
+CLEARLY = 2.0
+"""The factor by which it must be better than the arrangement of the last layer with as many locations."""
 FINE = 7
-"""In a grid with fewer rows a location next to the changed part does not count as at that part."""
+"""In a grid with fewer rows a location next to a changed part does not count as at that part."""
+
+Differences = Mapping[int, Tensor]
+"""Squared differences of two images' outputs, summed over one axis, which stays with length one; by the
+number of that axis."""
+
+
+def changed_in_parts(image: Tensor, noise: Tensor) -> Tensor:
+    """The image (1, C, H, W) and a copy of it with other noise in the changed parts, (2, C, H, W)."""
+    pair = image.repeat(2, 1, 1, 1)
+    for cell in CHANGED:
+        rows, columns = (
+            slice(round(side * each / CELLS), max(round(side * (each + 1) / CELLS), 1))
+            for side, each in zip(image.shape[2:], cell, strict=True)
+        )
+        pair[1, :, rows, columns] = 2 * noise[0, :, rows, columns]
+    return pair
+
+
+def differences(output: Tensor) -> Differences:
+    """Those of an output for two images, over every axis that may be that of the channels."""
+    first, second = output.float().chunk(2)
+    squares = (first - second).square()
+    return {axis: squares.sum(dim=axis, keepdim=True) for axis in {1, output.ndim - 1}}
 
 
 def find_places(
-    run: Callable[[Tensor, Visit], object], image: Tensor, candidates: Mapping[str, Sequence[Layout]]
+    candidates: Mapping[str, Sequence[Layout]], seen: Mapping[str, Differences], size: Grid
 ) -> dict[str, Layout]:
     """The layout of each layer for which it is certain.
 
-    One pass over copies of the image that are changed in one part each. Let ``D_k(u)`` be the smallest
-    squared distance between a layer's output at location ``u`` in copy ``k`` and in another copy, divided by
-    the mean over ``u``. A layout is certain if ``D_k`` is largest at the part that was changed, for each
-    ``k``; of several the one whose ``D_k`` are the largest there, if they are clearly so.
+    Let ``D(u)`` be the squared difference of a layer's outputs for the two images at location ``u``. A layout
+    is certain if, of the locations that are nearest to a changed part, the one with the largest ``D`` is at
+    that part, for all parts, and a good share of ``D`` is at the parts; of several layouts the one whose
+    ``D`` at the parts is the largest, if it is clearly so.
 
     Behind many attention blocks a change is everywhere. A layer that shows nothing has the layout of the last
-    layer before it with as many tokens, as long as none in between contradicts it: one whose change is local,
-    and elsewhere.
+    layer before it with as many locations, as long as none in between contradicts it: one whose differences
+    are local, and elsewhere.
 
     Args:
-        run: the network on given inputs, its layers reported to the visitor.
-        image: noise (1, C, H, W).
-        candidates: by layer, the layouts that its shapes allow.
+        candidates: by layer, in their order, the layouts that its shapes allow.
+        seen: by layer, what :func:`differences` gives.
+        size: height and width of the images.
     """
-    inputs = _copies(image)
     found: dict[str, Layout] = {}
     latest: dict[object, Layout | None] = {}
-
-    def visit(name: str, _inputs: tuple[object, ...], output: object) -> None:
-        layouts = candidates.get(name, ())
-        if not layouts or not isinstance(output, Tensor):
-            return
-        changes = {axis: _changes(output, axis) for axis in {layout.axes.index("C") for layout in layouts}}
-        seen = [_Evidence.of(layout, changes[layout.axes.index("C")], inputs) for layout in layouts]
-        fitting = sorted((each for each in seen if each.at_parts), key=lambda each: -each.score)
-        inherited = [each for each in seen if latest.get(_alike(each.layout, output)) == each.layout]
+    for name, layouts in candidates.items():
+        if name not in seen:
+            continue
+        judged = [_Evidence.of(layout, seen[name], size) for layout in layouts]
+        before = [each for each in judged if latest.get(_alike(each.layout, seen[name])) == each.layout]
+        # What the last such layer has is given up for something clearly better alone.
+        least = CLEARLY * before[0].score if before else 0.0
+        fitting = sorted(
+            (each for each in judged if each.at_parts and each.score > least), key=lambda each: -each.score
+        )
         others = [each for each in fitting if not torch.equal(each.change, fitting[0].change)]
         if fitting and (not others or fitting[0].score > BETTER * others[0].score):
-            found[name] = latest[_alike(fitting[0].layout, output)] = fitting[0].layout
-        elif inherited and inherited[0].elsewhere:
-            latest[_alike(inherited[0].layout, output)] = None
-        elif inherited:
-            found[name] = inherited[0].layout
-
-    with torch.no_grad():
-        run(inputs, visit)
+            found[name] = latest[_alike(fitting[0].layout, seen[name])] = fitting[0].layout
+        elif before and before[0].elsewhere:
+            latest[_alike(before[0].layout, seen[name])] = None
+        elif before:
+            found[name] = before[0].layout
     return found
 
 
-def _alike(layout: Layout, output: Tensor) -> object:
+def _alike(layout: Layout, seen: Differences) -> object:
     """What outputs have in common whose locations are taken to be in the same order."""
-    sizes = zip(layout.axes, output.shape, strict=True)
-    return layout.axes, tuple(size for axis, size in sizes if axis in ("H", "W", "T", "N·M"))
-
-
-def _copies(image: Tensor) -> Tensor:
-    """One copy of the image per changed part."""
-    generator = torch.Generator("cpu").manual_seed(1)
-    noise = torch.randn(image.shape, generator=generator, device="cpu").to(image)
-    copies = image.repeat(len(CHANGED), 1, 1, 1)
-    size = image.shape[2], image.shape[3]
-    for copy, cell in zip(copies, CHANGED, strict=True):
-        rows, columns = (
-            slice(round(side * each / CELLS), max(round(side * (each + 1) / CELLS), 1))
-            for side, each in zip(size, cell, strict=True)
-        )
-        copy[:, rows, columns] = 2 * noise[0, :, rows, columns]
-    return copies.contiguous(
-        memory_format=torch.contiguous_format if image.is_contiguous() else torch.channels_last
-    )
-
-
-def _changes(output: Tensor, channels: int) -> Tensor:
-    """Per location, for each copy, the smaller of its squared distances to the others, over one axis."""
-    copies = output.float().reshape(len(CHANGED), -1, *output.shape[1:])
-    distances = [
-        (copies - copies.roll(each, 0)).square().sum(dim=channels + 1, keepdim=True)
-        for each in range(1, len(CHANGED))
-    ]
-    return torch.stack(distances).amin(dim=0).flatten(0, 1)
+    return layout.axes, tuple(seen[layout.axes.index("C")].shape)
 
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What the changes say about one layout of a layer."""
+    """What the differences say about one layout of a layer."""
 
     layout: Layout
     change: Tensor
-    """By location, (copies, H, W), divided by the mean."""
+    """The differences, (H, W), divided by their mean."""
     score: float
-    """Mean change at the changed parts."""
+    """Their mean at the changed parts."""
     at_parts: bool
-    """Whether the largest change is at the changed part, in all copies."""
+    """Whether the largest one near each changed part is at it."""
     elsewhere: bool
-    """Whether the changes are local, and at the changed parts smaller than on average."""
+    """Whether they are local, and at the changed parts smaller than on average."""
 
     @staticmethod
-    def of(layout: Layout, changes: Tensor, inputs: Tensor) -> _Evidence:
-        change = layout.to_maps(changes, tuple(inputs.shape))[:, 0]
-        change = change / change.mean(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(change.dtype).tiny)
-        parts, hits, sharp = [], 0, True
-        for changed, cell in zip(change, CHANGED, strict=True):
-            rows, columns = (_span(each, count) for each, count in zip(cell, layout.grid, strict=True))
-            parts.append(float(changed[slice(*rows), slice(*columns)].mean()))
-            peak = divmod(int(changed.argmax()), layout.grid[1])
+    def of(layout: Layout, seen: Differences, size: Grid) -> _Evidence:
+        change = layout.to_maps(seen[layout.axes.index("C")], (1, 0, *size))[0, 0]
+        change = change / change.mean().clamp(min=torch.finfo(change.dtype).tiny)
+        parts = [
+            [_span(each, count) for each, count in zip(cell, layout.grid, strict=True)] for cell in CHANGED
+        ]
+        means = [float(change[slice(*rows), slice(*columns)].mean()) for rows, columns in parts]
+        nearest = _nearest(layout.grid, change.device)
+        hits = 0
+        for number, spans in enumerate(parts):
+            peak = int(change.where(nearest == number, -1.0).argmax())
             hits += all(
                 start - (count >= FINE) <= at < end + (count >= FINE)
-                for at, (start, end), count in zip(peak, (rows, columns), layout.grid, strict=True)
+                for at, (start, end), count in zip(
+                    divmod(peak, layout.grid[1]), spans, layout.grid, strict=True
+                )
             )
-            sharp &= bool(changed.max() > min(SHARP, changed.numel() / 2))
-        return _Evidence(layout, change, sum(parts), hits == len(CHANGED), sharp and max(parts) < 1)
+        local = bool(change.max() > min(SHARP, change.numel() / 2))
+        score = sum(means) / len(means)
+        cells = sum(math.prod(end - start for start, end in spans) for spans in parts)
+        at_parts = hits == len(parts) and score > LARGE and score * cells > SHARE * change.numel()
+        return _Evidence(layout, change, score, at_parts, local and max(means) < 1)
 
 
 def _span(cell: int, count: int) -> Grid:
     """First and behind the last of ``count`` locations along a side that overlap a part of the image."""
     return math.floor(cell * count / CELLS + 1e-6), math.ceil((cell + 1) * count / CELLS - 1e-6)
+
+
+def _nearest(grid: Grid, device: torch.device) -> Tensor:
+    """The number of the changed part that is nearest to each location, (H, W)."""
+    rows, columns = ((torch.arange(count, device=device) + 0.5) * CELLS / count for count in grid)
+    distances = [
+        (rows[:, None] - row - 0.5).square() + (columns[None] - column - 0.5).square()
+        for row, column in CHANGED
+    ]
+    return torch.stack(distances).argmin(dim=0)

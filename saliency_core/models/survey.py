@@ -24,7 +24,7 @@ from saliency_core.models.layouts import (
     no_certain_layout,
     no_layout,
 )
-from saliency_core.models.places import find_places
+from saliency_core.models.places import Differences, changed_in_parts, differences, find_places
 from saliency_core.models.running import logits_of
 from saliency_core.models.stages import default_layers
 
@@ -33,6 +33,9 @@ MIN_LAYERS = 2
 
 STEP = 32
 """The sides of a second input differ by multiples of it, so that layers with a stride up to it follow."""
+
+AT_ONCE = 32
+"""Layers whose gradients are taken together: about those of two blocks of a transformer."""
 
 REENTRANT = "CheckpointFunctionBackward"
 """The node of ``torch.utils.checkpoint`` that works with ``.backward()`` only."""
@@ -52,10 +55,10 @@ def survey(
        only raises; the layers up to there have been seen. Of one that resizes its inputs itself, this pass
        shows nothing and is left out.
     2. A pass with a batch of two square inputs, without gradients. The axes of a map follow the inputs
-       of both passes; those of attention matrices, windows and class scores do not.
-    3. If shapes leave doubts, as those of tokens do, a pass over copies of an image that differ in one part
-       each (see :mod:`saliency_core.models.places`), without gradients.
-    4. The pass of step 2 with gradients and recordings as :func:`~saliency_core.backprop.capture.capture`
+       of both passes; those of attention matrices, windows and class scores do not. The two differ in a few
+       parts only. Where shapes leave a doubt, as those of tokens do, the layer's outputs must differ most at
+       these parts (see :mod:`saliency_core.models.places`).
+    3. The pass of step 2 with gradients and recordings as :func:`~saliency_core.backprop.capture.capture`
        makes them. A layer stays if the class scores depend on its recording, at other tokens than class
        tokens too, and recording it does not change them.
 
@@ -63,12 +66,12 @@ def survey(
     no layer with maps.
     """
     wide = _wide_pass(network, hooks, example)
-    square = _square_pass(network, modules, hooks, example, wide.keys())
+    square = _square_pass(network, modules, hooks, example, wide)
     once = {name: seen for name, seen in wide.items() if square.calls[name] == 1}
     if once and all(seen.shape[1:] == square.shape(name)[1:] for name, seen in once.items()):
         # The network brings its inputs to one size itself: another size shows nothing.
         wide = {}
-        square = _square_pass(network, modules, hooks, example, ())
+        square = _square_pass(network, modules, hooks, example, {})
     logits = square.logits
     if not isinstance(logits, Tensor) or logits.ndim not in (1, 2) or len(logits) != square.batch:
         given = describe(square.observe(logits)) if isinstance(logits, Tensor) else type(logits).__name__
@@ -87,7 +90,7 @@ def survey(
             refused[name] = found
         else:
             candidates[name] = found
-    layouts = _chosen(network, hooks, example, candidates)
+    layouts = _chosen(candidates, square)
     refused |= {
         name: no_certain_layout(output.observation, candidates[name][0])
         for name, output in square.outputs.items()
@@ -134,6 +137,8 @@ class _Output:
     """The number of changes in place so far."""
     unchanged: bool
     """Whether the layer returned what it was given, as an ``Identity`` does."""
+    differences: Differences | None = field(default=None, repr=False)
+    """Of the outputs for the two images, where the shape does not tell what its axes are."""
 
     @property
     def shape(self) -> Shape:
@@ -227,12 +232,13 @@ def _square_pass(
     modules: Mapping[str, nn.Module],
     hooks: LayerHooks,
     example: Tensor,
-    seen_wide: Iterable[str],
+    wide: Mapping[str, Observation],
 ) -> _Square:
     """A batch of two, or of one for a network that takes no more."""
-    observe = partial(_observed, network, modules, hooks, frozenset(seen_wide))
+    observe = partial(_observed, network, modules, hooks, wide)
     try:
-        return observe(_noise(example, 2, *example.shape[1:]))
+        first, second = _noise(example, 2, *example.shape[1:]).chunk(2)
+        return observe(changed_in_parts(first, second).contiguous(memory_format=_format(example)))
     except Exception as error:
         try:
             return observe(example)
@@ -244,7 +250,7 @@ def _observed(
     network: nn.Module,
     modules: Mapping[str, nn.Module],
     hooks: LayerHooks,
-    seen_wide: frozenset[str],
+    wide: Mapping[str, Observation],
     inputs: Tensor,
 ) -> _Square:
     square = _Square(inputs)
@@ -260,13 +266,19 @@ def _observed(
             square.outputs[name] = _Output(None, type(output).__name__, None, 0, False)
             return
         given, version = versions.pop(modules[name], (None, 0))
+        # Where there are two sizes, they distinguish maps from attention.
+        observation = square.observe(output, name not in wide and _rows_sum_to_one(output))
+        found = find_layouts([observation, *([wide[name]] if name in wide else [])])
+        doubtful = output.is_floating_point() and output.ndim > 2 and not (found and found[0].certain)
         square.outputs[name] = _Output(
-            # Where there are two sizes, they distinguish maps from attention.
-            square.observe(output, name not in seen_wide and _rows_sum_to_one(output)),
+            observation,
             type(output).__name__,
             output,
             _version(output),
             unchanged=output is given and _version(output) == version,
+            differences=differences(output)
+            if doubtful and len(output) % 2 == 0 == square.batch % 2
+            else None,
         )
 
     with torch.no_grad(), _noting(modules.values(), note):
@@ -321,18 +333,13 @@ def _candidates(
     return find_layouts(observations, grids) or no_layout(observations)
 
 
-def _chosen(
-    network: nn.Module, hooks: LayerHooks, example: Tensor, candidates: Mapping[str, Sequence[Layout]]
-) -> dict[str, Layout]:
+def _chosen(candidates: Mapping[str, Sequence[Layout]], square: _Square) -> dict[str, Layout]:
     """The layout of every layer for which there is a certain one."""
     certain = {name: found[0] for name, found in candidates.items() if found[0].certain}
     doubtful = {name: found for name, found in candidates.items() if name not in certain}
-    if not doubtful:
-        return certain
-    try:
-        return certain | find_places(partial(_run, network, hooks), example, doubtful)
-    except Exception:  # whatever the network raises: it takes a single image
-        return certain
+    seen = {name: each.differences for name, each in square.outputs.items() if each.differences is not None}
+    height, width = square.inputs.shape[2:]
+    return certain | find_places(doubtful, seen, (height, width))
 
 
 def _unrecordable(
@@ -403,19 +410,29 @@ def _unread(logits: object, outputs: Mapping[str, Tensor], layouts: Mapping[str,
         return {}
     generator = torch.Generator("cpu").manual_seed(0)
     weights = torch.randn(logits.shape, generator=generator, device="cpu").to(logits)
-    gradients = torch.autograd.grad(logits, tuple(outputs.values()), weights, allow_unused=True)
-    refused = {}
-    for (name, output), gradient in zip(outputs.items(), gradients, strict=True):
-        layout = layouts[name]
-        if gradient is None or not layout.extra_tokens(gradient).any():
-            continue
-        if int(gradient.count_nonzero()) == int(layout.extra_tokens(gradient).count_nonzero()):
-            count, number = output.shape[layout.axes.index("T")] - layout.extra, layout.extra
+    refused: dict[str, str] = {}
+    # From the last layers on, until the scores read all of some: what is in front of these they read too.
+    names = list(outputs)[::-1]
+    for start in range(0, len(names), AT_ONCE):
+        some = names[start : start + AT_ONCE]
+        gradients = torch.autograd.grad(
+            logits, [outputs[name] for name in some], weights, retain_graph=True, allow_unused=True
+        )
+        before = len(refused)
+        for name, gradient in zip(some, gradients, strict=True):
+            layout = layouts[name]
+            if gradient is None or not layout.extra_tokens(gradient).any():
+                continue
+            if int(gradient.count_nonzero()) > int(layout.extra_tokens(gradient).count_nonzero()):
+                continue
+            count, number = gradient.shape[layout.axes.index("T")] - layout.extra, layout.extra
             which = "its class token" if number == 1 else f"{number} tokens that belong to no patch"
             refused[name] = (
                 f"of this output the class scores read {which} alone: the gradient at the {count} tokens of "
                 "the image is zero, so there is no map to see; choose a layer before the last attention"
             )
+        if len(refused) == before:
+            break
     return refused
 
 
