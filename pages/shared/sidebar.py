@@ -201,7 +201,7 @@ def _choose_fit(session: Session) -> None:
 
 
 def _fit(session: Session) -> None:
-    theme.section("Fit to the network's square")
+    theme.section("Fit to the network's input")
     st.session_state["fit"] = session.choice.fit
     _segments("Fit", _FIT_TITLES, "fit", _choose_fit, session)
     theme.hint(sc.FITS[session.choice.fit].summary)

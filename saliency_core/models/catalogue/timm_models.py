@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
@@ -14,6 +13,7 @@ from torch import nn
 
 from saliency_core.errors import WeightsError, first_line
 from saliency_core.inputs.preprocess import Preprocess
+from saliency_core.inputs.transforms import from_data_config
 from saliency_core.models.catalogue.labels import DATASETS, class_labels, feature_labels
 from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
 from saliency_core.models.initialisation import Unfilled
@@ -122,16 +122,7 @@ def preprocess(found: Any) -> Preprocess:
     from timm.data.config import resolve_data_config
 
     chosen: Mapping[str, Any] = resolve_data_config(pretrained_cfg=found.to_dict())
-    _, height, width = chosen["input_size"]
-    scaled = tuple(math.floor(side / chosen["crop_pct"]) for side in (height, width))
-    return Preprocess(
-        height if height == width else (height, width),
-        scaled[0] if scaled[0] == scaled[1] else (scaled[0], scaled[1]),
-        tuple(chosen["mean"]),
-        tuple(chosen["std"]),
-        interpolation=chosen["interpolation"],
-        crop_mode=chosen["crop_mode"],
-    )
+    return from_data_config(chosen)
 
 
 @cache
