@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency_core.errors import WeightsError
+from saliency_core.models.initialisation import skeleton
 from saliency_core.models.weights.checkpoint import assign
 
 PREFIXES: Final = frozenset(
@@ -101,16 +102,6 @@ def fit_state(
     report = fit(network, state, what=what, title=title)
     put(network, state, report, build)
     return network, report
-
-
-def skeleton(build: Callable[[], nn.Module]) -> nn.Module:
-    """The network without its numbers, or with random ones where it cannot be built otherwise."""
-    try:
-        with torch.device("meta"):
-            return build()
-    except Exception:  # such as reading a number of a tensor in the constructor, which has none there
-        with torch.random.fork_rng([]), torch.device("cpu"):
-            return build()
 
 
 def fit(
