@@ -57,6 +57,16 @@ class Unfilled(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+def skeleton(build: Callable[[], nn.Module]) -> nn.Module:
+    """The network without its numbers, on the device ``"meta"`` where it can be built there."""
+    try:
+        with torch.device("meta"):
+            return build()
+    except Exception:  # such as reading a number of a tensor in the constructor, which has none there
+        with torch.device("cpu"), Unfilled():
+            return build()
+
+
 def _with_generator(func: Any) -> Any:
     """The overload of a drawing operator that takes a generator."""
     if any(argument.name == "generator" for argument in func._schema.arguments):

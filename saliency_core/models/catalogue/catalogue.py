@@ -70,7 +70,7 @@ class Catalogue(Registry[ModelSpec]):
         whole = " ".join(words)
         ranked: list[tuple[int, int]] = []
         for position, found in enumerate(self._index):
-            if all(word in found.text or _squeezed(word) in found.squeezed for word in words):
+            if all(map(found.has, words)):
                 ranked.append((found.rank(whole), position))
         ranked.sort()
         return tuple(self._index[position].hit for _, position in ranked[:limit])
@@ -112,6 +112,10 @@ class _Found:
         starts = (hit.name.lower(), hit.name.lower().rpartition(":")[2], hit.title.lower())
         text = " ".join((*starts, hit.library, (hit.tag or "").lower()))
         return cls(hit, starts, text, _squeezed(text))
+
+    def has(self, word: str) -> bool:
+        squeezed = _squeezed(word)
+        return word in self.text or (bool(squeezed) and squeezed in self.squeezed)
 
     def rank(self, query: str) -> int:
         if query in self.starts:

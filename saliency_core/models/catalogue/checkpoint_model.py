@@ -19,8 +19,9 @@ from saliency_core.models.catalogue.curated import CURATED
 from saliency_core.models.catalogue.label_files import read_labels
 from saliency_core.models.catalogue.names import parse_name
 from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
+from saliency_core.models.initialisation import skeleton
 from saliency_core.models.weights.checkpoint import checkpoint_shapes, read_checkpoint
-from saliency_core.models.weights.fitting import FitReport, MisfitError, fit, put, skeleton
+from saliency_core.models.weights.fitting import FitReport, MisfitError, fit, put
 from saliency_core.models.weights.sources import DownloadProgress
 
 Labels = Sequence[str] | str | os.PathLike[str]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from saliency_core.inputs.preprocess import Preprocess
+from saliency_core.models.initialisation import skeleton
 from saliency_core.models.weights.sources import Embedded, WeightSource
 
 
@@ -93,8 +93,7 @@ class ModelSpec:
         return details
 
     def _counted(self) -> ModelDetails:
-        with torch.device("meta"):
-            parameters = sum(parameter.numel() for parameter in self.build().parameters())
+        parameters = sum(parameter.numel() for parameter in skeleton(self.build).parameters())
         return ModelDetails(
             parameters=parameters,
             top1=None,

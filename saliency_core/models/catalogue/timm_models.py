@@ -16,7 +16,7 @@ from saliency_core.inputs.preprocess import Preprocess
 from saliency_core.inputs.transforms import from_data_config
 from saliency_core.models.catalogue.labels import DATASETS, class_labels, feature_labels
 from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
-from saliency_core.models.initialisation import Unfilled
+from saliency_core.models.initialisation import Unfilled, skeleton
 from saliency_core.models.weights.checkpoint import read_checkpoint
 from saliency_core.models.weights.download import Download
 from saliency_core.models.weights.hub import HubFile
@@ -59,7 +59,7 @@ def default_tag(architecture: str) -> str:
 
 
 def config(architecture: str, tag: str | None = None) -> Any:
-    """Timm's configuration of the pretrained network."""
+    """The configuration that timm has for the pretrained network."""
     import timm
 
     return timm.get_pretrained_cfg(f"{architecture}.{tag}" if tag else architecture)
@@ -118,7 +118,7 @@ def labels(architecture: str, tag: str | None) -> list[str]:
 
 
 def preprocess(found: Any) -> Preprocess:
-    """Timm's own evaluation transform as a :class:`Preprocess`."""
+    """The preprocessing of a network's own evaluation."""
     from timm.data.config import resolve_data_config
 
     chosen: Mapping[str, Any] = resolve_data_config(pretrained_cfg=found.to_dict())
@@ -161,9 +161,11 @@ def _counted(architecture: str, tag: str | None) -> tuple[int, int]:
     Counted in a network without memory for its weights.
     """
     found = config(architecture, tag)
-    with torch.device("meta"), torch.no_grad():
-        shell = network(architecture, tag).eval()
-        scores = found.num_classes or shell(torch.empty(1, *found.input_size)).shape[-1]
+    shell = skeleton(partial(network, architecture, tag)).eval()
+    scores = found.num_classes
+    if not scores:
+        with torch.no_grad():
+            scores = shell(torch.empty(1, *found.input_size, device="meta")).shape[-1]
     return sum(parameter.numel() for parameter in shell.parameters()), int(scores)
 
 

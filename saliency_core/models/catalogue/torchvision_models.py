@@ -71,7 +71,7 @@ def model_spec(architecture: str, tag: str | None) -> ModelSpec:
         build=partial(network, architecture),
         source=source(entry),
         labels=imagenet_labels,
-        preprocess=preprocess(entry),
+        preprocess=preprocess_of(entry.transforms()),
         reference="",
         library=LIBRARY,
         tag=chosen,
@@ -90,9 +90,8 @@ def download(url: str, mebibytes: float) -> Download:
     return Download(url, url.removesuffix(".pth").rpartition("-")[2], round(mebibytes * 2**20))
 
 
-def preprocess(entry: Any) -> Preprocess:
-    """Torchvision's own evaluation transform as a :class:`Preprocess`."""
-    preset = entry.transforms()
+def preprocess_of(preset: Any) -> Preprocess:
+    """One of torchvision's evaluation presets (``weights.transforms()``) as a :class:`Preprocess`."""
     (size,), (resize,) = preset.crop_size, preset.resize_size
     return Preprocess(
         size, resize, tuple(preset.mean), tuple(preset.std), interpolation=preset.interpolation.value
@@ -103,7 +102,7 @@ def preprocess(entry: Any) -> Preprocess:
 def details(architecture: str, tag: str) -> ModelDetails:
     """What the metadata says."""
     entry = weights(architecture)[tag]
-    fitted = preprocess(entry)
+    fitted = preprocess_of(entry.transforms())
     return ModelDetails(
         parameters=entry.meta["num_params"],
         top1=entry.meta["_metrics"]["ImageNet-1K"]["acc@1"],

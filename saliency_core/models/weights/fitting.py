@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency_core.errors import WeightsError
-from saliency_core.models.initialisation import Seeded, Unfilled
+from saliency_core.models.initialisation import Seeded, skeleton
 from saliency_core.models.weights.checkpoint import assign
 
 PREFIXES: Final = frozenset(
@@ -109,16 +109,6 @@ def fit_state(
     report = fit(network, state, what=what, title=title)
     put(network, state, report, build)
     return network, report
-
-
-def skeleton(build: Callable[[], nn.Module]) -> nn.Module:
-    """The network without its numbers."""
-    try:
-        with torch.device("meta"):
-            return build()
-    except Exception:  # such as a constructor that reads a number of a tensor, which has none there
-        with Unfilled(), torch.device("cpu"):
-            return build()
 
 
 def fit(
