@@ -43,6 +43,9 @@ def test_without_sizes_the_bound_is_a_number_of_values() -> None:
     cache.drop(1)
     cache.drop(1)
     assert len(cache) == 1
+    cache.put(3, 3)
+    cache.drop_where(lambda number: number < 3)
+    assert [cache.peek(number) for number in (2, 3)] == [None, 3]
 
 
 def test_a_negative_bound_is_refused() -> None:

@@ -201,8 +201,11 @@ def test_random_weights_are_sent_with_the_maps(
 
 
 def test_inputs_and_maps_need_not_be_square(photo: payload.DisplayPhoto) -> None:
-    prepared = torch.randn(1, 3, 24, 40, generator=torch.Generator().manual_seed(0))
-    sent = send(photo, sc.explain(classifier(seeded(dtype=torch.float32)), prepared, 1)).meta
+    clf = sc.Classifier(seeded(dtype=torch.float32), preprocess=sc.Preprocess(size=(24, 40), resize=24))
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 80, 3), dtype=np.uint8))
+    sent = send(photo, sc.explain(clf, image, 1)).meta
+    left, top, right, bottom = sent["box"]
+    assert (right - left) / (bottom - top) == pytest.approx(40 / 24)
     assert sent["inputSize"] == [3, 24, 40]
     sizes = [(layer["height"], layer["width"]) for layer in sent["layers"]]
     assert sizes == [(12, 20), (6, 10)]
