@@ -365,6 +365,20 @@ def test_rollout_is_the_same_for_every_class_and_gradient_weighted_attention_is_
     assert np.abs(one - other).max() > 0.1 * one.max()
 
 
+def test_a_function_of_the_scores_takes_the_place_of_a_class() -> None:
+    clf = examined("class token")
+    by_class, by_function = (
+        sc.explain(clf, images(), target, methods=BOTH)
+        for target in (TARGET, lambda logits: logits[:, TARGET])
+    )
+    difference = sc.explain(clf, images(), lambda logits: logits[:, TARGET] - logits[:, 0], methods=BOTH)
+    for method in BOTH:
+        expected = by_class.map(method, "input")
+        np.testing.assert_allclose(by_function.map(method, "input"), expected, rtol=1e-6)
+        same = np.allclose(difference.map(method, "input"), expected)
+        assert same == (method == ROLLOUT)
+
+
 def test_after_a_meta_step_the_maps_are_those_of_the_network_that_took_it() -> None:
     step, x = sc.MetaStep(lr=0.05), images()
     stepped = copy.deepcopy(network("class token"))
