@@ -91,6 +91,12 @@ def classifier(found: nn.Module) -> sc.Classifier:
     return sc.Classifier(found, preprocess=sc.Preprocess(size=SIDE, resize=SIDE))
 
 
+@cache
+def examined(name: str) -> sc.Classifier:
+    """The network as a classifier, which takes a few passes."""
+    return classifier(network(name))
+
+
 def images(count: int = 1) -> Tensor:
     return torch.randn(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
 
@@ -191,7 +197,7 @@ def assert_close(found: object, expected: Tensor) -> None:
 
 @pytest.mark.parametrize("name", list(NETWORKS))
 def test_the_maps_equal_their_slow_definitions(name: str) -> None:
-    clf = classifier(network(name))
+    clf = examined(name)
     found = sc.explain(clf, images(), TARGET, methods=BOTH)
     for method, small in slow_maps(name, images()).items():
         assert float(small.max() - small.min()) > 0.1 * float(small.max())
@@ -204,12 +210,12 @@ def test_the_maps_equal_their_slow_definitions(name: str) -> None:
 def test_what_is_recorded_is_the_attention_of_every_block_and_leaves_the_scores_as_they_are(
     name: str,
 ) -> None:
-    clf, x = classifier(network(name)), images()
+    clf, x = examined(name), images()
     with torch.no_grad():
         plain = clf.module(x)
     found = attention(clf, x, TARGET, plain_logits=plain)
     _, matrices = run_slowly(name, x)
-    assert (found.grid, found.readers) == ((4, 4), NETWORKS[name][1])
+    assert (found.patches.grid, found.readers) == ((4, 4), NETWORKS[name][1])
     assert len(found.weights) == len(found.relevances) == BLOCKS
     for weights, matrix in zip(found.weights, matrices, strict=True):
         torch.testing.assert_close(weights, matrix.detach().mean(dim=0))
@@ -250,7 +256,7 @@ UNAVAILABLE: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "XCiT": (
         partial(Xcit, SIDE, 8, num_classes=CLASSES, embed_dim=16, depth=1, num_heads=2, cls_attn_layers=1),
-        "Its attention is not among the patches of the image: they are 4 × 4, and a matrix has 8 rows.",
+        "Not all of its attention is among the tokens of one grid: there is a matrix of 1 × 17.",
     ),
     "LeViT": (
         partial(
@@ -344,7 +350,7 @@ def test_another_thread_that_explains_at_the_same_time_is_not_recorded() -> None
 
 
 def test_several_photos_have_the_maps_that_each_has_alone() -> None:
-    clf, x, targets = classifier(network("registers")), images(3), [0, 4, 2]
+    clf, x, targets = examined("registers"), images(3), [0, 4, 2]
     together = sc.explain_many(clf, x, targets, methods=BOTH)
     for index, (found, target) in enumerate(zip(together, targets, strict=True)):
         alone = sc.explain(clf, x[index : index + 1], target, methods=BOTH)
@@ -353,10 +359,24 @@ def test_several_photos_have_the_maps_that_each_has_alone() -> None:
 
 
 def test_rollout_is_the_same_for_every_class_and_gradient_weighted_attention_is_not() -> None:
-    first, second = sc.explain_classes(classifier(network("distilled")), images(), [1, 2], methods=BOTH)
+    first, second = sc.explain_classes(examined("distilled"), images(), [1, 2], methods=BOTH)
     np.testing.assert_array_equal(first.map(ROLLOUT, "input"), second.map(ROLLOUT, "input"))
     one, other = (each.map(GRADIENT, "input") for each in (first, second))
     assert np.abs(one - other).max() > 0.1 * one.max()
+
+
+def test_a_function_of_the_scores_takes_the_place_of_a_class() -> None:
+    clf = examined("class token")
+    by_class, by_function = (
+        sc.explain(clf, images(), target, methods=BOTH)
+        for target in (TARGET, lambda logits: logits[:, TARGET])
+    )
+    difference = sc.explain(clf, images(), lambda logits: logits[:, TARGET] - logits[:, 0], methods=BOTH)
+    for method in BOTH:
+        expected = by_class.map(method, "input")
+        np.testing.assert_allclose(by_function.map(method, "input"), expected, rtol=1e-6)
+        same = np.allclose(difference.map(method, "input"), expected)
+        assert same == (method == ROLLOUT)
 
 
 def test_after_a_meta_step_the_maps_are_those_of_the_network_that_took_it() -> None:
@@ -368,7 +388,7 @@ def test_after_a_meta_step_the_maps_are_those_of_the_network_that_took_it() -> N
     ):
         parameter.data -= step.lr * gradient
     expected = sc.explain(classifier(stepped), x, TARGET, methods=BOTH)
-    clf = classifier(network("class token"))
+    clf = examined("class token")
     before, found = (
         sc.explain(clf, x, TARGET, methods=BOTH),
         sc.explain(clf, x, TARGET, methods=BOTH, meta=step),
@@ -416,7 +436,7 @@ def test_half_precision_and_the_callers_modes_make_no_difference() -> None:
 
 
 def test_the_viewer_gets_one_map_of_the_input_and_offers_the_methods_at_one_extra_pass() -> None:
-    clf = classifier(network("class token"))
+    clf = examined("class token")
     found = sc.explain(clf, images(), TARGET, methods=["normgrad", *BOTH])
     photo = payload.DisplayPhoto("digest", b"", SIDE, SIDE, (SIDE, SIDE), "photo")
 

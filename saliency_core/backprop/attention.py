@@ -31,19 +31,31 @@ from saliency_core.backprop.function_modes import Function, ReplacedFunctions, t
 from saliency_core.errors import NetworkError, UnavailableError
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import without_autocast
+from saliency_core.models.layouts import Grid, grid_of
 from saliency_core.models.running import network_errors
 from saliency_core.models.targets import Goal, goal_scores
 
-MOST_OTHERS = 16
-"""The largest number of tokens beside the patches: class token, distillation token, registers."""
+
+@dataclass(frozen=True)
+class Patches:
+    """The tokens that are patches of an image."""
+
+    first: int
+    """The index of the first one."""
+    grid: Grid
+    """Their rows and columns, (h, w)."""
+
+    @property
+    def indices(self) -> range:
+        """Those of all patches, row by row."""
+        return range(self.first, self.first + self.grid[0] * self.grid[1])
 
 
 @dataclass(frozen=True)
 class Attention:
     """The self-attention among the tokens of one image, block by block in the order of execution.
 
-    The tokens are P others (class token, distillation token, registers) followed by the patches of a grid,
-    h × w, row by row: T = P + h·w.
+    The T tokens are the patches of a grid, row by row, and others: class and distillation token, registers.
     """
 
     weights: tuple[Tensor, ...]
@@ -53,10 +65,8 @@ class Attention:
     readers: tuple[int, ...]
     """The tokens whose rows explain the class score: class and distillation token where the score reads
     them, else all patches."""
-    first: int
-    """The index of the first patch: P."""
-    grid: tuple[int, int]
-    """(h, w)."""
+    patches: Patches
+    """Where the patches are among the tokens."""
 
 
 def attention(
@@ -98,9 +108,8 @@ def attention(
     return Attention(
         weights=tuple(run.weights),
         relevances=tuple(run.relevances[block] for block in sorted(run.relevances)),
-        readers=facts.readers or tuple(range(run.first, len(run.weights[0]))),
-        first=run.first,
-        grid=run.grid,
+        readers=facts.readers or tuple(run.patches.indices),
+        patches=run.patches,
     )
 
 
@@ -118,7 +127,7 @@ class _Facts:
 
     obstacle: str | None
     readers: tuple[int, ...] = ()
-    """The tokens before the patches that the class scores read behind the last block."""
+    """The tokens beside the patches that the class scores read behind the last block."""
 
 
 def _facts(classifier: Classifier) -> _Facts:
@@ -140,9 +149,10 @@ def _examined(classifier: Classifier) -> _Facts:
         return _Facts(f"While its attention is recorded {error}.")
     if len(run.relevances) < len(run.weights):
         return _Facts("The class scores of this network do not depend on all of its attention.")
-    if not run.last_read.any():  # a head of zeros reads nothing
-        return _Facts(None, (0,) if run.first else ())
-    return _Facts(None, tuple(run.last_read[: run.first].nonzero().flatten().tolist()))
+    others = [token for token in range(len(run.last_read)) if token not in run.patches.indices]
+    read = run.last_read.tolist()
+    # A head of zeros reads nothing: with trained weights it would read the class token, the first of them.
+    return _Facts(None, tuple(token for token in others if read[token]) if any(read) else tuple(others[:1]))
 
 
 class _Run:
@@ -151,6 +161,7 @@ class _Run:
     def __init__(
         self, classifier: Classifier, image: Tensor, network: nn.Module | None, *, gradients: bool
     ) -> None:
+        self._layouts = classifier.survey.layouts.values()
         self.weights: list[Tensor] = []
         self.relevances: dict[int, Tensor] = {}
         """By block."""
@@ -166,15 +177,21 @@ class _Run:
                 self.logits: Tensor = classifier.scores(self._inputs.clone(), network)
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """(h, w) of the patches, once :meth:`obstacle` found none."""
-        assert self._recorder.grid is not None
-        return self._recorder.grid
+    def patches(self) -> Patches:
+        """Where the patches are, once :meth:`obstacle` found none."""
+        found = self._patches(len(self.weights[0]))
+        assert found is not None
+        return found
 
-    @property
-    def first(self) -> int:
-        """The index of the first patch, once :meth:`obstacle` found none."""
-        return len(self.weights[0]) - self.grid[0] * self.grid[1]
+    def _patches(self, tokens: int) -> Patches | None:
+        """Where the patches are among so many tokens, or None: as in a layer that returns as many."""
+        size = self._inputs.shape[2], self._inputs.shape[3]
+        for layout in dict.fromkeys(self._layouts):
+            if "T" in layout.axes and layout.window is None:
+                grid = grid_of(tokens - layout.extra, layout.grid, layout.size, size)
+                if grid is not None:
+                    return Patches(0 if layout.at_end else layout.extra, grid)
+        return None
 
     def obstacle(self) -> str | None:
         """Why what was recorded is not the attention among all tokens of one grid: a sentence, or None."""
@@ -182,11 +199,9 @@ class _Run:
             return "No attention among the tokens of an image was found in this network."
         if self._recorder.waiting:
             return "Its attention weights do not multiply the values as they come from the softmax."
-        if (grid := self._recorder.grid) is None:
-            return "Its patches do not come from a convolution, so that their grid is not known."
+        first = self._shapes[0][-1]
         for shape in self._shapes:
             *outer, rows, columns = shape
-            first = self._shapes[0][-1]
             if len(outer) != 2 or outer[0] != 1:
                 return f"Its attention is within parts of the image: matrices {_sides(shape)} for one image."
             if rows != columns:
@@ -194,13 +209,10 @@ class _Run:
                     "Not all of its attention is among the tokens of one grid: there is a matrix of "
                     f"{rows} × {columns}."
                 )
-            if not 0 <= first - grid[0] * grid[1] <= MOST_OTHERS:
-                return (
-                    f"Its attention is not among the patches of the image: they are {grid[0]} × {grid[1]}, "
-                    f"and a matrix has {rows} rows."
-                )
             if rows != first:
                 return f"The number of its tokens changes between blocks, from {first} to {rows}."
+        if self._patches(first) is None:
+            return f"Which places of the image the {first} rows of its attention stand for is not known."
         return None
 
     def back(self, score: Callable[[Tensor], Tensor]) -> None:
@@ -248,9 +260,6 @@ class _Recorder:
 
     def __init__(self, visit: Callable[[Tensor, Node | None], None]) -> None:
         self._visit = visit
-        self._any = False
-        self.grid: tuple[int, int] | None = None
-        """(h, w) of the last convolution before the first attention, which makes the patches."""
         # By id; the tensors are kept so that no other one takes their id.
         self.waiting: dict[int, tuple[Tensor, Tensor]] = {}
         """Results of softmax that no matrix product has taken yet, as they are now and as they were."""
@@ -261,7 +270,6 @@ class _Recorder:
         same = dict.fromkeys(("dropout", "to", "type_as", "contiguous"), self._same_values)
         return ReplacedFunctions(
             {
-                "conv2d": self._convolution,
                 "scaled_dot_product_attention": self._fused,
                 "multi_head_attention_forward": self._multi_head,
                 "softmax": self._softmax,
@@ -270,19 +278,9 @@ class _Recorder:
             }
         )
 
-    def _record(self, weights: Tensor, node: Node | None) -> None:
-        self._any = True
-        self._visit(weights, node)
-
-    def _convolution(self, func: Function, *args: Any, **kwargs: Any) -> Any:
-        result = func(*args, **kwargs)
-        if not self._any and result.ndim == 4:
-            self.grid = (result.shape[2], result.shape[3])
-        return result
-
     def _fused(self, _func: Function, *args: Any, **kwargs: Any) -> Tensor:
         weights, value = _attention_weights(*args, **kwargs)
-        self._record(weights, weights.grad_fn)
+        self._visit(weights, weights.grad_fn)
         return weights @ value
 
     def _multi_head(self, func: Function, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
@@ -294,7 +292,7 @@ class _Recorder:
             node = node.next_functions[0][
                 0
             ]  # what is returned is a view of what the values are multiplied by
-        self._record(weights, node)
+        self._visit(weights, node)
         if not wanted[0]:
             return output, None
         return output, weights.mean(dim=-3) if wanted[1] else weights
@@ -317,7 +315,7 @@ class _Recorder:
         for factor in tensors_in((args, kwargs)):
             if id(factor) in self.waiting:
                 _, softmax = self.waiting.pop(id(factor))
-                self._record(softmax, softmax.grad_fn)
+                self._visit(softmax, softmax.grad_fn)
         return func(*args, **kwargs)
 
 

@@ -55,5 +55,4 @@ def _readers(attention: Attention) -> Tensor:
 
 def _patches(rows: Tensor, attention: Attention) -> Tensor:
     """The entries of the patches, (T,) -> (h, w)."""
-    height, width = attention.grid
-    return rows[attention.first :].reshape(height, width)
+    return rows[list(attention.patches.indices)].reshape(attention.patches.grid)
