@@ -136,7 +136,7 @@ def test_a_transformer_is_found_by_a_part_of_its_name_and_explained_with_random_
     expect(page.get_by_test_id("change-model")).to_be_focused()
 
     dialog(page)
-    search.fill("test vit")
+    search.fill("test_vit")
     expect(shown.get_by_role("option").first).to_contain_text("test_vit")
     details = page.get_by_test_id("model-details")
     expect(details).to_contain_text("timm:test_vit")
