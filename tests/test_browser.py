@@ -51,16 +51,17 @@ def test_a_failed_download_is_told_with_its_server_and_the_network_before_stays(
     trouble = complaints(page)
     page.goto(f"{app_url}/mix")
     viewer(page)
-    model = page.get_by_test_id("stSidebar").get_by_role("combobox").first
-    model.click()
-    page.get_by_role("option", name=re.compile("ResNet-18")).click()
+    page.get_by_test_id("change-model").click()
+    page.get_by_test_id("model-search").fill("resnet18")
+    page.get_by_role("option").first.click()
+    page.get_by_test_id("use-model").click()
     note = page.locator(".st-key-tray").get_by_test_id("note")
     expect(note).to_contain_text(NO_MIRROR)
     expect(note).to_contain_text("EfficientNet-Lite0")
     expect(page.get_by_test_id("caption-left")).to_contain_text(re.compile("NormGrad"))
     page.get_by_role("button", name="Dismiss").click()
     expect(note).to_have_count(0)
-    expect(model).to_have_value(re.compile("EfficientNet-Lite0"))
+    expect(page.get_by_test_id("model-card")).to_contain_text("EfficientNet-Lite0")
     assert trouble == []
 
 

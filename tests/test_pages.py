@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 import saliency_core as sc
 from pages.classes import photo_set
 from pages.classes import texts as class_texts
-from pages.shared import components, formats, method_lists, pairs, photos, sidebar, viewer_panel
+from pages.shared import components, formats, method_lists, models, pairs, photos, sidebar, viewer_panel
 from pages.shared.address import UNLEARN, Choice
 from pages.shared.engine import shared_engine
 from pages.shared.figure import Figure
@@ -109,11 +109,19 @@ def test_a_page_runs_without_an_exception(app: AppTest, entry: PageEntry) -> Non
     assert 'class="ng-skeleton' not in texts_of(app)
 
 
-def test_the_frame_offers_models_classes_and_fits(app: AppTest) -> None:
+def test_the_frame_shows_what_is_known_of_the_model_and_its_classes(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards: list[dict[str, str]] = []
+    classes: list[dict[str, object]] = []
+    monkeypatch.setattr(components, "model_picker", lambda card, **_: cards.append(card))
+    monkeypatch.setattr(components, "class_list", lambda _, **given: classes.append(given))
     settle(app)
-    model, classes = app.sidebar.selectbox
-    assert len(model.options) == len(sc.MODELS)
-    assert len(classes.options) >= 1000
+    settle(app)
+    assert cards[-1]["title"] == "EfficientNet-Lite0"
+    assert cards[-1]["facts"].startswith("4.65 M parameters · ")
+    assert cards[-1]["state"] == models.HERE
+    assert len(classes[-1]["labels"]) == 1000
     assert not app.exception
 
 
@@ -219,7 +227,7 @@ def test_an_error_in_the_body_of_a_page_leaves_the_frame_and_shows_an_id(
     assert not app.exception
     assert re.search(r"error \w{8}", notes_of(app))
     assert "0x7f" not in texts_of(app)
-    assert len(app.sidebar.selectbox) == 2
+    assert '<h2 class="ng-section">Model</h2>' in texts_of(app)
 
 
 def test_a_class_that_the_model_does_not_have_is_left_out_of_a_link_with_a_note(app: AppTest) -> None:
@@ -249,16 +257,16 @@ def test_a_model_that_cannot_be_loaded_leaves_the_sidebar_and_the_address_with_t
     monkeypatch.setattr(sc.Engine, "load", start)
     visit(app, "compare", model="vgg16")
     assert "The host is away." in notes_of(app)
-    assert app.sidebar.selectbox[0].value == Choice().model
+    assert session_of(app).latest.model == Choice().model
     assert "model" not in app.query_params
     button(app, "retry-").click()
     settle(app)
     assert tried == ["vgg16", "vgg16"]
-    app.sidebar.selectbox[0].select("vgg16")
+    session_of(app).choose_model("vgg16")
     settle(app)
     assert tried == ["vgg16"] * 3
     assert "The host is away." in notes_of(app)
-    assert app.sidebar.selectbox[0].value == Choice().model
+    assert session_of(app).latest.model == Choice().model
     queue.close(SECONDS)
 
 
@@ -668,24 +676,3 @@ def test_the_means_over_the_uploaded_photos_and_their_change_by_the_step_are_tho
     ):
         cells = row_of(app, title.format(count=2), "NormGrad")
         assert cells[column].startswith(f"{value} [")
-
-
-def send_title(app: AppTest, key: str, title: str) -> AppTest:
-    """Send the title of an option that a widget had before, as a browser does that has not been updated."""
-    states = app._tree.get_widget_states()
-    widget = next(each for each in app.selectbox if each.key == key)
-    state = next((each for each in states.widgets if each.id == widget.id), None) or states.widgets.add()
-    state.id, state.string_value = widget.id, title
-    return app._run(states)
-
-
-@pytest.mark.parametrize("key", ["class", "model"])
-def test_the_title_of_an_option_that_has_changed_in_the_meantime_is_not_taken_for_a_choice(
-    app: AppTest, key: str
-) -> None:
-    visit(app, "classes", **COMPOSED)
-    before = session_of(app).choice
-    send_title(app, key, "tiger cat · 1.2%")
-    settle(app)
-    assert session_of(app).choice == before
-    assert "Something went wrong" not in texts_of(app)

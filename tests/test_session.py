@@ -7,17 +7,30 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import safetensors.torch
+import timm
 from PIL import Image
 
 import saliency_core as sc
-from pages.shared import address, formats, photos, tasks
+from pages.shared import address, class_search, formats, own_models, photos, tasks
 from pages.shared.address import UNLEARN, Choice
+from pages.shared.engine import shared_engine
 from pages.shared.photos import PhotoFile
 from pages.shared.registry import HOME, PAGES, entry_of
 from pages.shared.selection import Selection
-from pages.shared.session import GONE, NO_PHOTO, TOO_MANY_LAYERS, UNUSABLE, Session, model_task
+from pages.shared.session import (
+    GONE,
+    NO_MODEL,
+    NO_PHOTO,
+    NOT_YOURS,
+    TOO_MANY_LAYERS,
+    UNUSABLE,
+    Session,
+    model_task,
+)
 from pages.shared.tasks import MAX_LONG, Tasks, progress_text
 from pages.shared.uploads import MAX_NAME, MAX_UPLOADS, Uploads, listed, remembered
 from saliency_core.engine.request import ModelInfo
@@ -108,11 +121,36 @@ def opened(**query: str) -> Session:
 
 def test_what_of_a_link_cannot_be_used_is_named_once_without_its_text() -> None:
     session = opened(model="zzz", fit="q", a="<b>", meta="abc", left="foo", layers="a~<b>", right="gradient")
-    assert session.remarks == [UNUSABLE.format(names="model, class, fit, meta, left, layers")]
+    assert session.remarks == [NO_MODEL, UNUSABLE.format(names="class, fit, meta, left, layers")]
     assert session.methods == ("normgrad", "gradient")
     session.restrict(NETWORK)
-    assert len(session.remarks) == 1
+    assert len(session.remarks) == 2
     assert opened(photo="coffee", left="gradient", layer="d", direction="learn").remarks == []
+
+
+def test_a_link_to_a_model_that_does_not_exist_shows_the_default_one_and_names_like_it() -> None:
+    session = opened(model="resnett50")
+    assert session.selection.latest.model == Choice().model
+    (remark,) = session.remarks
+    assert remark.startswith(NO_MODEL)
+    assert "“resnet50”" in remark
+    for name in ("resnet50.IMAGENET1K_V2", "timm:vit_tiny_patch16_224.random-7", "alexnet"):
+        assert opened(model=name).selection.latest.model == name
+
+
+def test_a_link_to_a_network_that_another_session_has_uploaded_shows_the_default_one_and_says_so(
+    own_network: Path,
+) -> None:
+    mine = Session(Choice())
+    name = upload_to(mine, own_network)
+    link = {"photo": "coffee", "model": name}
+    mine.open(link)
+    assert mine.selection.latest.model == name
+    stranger = opened(**link)
+    assert stranger.selection.latest.model == Choice().model
+    assert stranger.remarks == [NOT_YOURS]
+    stranger.choose_model(name)
+    assert stranger.selection.latest.model == Choice().model
 
 
 def test_what_of_a_link_does_not_fit_the_model_is_named_and_leaves_the_address() -> None:
@@ -309,6 +347,116 @@ def test_a_choice_of_the_sidebar_waits_for_a_run_of_the_whole_script(
     assert session.frame_outdated
     session.note_frame()
     assert not session.frame_outdated
+
+
+# -- networks of one's own -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_network(tmp_path: Path) -> Path:
+    """A checkpoint of a small network with three classes."""
+    network = timm.create_model("test_resnet", num_classes=3)
+    file = tmp_path / "mine.safetensors"
+    safetensors.torch.save_file(network.state_dict(), file)
+    return file
+
+
+def send(session: Session, file: Path) -> own_models.Upload:
+    upload = session.own.receive(file.name)
+    upload.write(file.read_bytes())
+    upload.end()
+    session.own.keep(upload)
+    return upload
+
+
+def upload_to(session: Session, file: Path, labels: tuple[str, bytes] | None = None) -> str:
+    return session.own.add(send(session, file).id, "timm:test_resnet", labels)
+
+
+def test_an_uploaded_network_is_known_to_the_engine_until_it_is_removed_or_the_session_ends(
+    own_network: Path,
+) -> None:
+    session, taken = Session(Choice()), own_models.room.taken
+    first = upload_to(session, own_network, ("names.txt", b"a\nb\nc"))
+    second = upload_to(session, own_network)
+    assert own_models.room.taken == taken + 2 * own_network.stat().st_size
+    assert shared_engine().model_info(first).labels == ("a", "b", "c")
+    assert [each.title for each in session.own] == ["mine.safetensors"] * 2
+    session.choose_model(first)
+    session.arrive()
+    assert session.choice.model == first
+    session.remove_model(first)
+    assert session.choice.model == Choice().model
+    session.own.close()
+    for name in (first, second):
+        with pytest.raises(sc.UnknownNameError):
+            shared_engine().listing(name)
+    assert own_models.room.taken == taken
+
+
+def test_a_checkpoint_that_does_not_fit_waits_for_another_architecture_and_a_new_one_takes_its_place(
+    own_network: Path,
+) -> None:
+    session, taken = Session(Choice()), own_models.room.taken
+    waiting = send(session, own_network)
+    with pytest.raises(sc.WeightsError, match=r"mine\.safetensors"):
+        session.own.add(waiting.id, "resnet18", None)
+    with pytest.raises(sc.ArgumentError, match=r"two\.txt has 2 names"):
+        session.own.add(waiting.id, "timm:test_resnet", ("two.txt", b"a\nb"))
+    newer = send(session, own_network)
+    assert not waiting.path.exists()
+    with pytest.raises(sc.WeightsError, match="no longer on the server"):
+        session.own.add(waiting.id, "timm:test_resnet", None)
+    assert session.own.add(newer.id, "timm:test_resnet", None) in session.own
+    session.own.close()
+    assert own_models.room.taken == taken
+
+
+def test_the_room_for_checkpoints_is_bounded_for_each_file_each_session_and_all_together(
+    own_network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(Choice())
+    upload = session.own.receive("x.pth")
+    monkeypatch.setattr(own_models, "MAX_FILE_BYTES", 10)
+    upload.write(b"1" * 10)
+    with pytest.raises(sc.WeightsError, match="too large"):
+        upload.write(b"2")
+    monkeypatch.setattr(own_models.room, "most", own_models.room.taken + 5)
+    other = Session(Choice()).own.receive("y.pth")
+    with pytest.raises(sc.WeightsError, match="no room"):
+        other.write(b"1" * 6)
+    for each in (upload, other):
+        each.discard()
+    with pytest.raises(sc.WeightsError, match="ends in .safetensors"):
+        session.own.receive("network.exe")
+    monkeypatch.undo()
+    for _ in range(own_models.MAX_MODELS):
+        upload_to(session, own_network)
+    with pytest.raises(sc.WeightsError, match=f"You have {own_models.MAX_MODELS} networks"):
+        session.own.receive("z.pth")
+    session.own.close()
+
+
+def test_a_session_that_ends_takes_the_checkpoint_with_it_that_is_just_arriving(own_network: Path) -> None:
+    session = Session(Choice())
+    session.own.close()
+    waiting = send(session, own_network)
+    assert not waiting.path.exists()
+
+
+# -- the search of classes -----------------------------------------------------------------------------------
+
+
+def test_classes_are_found_by_the_parts_of_their_names_the_best_first_and_by_their_number() -> None:
+    labels = ("tiger shark", "Bengal tiger", "coffee mug", "tigers eye", "cat")
+    class_search.offer("tiny", labels)
+    assert [index for index, _ in class_search.search("tiny", "tiger")] == [0, 3, 1]
+    assert class_search.search("tiny", "MUG coff") == [(2, "coffee mug")]
+    assert class_search.search("tiny", "4") == [(4, "cat")]
+    assert class_search.search("tiny", "zebra") == []
+    assert class_search.search("other", "cat") is None
+    class_search.offer("large", tuple(f"class {index}" for index in range(21_841)))
+    assert len(class_search.search("large", "class")) == class_search.MAX_HITS
 
 
 # -- photos --------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ OWN_PREFIX, FOLDER_PREFIX = "own:", "folder:"
 LIBRARIES = ("", "timm")
 """The prefixes of names in the catalogue."""
 MAX_NAME = 100
+MAX_COMPARED = 3000
 HERE = "On this machine"
 NON_COMMERCIAL = "The licence does not allow commercial use."
 NOT_STATED = "not stated"
@@ -81,13 +82,11 @@ def title(name: str) -> str:
 
 def similar(text: str) -> tuple[str, ...]:
     """Names like a text that is none, the likeliest first."""
-    words = text[:MAX_NAME].lower()
-    while 2 * len(words) > len(text[:MAX_NAME]):
-        hits = [hit.name for hit in sc.MODELS.search(words)]
-        if hits:
-            return tuple(difflib.get_close_matches(text, hits, NEAR, cutoff=0))
-        words = words[:-1]
-    return ()
+    core = text[:MAX_NAME].lower().rpartition(":")[2]
+    # Enough to compare with: what is misspelt at its very beginning has no similar names.
+    hits = [hit.name for hit in sc.MODELS.search(core[:2], MAX_COMPARED)]
+    cores = {name.rpartition(":")[2].lower(): name for name in reversed(hits)}
+    return tuple(cores[near] for near in difflib.get_close_matches(core, cores, NEAR))
 
 
 # -- looking up ----------------------------------------------------------------------------------------------

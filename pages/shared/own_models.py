@@ -28,6 +28,8 @@ MAX_FILE_BYTES = 500_000_000
 MAX_LABEL_BYTES = 4 << 20
 MAX_MODELS = 4
 """Networks that one session may have."""
+MAX_ALL = 60
+"""Networks of all sessions together: fewer than the engine keeps in mind."""
 ROOM_BYTES = 4_000_000_000
 """What the checkpoints of all sessions may take on the disk."""
 SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -173,6 +175,10 @@ class OwnModels:
         """A file to write a checkpoint into. Raises sc.WeightsError where none is expected."""
         if self.full:
             raise sc.WeightsError(FULL)
+        with _lock:
+            everyone = list(_sessions.values())
+        if sum(len(own._models) for own in everyone) >= MAX_ALL:
+            raise sc.WeightsError(NO_ROOM)
         return Upload(name)
 
     def keep(self, upload: Upload) -> None:

@@ -60,7 +60,7 @@ def preload() -> None:
 
 def warm_up() -> None:
     """Load the default model and explain the default sample, so that the first visitor finds both."""
-    from pages.shared import photos
+    from pages.shared import models, photos
     from pages.shared.address import Choice
     from pages.shared.engine import shared_engine
     from pages.shared.scene import request_of
@@ -69,6 +69,7 @@ def warm_up() -> None:
         keep_freed_blocks()
         photo = photos.default_photo()
         shared_engine().explain(request_of(Choice(), photo.file.digest), photo.image)
+        models.look_up(Choice().model)
     except Exception:
         # The page will show the same error; the server must start all the same.
         log.exception("The warm-up failed; the first page will try again.")
