@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from saliency_core.errors import WeightsError, first_line
 from saliency_core.inputs.preprocess import Preprocess
@@ -162,11 +162,18 @@ def _counted(architecture: str, tag: str | None) -> tuple[int, int]:
     """
     found = config(architecture, tag)
     shell = skeleton(partial(network, architecture, tag)).eval()
-    scores = found.num_classes
-    if not scores:
-        with torch.no_grad():
-            scores = shell(torch.empty(1, *found.input_size, device="meta")).shape[-1]
+    scores = found.num_classes or _features(shell, found.input_size)
     return sum(parameter.numel() for parameter in shell.parameters()), int(scores)
+
+
+def _features(shell: nn.Module, input_size: tuple[int, ...]) -> int:
+    """The number of features that a network without a classifier gives for a photo; 0 if it gives others."""
+    try:
+        with torch.no_grad():
+            found: object = shell(torch.empty(1, *input_size, device="meta"))
+    except Exception:  # it reads numbers, which there are none of here
+        return int(getattr(shell, "num_features", 0))
+    return found.shape[1] if isinstance(found, Tensor) and found.ndim == 2 else 0
 
 
 def load(architecture: str, tag: str | None, network: nn.Module, path: Path) -> None:
