@@ -19,7 +19,7 @@ from saliency_core.models.weights.sources import Embedded
 DEFAULT_MODEL = "tf_efficientnet_lite0"
 TORCHVISION = "https://download.pytorch.org/models/"
 TORCHVISION_TAG = "IMAGENET1K_V1"
-"""The weights of the curated networks of torchvision: trained as in the papers, and the same way for all."""
+"""The weights of the curated networks of torchvision: its first ones, as the paper had them."""
 
 ALEXNET = "Krizhevsky: One weird trick for parallelizing convolutional neural networks, arXiv 2014"
 CONVNEXT = "Liu et al.: A ConvNet for the 2020s, CVPR 2022"
@@ -170,7 +170,7 @@ CURATED: tuple[ModelSpec, ...] = (
     _torchvision(
         "resnet34",
         "ResNet-34",
-        "A residual network of two-layer blocks, twice as deep as ResNet-18.",
+        "A residual network of two-layer blocks, almost twice as deep as ResNet-18.",
         RESNET,
         "resnet34-b627a593.pth",
         83.275,
