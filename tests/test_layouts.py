@@ -56,7 +56,7 @@ def test_what_does_not_is_no_map_even_if_it_is_square(
 
 def names(square: tuple[int, ...], wide: tuple[int, ...] | None) -> list[tuple[str, int, bool]]:
     """Kind, number of extra tokens and certainty of what shapes allow."""
-    found = find_layouts(observed(square, wide), [(16, 8)])
+    found = find_layouts(observed(square, wide), [(16, 8), (56, 56)])
     return list(dict.fromkeys((each.name, each.extra, each.certain) for each in found))
 
 
@@ -69,9 +69,11 @@ def names(square: tuple[int, ...], wide: tuple[int, ...] | None) -> list[tuple[s
         (
             (2, 28, 28, 28),
             None,
-            [("channels_first", 0, False), ("channels_last", 0, False), ("windows_apart", 0, False)],
+            [("channels_first", 0, False), ("channels_last", 0, False)],
         ),
-        ((2, 49, 64, 64), None, [("windows_apart", 0, False)]),  # no whole stride leads to 64
+        ((2, 49, 64, 64), None, [("windows_apart", 0, False)]),
+        ((2, 4, 196, 48), None, []),  # four heads of attention
+        ((2, 196, 196, 4), None, []),  # attention between all locations
         ((2, 197, 768), None, [("tokens", 1, False)]),
         ((2, 201, 768), (1, 401, 768), [("tokens", 5, False)]),
         ((2, 198, 768), (1, 399, 768), []),  # one more with another extra token

@@ -242,10 +242,11 @@ def grid_of(count: int, grid: Grid, size: Grid, actual: Grid) -> Grid | None:
     )
 
 
-def _grids(count: int, known: Collection[Grid]) -> list[Grid]:
+def _grids(count: int, known: Collection[Grid], height: int) -> list[Grid]:
     """What ``count`` locations of a square image may be: a square, or a grid that another layer has."""
     side = math.isqrt(count)
-    square = [(side, side)] if side >= MIN_SIDE and side * side == count else []
+    fits = MIN_SIDE <= side <= height and side * side == count and _has_whole_stride(side, height)
+    square = [(side, side)] if fits else []
     return square + [grid for grid in known if grid[0] * grid[1] == count and grid not in square]
 
 
@@ -264,7 +265,7 @@ def _tokens(
         # Channels come first in layers that mix tokens, which networks with class tokens have not.
         most = MAX_EXTRA_TOKENS if tokens < channels else 0
         for extra in range(min(most, first.shape[tokens] - 1) + 1):
-            for grid in _grids(first.shape[tokens] - extra, known):
+            for grid in _grids(first.shape[tokens] - extra, known, first.height):
                 if all(grid_of(seen.shape[tokens] - extra, grid, first.size, seen.size) for seen in others):
                     for at_end in (False, True)[: 1 + bool(extra)]:
                         yield Layout(name, axes, grid, first.size, False, extra, at_end)
@@ -330,13 +331,17 @@ def _windows(
         if first.rows_sum_to_one:
             return
         count, inside = math.prod(first.shape[:start]) // first.batch, first.shape[start:-1]
-        if first.shape[0] != first.batch if axes[0] == "N" else count == 1:
+        if axes[0] == "N" and (first.shape[0] != first.batch or count == math.prod(inside)):
+            return  # with as many windows as locations it may be attention between all
+        if axes[0] != "N" and count == 1:
             return
-        for grid in _grids(count * math.prod(inside), known):
+        # Heads of attention look like windows of a grid that no other layer has, or like dilated ones.
+        heads = axes[0] == "N" and any(math.prod(each) == math.prod(inside) for each in known)
+        for grid in (each for each in known if math.prod(each) == count * math.prod(inside)):
             for window in _window_sizes(inside, grid):
                 for dilated, shift in (
                     (False, (0, 0)),
-                    (True, (0, 0)),
+                    *([] if heads else [(True, (0, 0))]),
                     (False, (window[0] // 2, window[1] // 2)),
                 ):
                     yield Layout(name, axes, grid, first.size, False, 0, False, window, dilated, shift)

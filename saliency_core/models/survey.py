@@ -306,13 +306,18 @@ def _rows_sum_to_one(output: Tensor) -> bool:
 
 
 def _grids(square: _Square, wide: Mapping[str, Observation]) -> frozenset[Grid]:
-    """Rows and columns of the outputs that are maps by their shapes alone."""
+    """Rows and columns of the outputs that are maps by their shapes, or may be with the channels last."""
     seen = (
         [output.observation, *([wide[name]] if name in wide else [])]
         for name, output in square.outputs.items()
         if output.observation is not None
     )
-    return frozenset(layout.grid for each in seen for layout in find_layouts(each) if layout.certain)
+    return frozenset(
+        layout.grid
+        for each in seen
+        for layout in find_layouts(each)
+        if layout.certain or layout.name == "channels_last"
+    )
 
 
 def _candidates(
