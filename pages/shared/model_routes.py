@@ -75,7 +75,7 @@ def architectures(request: Request) -> Response:
     for each in hits:
         name = models.parts(each.name)
         if name is not None and name.prefix in models.LIBRARIES:
-            found.setdefault(name.base, {"name": name.base, "title": each.title})
+            found.setdefault(name.base, {"name": name.base, "title": models.row(each)["title"]})
     options = list(found.values())
     return _answer({"groups": [{"title": "", "options": options}] if options else [], "note": ""})
 

@@ -20,6 +20,12 @@ from saliency_core.models.weights.checkpoint import checkpoint_shapes
 OWN_PREFIX, FOLDER_PREFIX = "own:", "folder:"
 LIBRARIES = ("", "timm")
 """The prefixes of names in the catalogue."""
+CONVOLUTIONAL = "Convolutional"
+FAMILIES = {
+    "Transformers": re.compile(r"(vit|deit|swin|beit|cait|eva)"),
+    "Multilayer perceptrons": re.compile(r"(mixer|resmlp|gmlp)"),
+}
+"""Title of a group of the list -> the architectures that stand in it; the others are convolutional."""
 MAX_NAME = 100
 MAX_COMPARED = 3000
 HERE = "On this machine"
@@ -60,7 +66,9 @@ def exists(name: str) -> bool:
 
 def family(found: ModelListing) -> str:
     """The group of the list in which a model stands."""
-    return getattr(found, "family", "") or found.library
+    name = parts(found.name)
+    architecture = "" if name is None else name.architecture
+    return next((title for title, pattern in FAMILIES.items() if pattern.match(architecture)), CONVOLUTIONAL)
 
 
 def recognise(file: Path) -> dict[str, str]:

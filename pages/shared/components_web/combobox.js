@@ -182,6 +182,8 @@ export class Combobox {
   #choose() {
     const option = this.options[this.active];
     if (!option) return;
+    clearTimeout(this.timer); // a search under way would open the list again
+    this.asked.abort();
     this.given.onchoose(option);
     this.#show(false);
   }

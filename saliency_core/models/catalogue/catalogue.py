@@ -120,7 +120,8 @@ class _Found:
     def rank(self, query: str) -> int:
         if query in self.starts:
             return 0
-        return 1 if any(start.startswith(query) for start in self.starts) else 2
+        beginning = _squeezed(query)
+        return 1 if any(_squeezed(start).startswith(beginning) for start in self.starts) else 2
 
 
 def _hit(spec: ModelSpec) -> ModelHit:
