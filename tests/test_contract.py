@@ -275,14 +275,6 @@ def test_a_dead_class_gives_maps_of_zeros() -> None:
             assert found.constant(name, layer)
 
 
-def test_layers_with_the_channels_last_are_refused_in_a_sentence() -> None:
-    network = torchvision.models.convnext_tiny(num_classes=5)
-    clf = sc.Classifier(network, preprocess=sc.Preprocess(size=SIDE, resize=SIDE))
-    inside = next(name for name, module in clf.modules.items() if isinstance(module, nn.GELU))
-    with pytest.raises(sc.LayerError, match=r"does not hold maps"):
-        sc.capture(clf, torch.zeros(1, 3, SIDE, SIDE), 0, [inside])
-
-
 @pytest.mark.parametrize("name", ["normgrad", "guided_backprop", "rise"])
 def test_a_layer_of_one_location_is_refused_in_a_sentence(name: str) -> None:
     with pytest.raises(

@@ -11,6 +11,7 @@ from torch import nn
 from saliency_core.inputs.preprocess import Preprocess
 from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL, MODELS
 from saliency_core.models.catalogue.checkpoint_model import Labels, architecture_spec, own_model
+from saliency_core.models.catalogue.names import seeded_name
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
@@ -34,14 +35,16 @@ def load_classifier(
         device: ``"auto"`` (CUDA, MPS, CPU; ``SALIENCY_DEVICE`` overrides) or a device's name.
         weights_dir: folder for downloads; ``SALIENCY_WEIGHTS`` or the user's cache if None.
         progress: called with (bytes received, bytes expected or None) while weights are fetched.
-        random: a seed for random weights instead of the trained ones, for tests and benchmarks.
+        random: a seed for random weights instead of the trained ones, as in the name ``"resnet50.random-7"``.
 
     Raises:
         UnknownNameError: an unknown model.
-        ArgumentError: a device that cannot be used here.
+        ArgumentError: a device that cannot be used here, or a seed that is no whole number from 0 on.
         WeightsError: weights that cannot be fetched or do not fit, in a sentence.
     """
-    return build_classifier(MODELS[name], device, weights_dir=weights_dir, progress=progress, random=random)
+    if random is not None:
+        name = seeded_name(name, random)
+    return build_classifier(MODELS[name], device, weights_dir=weights_dir, progress=progress)
 
 
 def load_checkpoint(
@@ -82,12 +85,11 @@ def build_classifier(
     *,
     weights_dir: str | os.PathLike[str] | None = None,
     progress: DownloadProgress | None = None,
-    random: int | None = None,
 ) -> Classifier:
     """As :func:`load_classifier`, for a spec that need not be registered."""
     chosen = choose_device(device)
     with torch.inference_mode(False):  # whose tensors could not take part in gradients
-        network = _network(spec, weights_dir, progress, random).requires_grad_(False).to(chosen)
+        network = _network(spec, weights_dir, progress).requires_grad_(False).to(chosen)
         if chosen.type == "cpu":
             # The same weights, laid out as convolutions on the CPU take them: up to a fifth faster.
             network.to(memory_format=torch.channels_last)
@@ -96,7 +98,7 @@ def build_classifier(
         preprocess=spec.preprocess,
         labels=spec.labels(),
         default_layers=spec.default_layers,
-        random_weights=spec.random or random is not None,
+        random_weights=spec.random,
     )
 
 
@@ -104,12 +106,10 @@ def _network(
     spec: ModelSpec,
     weights_dir: str | os.PathLike[str] | None,
     progress: DownloadProgress | None,
-    random: int | None,
 ) -> nn.Module:
     """The network with its weights, on the CPU whatever the caller's default device."""
-    seed = spec.seed if random is None else random
-    if seed is not None:
-        return seeded_network(spec.build, seed, (spec.preprocess.channels, *spec.preprocess.input_size))
+    if spec.seed is not None:
+        return seeded_network(spec.build, spec.seed, (spec.preprocess.channels, *spec.preprocess.input_size))
     path = spec.source.path(weights_folder(weights_dir), progress)
     with torch.device("cpu"):
         with Unfilled():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from saliency_core.errors import UnknownNameError
+from saliency_core.errors import ArgumentError, UnknownNameError
 
-PREFIXES = ("timm", "folder", "own")
+LIBRARIES, PREFIXES = ("", "timm"), ("timm", "folder", "own")
+MAX_SEED = 999_999_999
 _SEEDED = re.compile(r"(?P<base>.+)\.random(?:-(?P<seed>0|[1-9][0-9]{0,8}))?", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _TAG = re.compile(r"[A-Za-z0-9_-]+")
@@ -73,10 +74,29 @@ def parse_name(name: str) -> ModelName:
     if prefix == "own" and _KEY.fullmatch(rest):
         return ModelName(prefix, rest)
     seed = None
-    if prefix in ("", "timm"):
+    if prefix in LIBRARIES:
         if seeded := _SEEDED.fullmatch(rest):
             rest, seed = seeded["base"], int(seeded["seed"] or 0)
         architecture, dot, tag = rest.partition(".")
         if _WORD.fullmatch(architecture) and (_TAG.fullmatch(tag) if dot else True):
             return ModelName(prefix, architecture, tag if dot else None, seed)
     raise UnknownNameError(f"unknown model {name!r}; {GRAMMAR}")
+
+
+def seeded_name(name: str, seed: int) -> str:
+    """The name of the same network with random weights.
+
+    >>> seeded_name("timm:resnet18.a1_in1k", 7)
+    'timm:resnet18.a1_in1k.random-7'
+
+    Raises:
+        UnknownNameError: not a name of this grammar.
+        ArgumentError: no whole number from 0 to 999,999,999; or a network of one's own, which has the
+            weights of its file.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        raise ArgumentError(f"random is {seed!r}; expected a seed, a whole number from 0 to {MAX_SEED:,}")
+    parsed = parse_name(name)
+    if parsed.prefix not in LIBRARIES:
+        raise ArgumentError(f"{name!r} has the weights of its file; random ones need a network of a library")
+    return str(replace(parsed, seed=seed))
