@@ -126,7 +126,7 @@ def test_a_transformer_is_found_by_a_part_of_its_name_and_explained_with_random_
     expect(note).to_contain_text(NO_MODEL)
     expect(note).to_contain_text("“resnet50”")
     shown = dialog(page)
-    expect(shown.get_by_role("option").filter(has_text="ResNet-50")).to_be_visible()
+    expect(shown.get_by_role("option").filter(has_text="torchvision · resnet50")).to_be_visible()
     search = page.get_by_test_id("model-search")
     expect(search).to_be_focused()
     search.fill("zzzz")
