@@ -46,10 +46,11 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(32, HEADS, 64, batch_first=True) for _ in range(BLOCKS)
         )
+        self.dropout = nn.Dropout(0.1)
         self.head = nn.Linear(32, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.cat([self.token.expand(len(x), -1, -1), self.patches(x).flatten(2).mT], dim=1)
+        x = self.dropout(torch.cat([self.token.expand(len(x), -1, -1), self.patches(x).flatten(2).mT], dim=1))
         for layer in self.layers:
             x = layer(x)
         return self.head(x[:, 0])
