@@ -1,7 +1,8 @@
 """Every architecture with random weights: what is found in it, whether every map is finite, time and memory.
 
 Each network is examined in a process of its own, which is stopped after ``SECONDS`` or when it needs more
-than ``MEMORY_BYTES``: a network that is too large for this machine costs one line, not the table.
+than ``MEMORY_BYTES``: a network that is too large for this machine costs one line, not the table. Those with
+more than ``MAX_PARAMETERS`` are not tried.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 SAMPLE = Path(__file__).parent.parent / "assets" / "samples" / "chelsea.png"
-SECONDS, MEMORY_BYTES = 240, 12 << 30
+SECONDS, MEMORY_BYTES, MAX_PARAMETERS = 120, 12 << 30, 300_000_000
 SAMPLED, SEED = 60, 0
 
 
@@ -43,6 +44,8 @@ class Found:
     """Largest resident memory of the process, bytes."""
     sentence: str = ""
     """Why it is refused."""
+    too_large: str = ""
+    """Why it was not examined here."""
     defect: str = ""
     """An error that is not for users."""
 
@@ -69,6 +72,9 @@ def examine(name: str) -> Found:
     import saliency_core as sc
 
     try:
+        parameters = sc.MODELS[f"{name}.random"].details().parameters or 0
+        if parameters > MAX_PARAMETERS:
+            return Found(name, too_large=f"{parameters / 1e6:,.0f} million parameters")
         start = time.perf_counter()
         classifier = sc.load_classifier(name, random=0)
         building = time.perf_counter() - start
@@ -111,7 +117,7 @@ def _work(connection: Connection, name: str) -> None:
     try:
         found = examine(name)
     except MemoryError:
-        found = Found(name, sentence="too large for the memory of this benchmark")
+        found = Found(name, too_large="more memory than this benchmark allows")
     except BaseException as error:  # reported as a defect, whatever it is
         found = Found(name, defect=f"{type(error).__name__}: {str(error).splitlines()[:1]}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -129,9 +135,9 @@ def examined(names: Iterable[str]) -> Iterable[Found]:
         sender.close()
         try:
             ready = receiver.poll(SECONDS)
-            found = receiver.recv() if ready else Found(name, defect=f"no answer within {SECONDS} s")
+            found = receiver.recv() if ready else Found(name, too_large=f"not done within {SECONDS} s")
         except EOFError:
-            found = Found(name, defect="the process ended, probably for lack of memory")
+            found = Found(name, too_large="more memory than there is")
         process.kill()
         process.join()
         yield found
@@ -146,8 +152,9 @@ def table(names: Iterable[str]) -> str:
     ]
     others = []
     for found in examined(names):
-        if found.sentence or found.defect:
-            others.append(f"- `{found.name}`: {found.sentence or f'**defect**: {found.defect}'}")
+        if found.sentence or found.defect or found.too_large:
+            reason = f"**defect**: {found.defect}" if found.defect else found.sentence
+            others.append(f"- `{found.name}`: {reason or f'not examined here, {found.too_large}'}")
             print(others[-1], flush=True)
             continue
         lines.append(
@@ -156,4 +163,4 @@ def table(names: Iterable[str]) -> str:
             f"| {found.memory / 2**30:.1f} GB |"
         )
         print(lines[-1], flush=True)
-    return "\n".join([*lines, *(["", "Refused:", "", *others] if others else [])])
+    return "\n".join([*lines, *(["", "The others:", "", *others] if others else [])])
