@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from saliency_core.backprop.attention import attention
 from saliency_core.backprop.backward_rules import class_needed, obstacle
@@ -321,7 +320,7 @@ class _Request:
     def _of_attention(
         self, batch: Tensor, goals: Sequence[Goal], logits: Tensor, network: nn.Module | None
     ) -> list[MapStack]:
-        """The maps of the methods made for transformers, resized to the input, from one pass per image."""
+        """The maps of the methods made for transformers, one value per patch, from one pass per image."""
         kinds = {name: kind for name in self.names if isinstance(kind := METHODS[name].kind, AttentionPass)}
         if not kinds:
             return []
@@ -338,10 +337,7 @@ class _Request:
                 )
                 with torch.inference_mode(), without_autocast(logits.device):
                     maps.append(torch.stack([kind.compute(found) for kind in kinds.values()]))
-        size = (batch.shape[2], batch.shape[3])
-        with torch.inference_mode():
-            large = F.interpolate(torch.stack(maps), size, mode="bilinear", align_corners=False)
-        return [MapStack(INPUT, list(kinds), large)]
+        return [MapStack(INPUT, list(kinds), torch.stack(maps))]
 
     def _at_the_input(self, batch: Tensor, goals: Sequence[Goal]) -> list[MapStack]:
         """The maps of the many-pass methods, image by image, with one count of passes for all."""

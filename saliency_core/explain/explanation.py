@@ -14,6 +14,7 @@ from saliency_core.combine import FloatMap, checked_size, is_constant, normalise
 from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 from saliency_core.explain.arguments import chosen_names, layer_name
 from saliency_core.inputs.preprocess import InputRegion
+from saliency_core.methods.registry import METHODS
 from saliency_core.models.layers import INPUT, Layer
 from saliency_core.models.targets import ScoreFunction
 from saliency_core.registry import unknown
@@ -62,21 +63,30 @@ class Explanation:
         Raises:
             UnknownNameError: a method that is not in this explanation, with the choices.
         """
-        if method not in self.methods:
-            raise UnknownNameError(unknown("method", method, self.methods))
+        self._check_method(method)
         found = tuple(layer for layer in self.layers if (method, layer.name) in self._maps)
         return found or (Layer(INPUT, self.channels, *self.size),)
 
-    def map(self, method: str, layer: str | Layer) -> FloatMap:
+    def map(self, method: str, layer: str | Layer | None = None) -> FloatMap:
         """The raw map, float32 (height, width) of the layer, read-only.
+
+        The maps of methods at the input have the input's size, those of attention one value per patch.
 
         Args:
             method: one of ``methods``.
-            layer: one of ``layers``, or its name.
+            layer: one of ``layers``, or its name; not needed where the method has a single map, as at the
+                input.
 
         Raises:
             UnknownNameError: no map of this name, with the choices.
+            ArgumentError: no layer for a method with maps at several.
         """
+        if layer is None:
+            found = self.layers_of(method)
+            if len(found) > 1:
+                choices = ", ".join(each.name for each in found)
+                raise ArgumentError(f"{method!r} has a map at every layer; pass one of them: {choices}")
+            layer = found[0]
         name = layer_name(layer)
         try:
             return self._maps[method, name]
@@ -96,7 +106,9 @@ class Explanation:
             return None
         return float(self.probabilities_after[self.target])
 
-    def resized(self, method: str, layer: str | Layer, size: tuple[int, int] | None = None) -> FloatMap:
+    def resized(
+        self, method: str, layer: str | Layer | None = None, size: tuple[int, int] | None = None
+    ) -> FloatMap:
         """The map resized to (height, width), bilinear, then min-max normalised to [0, 1].
 
         Args:
@@ -110,9 +122,17 @@ class Explanation:
         values, size = self.map(method, layer), checked_size(self.size if size is None else size)
         return np.zeros(size, np.float32) if is_constant(values) else normalise(resize(values, size))
 
-    def constant(self, method: str, layer: str | Layer) -> bool:
+    def constant(self, method: str, layer: str | Layer | None = None) -> bool:
         """Whether the map has the same value at every location, so that there is nothing to see."""
         return is_constant(self.map(method, layer))
+
+    def _check_method(self, method: str) -> None:
+        if method in METHODS and method not in self.methods:
+            raise UnknownNameError(
+                f"{method!r} was not computed; name it when you explain: methods=[..., {method!r}]"
+            )
+        if method not in self.methods:
+            raise UnknownNameError(unknown("method", method, self.methods))
 
     def energy(self, layer: str | Layer) -> float | None:
         """Share of the gradient energy left after averaging over all locations; None for a zero gradient.

@@ -44,11 +44,11 @@ class Classifier:
             Face's networks, or the first entry of a tuple.
         preprocess: how photos become inputs: a ``Preprocess``, a torchvision transform
             (``weights.transforms()``, ``transforms.Compose``), a data config of timm's
-            (``timm.data.resolve_data_config``), or any function from an RGB image to a tensor (C, H, W); the
-            ImageNet default if None. What a ``Preprocess`` can express becomes one. Another transform takes
-            photos with ``fit="crop"`` alone, and where it is unclear what part of a photo it shows, an
-            explanation's box is None. For a Hugging Face processor:
-            ``lambda photo: processor(photo, return_tensors="pt")["pixel_values"]``.
+            (``timm.data.resolve_data_config``), or any function from an RGB image to a tensor (C, H, W). If
+            None, what a timm network's own configuration says, else the ImageNet default. What a
+            ``Preprocess`` can express becomes one. Another transform takes photos with ``fit="crop"`` alone,
+            and where it is unclear what part of a photo it shows, an explanation's box is None. For a Hugging
+            Face processor: ``lambda photo: processor(photo, return_tensors="pt")["pixel_values"]``.
         labels: one name per class; ``"class 0"``, … if None.
         default_layers: the layers explained when none is named; one stage per resolution if None.
         random_weights: whether the weights are random, which explanations then say.
@@ -86,7 +86,7 @@ class Classifier:
     ) -> None:
         self.module = _in_evaluation_mode(module)
         self.modules = layer_modules(self.module)
-        self.preprocess = as_preprocess(preprocess)
+        self.preprocess = as_preprocess(_own_config(self.module) if preprocess is None else preprocess)
         first = next(filter(torch.is_floating_point, _tensors(self.module)), torch.empty(0, device="cpu"))
         self.device, self.dtype = first.device, first.dtype
         self.memory_format = _memory_format(self.module)
@@ -212,6 +212,13 @@ class Classifier:
                 f"batch holds {kind}; expected floating-point numbers as Classifier.prepare gives them"
             )
         return batch.detach().to(self.device, self.dtype, memory_format=self.memory_format)
+
+
+def _own_config(network: nn.Module) -> Mapping[str, Any] | None:
+    """The data config that timm keeps with its networks, of which another size may have been built."""
+    config = getattr(network, "pretrained_cfg", None)
+    needed = ("input_size", "mean", "std")
+    return config if isinstance(config, Mapping) and all(config.get(each) for each in needed) else None
 
 
 def _in_evaluation_mode(module: nn.Module) -> nn.Module:

@@ -17,6 +17,9 @@ from saliency_core.registry import Registry
 __all__ = ["DEFAULT_MODEL", "MODELS", "Catalogue", "ModelHit"]
 
 
+_PREFIXES = re.compile(r"^(?:hf[-_]hub:)?timm/")
+"""What stands before timm's names elsewhere."""
+
 RESOLVED = 512
 """Entries that are kept for names outside the curated list."""
 
@@ -61,19 +64,22 @@ class Catalogue(Registry[ModelSpec]):
     def search(self, query: str, limit: int = 50) -> tuple[ModelHit, ...]:
         """The models in whose name or title every word of the query occurs, the best first.
 
-        First those whose name or title is the query, then those that begin with it, then the others, each in
-        the order curated, torchvision, timm. An empty query gives the curated models. No model is built.
+        First those whose name or title is the query, with or without the weights' tag; then those that begin
+        with it, then the others. Of these first the ones that have most words of the query as a part of their
+        own, so that ``a1`` finds ``a1_in1k`` before ``a1h_in1k``; then in the order curated, torchvision,
+        timm. Names may begin as on the Hugging Face hub, with ``timm/``. An empty query gives the
+        curated models. No model is built.
         """
-        words = query.lower().split()
+        words = _PREFIXES.sub("", query.lower().strip()).split()
         if not words:
             return tuple(_hit(spec) for spec in self.values())[:limit]
         whole = " ".join(words)
-        ranked: list[tuple[int, int]] = []
+        ranked: list[tuple[int, int, int]] = []
         for position, found in enumerate(self._index):
             if all(map(found.has, words)):
-                ranked.append((found.rank(whole), position))
+                ranked.append((found.rank(whole), -found.parts_among(words), position))
         ranked.sort()
-        return tuple(self._index[position].hit for _, position in ranked[:limit])
+        return tuple(self._index[position].hit for *_, position in ranked[:limit])
 
     @cached_property
     def _index(self) -> tuple[_Found, ...]:
@@ -106,16 +112,22 @@ class _Found:
     starts: tuple[str, ...]
     text: str
     squeezed: str
+    parts: frozenset[str]
 
     @classmethod
     def of(cls, hit: ModelHit) -> _Found:
-        starts = (hit.name.lower(), hit.name.lower().rpartition(":")[2], hit.title.lower())
-        text = " ".join((*starts, hit.library, (hit.tag or "").lower()))
-        return cls(hit, starts, text, _squeezed(text))
+        name, tag = hit.name.lower(), (hit.tag or "").lower()
+        names = (name, f"{name}.{tag}") if tag and not name.endswith(f".{tag}") else (name,)
+        starts = (*names, *(each.rpartition(":")[2] for each in names), hit.title.lower())
+        text = " ".join((*starts, hit.library))
+        return cls(hit, starts, text, _squeezed(text), frozenset(re.split(r"[^a-z0-9]+", text)))
 
     def has(self, word: str) -> bool:
         squeezed = _squeezed(word)
         return word in self.text or (bool(squeezed) and squeezed in self.squeezed)
+
+    def parts_among(self, words: list[str]) -> int:
+        return sum(word in self.parts for word in words)
 
     def rank(self, query: str) -> int:
         if query in self.starts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
@@ -24,6 +25,8 @@ from saliency_core.models.weights.sources import WeightSource
 
 LIBRARY = PREFIX = "timm"
 UNTRAINED = "untrained"
+_DIGEST = re.compile(r"-(?P<digest>[0-9a-f]{8,})\.[^/]*$")
+"""The start of a file's SHA-256, which torch hub's way of naming files puts at the end of the name."""
 """timm's tag for architectures without published weights."""
 FILE = "model.safetensors"
 
@@ -106,8 +109,8 @@ def source(found: Any) -> WeightSource:
     """Where timm has the file: on the Hugging Face hub, else behind an address."""
     if found.hf_hub_id or not found.url:
         return HubFile(found.hf_hub_id or "timm", found.hf_hub_filename or FILE)
-    stem = found.url.rpartition("/")[2].partition(".")[0]
-    return Download(found.url, stem.rpartition("-")[2] if "-" in stem else "")
+    digest = _DIGEST.search(found.url)
+    return Download(found.url, digest["digest"] if digest else "")
 
 
 def labels(architecture: str, tag: str | None) -> list[str]:
