@@ -447,6 +447,8 @@ def test_the_room_for_checkpoints_is_bounded_for_each_file_each_session_and_all_
         each.discard()
     with pytest.raises(sc.WeightsError, match="ends in .safetensors"):
         session.own.receive("network.exe")
+    with pytest.raises(sc.WeightsError, match="The file is no checkpoint"):
+        session.own.receive("")
     monkeypatch.undo()
     for _ in range(own_models.MAX_MODELS):
         upload_to(session, own_network)

@@ -89,7 +89,7 @@ class Upload:
     """A checkpoint's file, while it arrives and as long as it is kept."""
 
     def __init__(self, name: str) -> None:
-        self.name = printable(PurePath(name).name)
+        self.name = printable(PurePath(name).name, "The file")
         suffix = PurePath(self.name).suffix.lower()
         if suffix not in SUFFIXES:
             raise sc.WeightsError(WRONG_SUFFIX.format(name=self.name))
