@@ -420,3 +420,8 @@ def test_a_trained_network_is_built_without_drawing_and_without_the_global_gener
     assert torch.equal(torch.random.get_rng_state(), before)
     state = clf.module.state_dict()
     assert all(torch.equal(state[key], saved[key]) for key in saved)
+
+
+def test_a_network_with_weights_of_five_dimensions_is_built() -> None:
+    classifier = sc.load_classifier("timm:lambda_resnet26t.random", device="cpu")
+    assert any(parameter.ndim == 5 for parameter in classifier.module.parameters())

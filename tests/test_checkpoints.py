@@ -610,3 +610,23 @@ def test_files_without_labels_are_a_sentence(content: bytes, message: str) -> No
 def test_a_file_of_labels_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(sc.ArgumentError, match="^none.txt can't be read: No such file or directory.$"):
         read_labels(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize("name", ["\ud800", "line\nbreak", "x" * 1000])
+def test_names_of_tensors_that_no_sentence_can_show_are_refused(tmp_path: Path, name: str) -> None:
+    header = json.dumps({name: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    content = struct.pack("<Q", len(header)) + header + bytes(4)
+    with pytest.raises(sc.WeightsError, match="names that are too long") as caught:
+        sc.load_checkpoint(written(tmp_path, content), NET)
+    assert str(caught.value).isprintable()
+
+
+def test_an_archive_that_was_cut_off_is_called_incomplete(tmp_path: Path) -> None:
+    with pytest.raises(sc.WeightsError, match="incomplete"):
+        read_checkpoint(written(tmp_path, saved(STATE)[:-200]))
+
+
+@pytest.mark.parametrize("labels", [5, [1, 2], [None], {0: "cat"}])
+def test_labels_that_are_no_names_are_refused(tmp_path: Path, labels: Any) -> None:
+    with pytest.raises(sc.ArgumentTypeError, match="labels must be a sequence of strings"):
+        sc.load_checkpoint(written(tmp_path, saved(STATE)), NET, labels)

@@ -357,3 +357,27 @@ def test_many_pass_methods_explain_networks_of_grey_images(method: str) -> None:
     found = sc.explain(clf, batch(dtype=torch.float32)[:, :1], 0, methods=[method], options=options)
     assert found.map(method, "input").shape == (SIDE, SIDE)
     assert found.layers_of(method) == (sc.Layer("input", 1, SIDE, SIDE),)
+
+
+class Returning(nn.Module):
+    """A small network that returns a function of its class scores."""
+
+    def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.second, self.change = nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 5, 3, 2), change
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.change(self.second(self.first(images)).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("change", "given"),
+    [
+        (lambda scores: scores[:, :0], "no class at all"),
+        (lambda scores: scores.argmax(1), "int64 numbers"),
+        (lambda scores: scores.to(torch.complex64), "complex64 numbers"),
+    ],
+)
+def test_scores_that_are_no_real_numbers_are_named(change: Callable[[Tensor], Tensor], given: str) -> None:
+    with pytest.raises(sc.NetworkError, match=given):
+        sc.Classifier(Returning(change).eval(), preprocess=sc.Preprocess(size=(32, 32)))

@@ -6,6 +6,7 @@ import io
 import random
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -412,6 +413,23 @@ def test_a_checkpoint_that_does_not_fit_waits_for_another_architecture_and_a_new
     assert own_models.room.taken == taken
 
 
+def test_a_checkpoint_becomes_one_network_however_many_requests_come_at_once(own_network: Path) -> None:
+    session = Session(Choice())
+    waiting = send(session, own_network)
+
+    def add(_: int) -> str | None:
+        try:
+            return session.own.add(waiting.id, "timm:test_resnet", None)
+        except sc.WeightsError:
+            return None
+
+    with ThreadPoolExecutor(4) as pool:
+        added = [name for name in pool.map(add, range(4)) if name]
+    assert added == [each.name for each in session.own]
+    assert len(added) == 1
+    session.own.close()
+
+
 def test_the_room_for_checkpoints_is_bounded_for_each_file_each_session_and_all_together(
     own_network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -429,6 +447,8 @@ def test_the_room_for_checkpoints_is_bounded_for_each_file_each_session_and_all_
         each.discard()
     with pytest.raises(sc.WeightsError, match="ends in .safetensors"):
         session.own.receive("network.exe")
+    with pytest.raises(sc.WeightsError, match="The file is no checkpoint"):
+        session.own.receive("")
     monkeypatch.undo()
     for _ in range(own_models.MAX_MODELS):
         upload_to(session, own_network)

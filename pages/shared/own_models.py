@@ -89,7 +89,7 @@ class Upload:
     """A checkpoint's file, while it arrives and as long as it is kept."""
 
     def __init__(self, name: str) -> None:
-        self.name = printable(PurePath(name).name)
+        self.name = printable(PurePath(name).name, "The file")
         suffix = PurePath(self.name).suffix.lower()
         if suffix not in SUFFIXES:
             raise sc.WeightsError(WRONG_SUFFIX.format(name=self.name))
@@ -152,6 +152,7 @@ class OwnModels:
         self._models: dict[str, OwnModel] = {}
         self._waiting: Upload | None = None
         self._closed = False
+        self._adding = threading.Lock()
         with _lock:
             _sessions[self.token] = self
 
@@ -195,6 +196,11 @@ class OwnModels:
         `labels` are the name of a file and its bytes. Raises sc.SaliencyError where the checkpoint does not
         fit, or the labels do not: it waits on.
         """
+        # One at a time: a second request for the same checkpoint finds that it waits no longer.
+        with self._adding:
+            return self._add(upload, architecture, labels)
+
+    def _add(self, upload: str, architecture: str, labels: tuple[str, bytes] | None) -> str:
         waiting = self._waiting
         if waiting is None or waiting.id != upload:
             raise sc.WeightsError(NOT_HERE)
@@ -203,6 +209,8 @@ class OwnModels:
         names = None if labels is None else waiting.put(*labels)
         name = f"{OWN_PREFIX}{secrets.token_hex(16)}"
         spec = checkpoint_spec(waiting.path, architecture, names, name=name, title=waiting.name)
+        if self._waiting is not waiting:  # another file has come meanwhile, which removed this one
+            raise sc.WeightsError(NOT_HERE)
         shared_engine().add_model(spec)
         self._models[name] = OwnModel(name, waiting.name, waiting)
         self._waiting = None

@@ -108,9 +108,9 @@ def remembered(sent: object) -> dict[str, str]:
     }
 
 
-def printable(name: str) -> str:
+def printable(name: str, nameless: str = "Photo") -> str:
     """A file's name without characters that cannot be shown, and not longer than `MAX_NAME`."""
-    return "".join(letter for letter in name[:MAX_NAME] if letter.isprintable()).strip() or "Photo"
+    return "".join(letter for letter in name[:MAX_NAME] if letter.isprintable()).strip() or nameless
 
 
 def listed(names: Sequence[str]) -> str:

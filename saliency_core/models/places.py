@@ -135,7 +135,12 @@ class _Evidence:
         local = bool(change.max() > min(SHARP, change.numel() / 2))
         score = sum(means) / len(means)
         cells = sum(math.prod(end - start for start, end in spans) for spans in parts)
-        at_parts = hits == len(parts) and score > LARGE and score * cells > SHARE * change.numel()
+        at_parts = (
+            hits == len(parts)
+            and min(means) > 1  # not one part alone, at which some other order may put a change by chance
+            and score > LARGE
+            and score * cells > SHARE * change.numel()
+        )
         return _Evidence(layout, change, score, at_parts, local and max(means) < 1)
 
 

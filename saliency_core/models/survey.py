@@ -76,6 +76,12 @@ def survey(
     if not isinstance(logits, Tensor) or logits.ndim not in (1, 2) or len(logits) != square.batch:
         given = describe(square.observe(logits)) if isinstance(logits, Tensor) else type(logits).__name__
         raise NetworkError(f"the network returned {given}; expected class scores of shape (N, classes)")
+    if not logits.is_floating_point() or not logits.numel():
+        kind = str(logits.dtype).removeprefix("torch.")
+        given = (
+            f"{kind} numbers" if logits.numel() else f"{describe(square.observe(logits))}, no class at all"
+        )
+        raise NetworkError(f"the network returned {given}; expected class scores, which are real numbers")
 
     refused = {
         name: "it does not run in a forward pass" if can_be_recorded(module) else "it is a compiled program"

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from torch import nn
 
-from saliency_core.errors import ArgumentError, UnknownNameError, WeightsError
+from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError, WeightsError
 from saliency_core.inputs.preprocess import Preprocess
 from saliency_core.models.catalogue import libraries
 from saliency_core.models.catalogue.curated import CURATED
@@ -114,8 +114,8 @@ class OwnModel:
             return own if len(own) == classes else [f"class {index}" for index in range(classes)]
         if len(self.labels) != classes:
             raise ArgumentError(
-                f"{self.labels_file} has {len(self.labels):,} names, and the network in {self.file.name} "
-                f"{classes:,} classes; expected one name per class."
+                f"{self.labels_file} has {_counted(len(self.labels), 'name')}, and the network in "
+                f"{self.file.name} {_counted(classes)}; expected one name per class."
             )
         return list(self.labels)
 
@@ -253,11 +253,16 @@ def own_model(
 
     Raises:
         ArgumentError: labels that cannot be read.
+        ArgumentTypeError: labels that are no names.
     """
     labels_file = "The list of labels"
     if isinstance(labels, str | os.PathLike):
         labels_file = Path(labels).name
         labels = read_labels(labels)
+    elif labels is not None and not (
+        isinstance(labels, Sequence) and all(isinstance(label, str) for label in labels)
+    ):
+        raise ArgumentTypeError("labels must be a sequence of strings, one per class, or a file with them")
     return OwnModel(
         file=file,
         architecture=architecture,
@@ -268,5 +273,5 @@ def own_model(
     )
 
 
-def _counted(classes: int) -> str:
-    return "1 class" if classes == 1 else f"{classes:,} classes"
+def _counted(count: int, what: str = "class") -> str:
+    return f"1 {what}" if count == 1 else f"{count:,} {what}{'es' if what.endswith('s') else 's'}"

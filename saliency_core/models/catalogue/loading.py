@@ -92,7 +92,9 @@ def build_classifier(
         network = _network(spec, weights_dir, progress).requires_grad_(False).to(chosen)
         if chosen.type == "cpu":
             # The same weights, laid out as convolutions on the CPU take them: up to a fifth faster.
-            network.to(memory_format=torch.channels_last)
+            for parameter in network.parameters():
+                if parameter.ndim == 4:  # Module.to would also take those with five, and fail
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return Classifier(
         network,
         preprocess=spec.preprocess,

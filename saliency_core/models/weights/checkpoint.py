@@ -18,6 +18,8 @@ from saliency_core.models.weights.inspection import Inspection, RefusedError, St
 
 MAX_BYTES: Final = 2 << 30
 """The largest file that is read as a checkpoint of a user."""
+MAX_NAME: Final = 300
+"""Characters of a tensor's name; the longest in timm has about a hundred."""
 
 WRAPPERS: Final = (
     *("state_dict_ema", "model_ema", "ema_state_dict", "ema"),
@@ -157,6 +159,9 @@ def _state(content: object, leaf: type[Leaf], name: str, depth: int = 3) -> dict
     inner = _inner(content, leaf, depth)
     if inner is None:
         raise WeightsError(f"{name} holds no state dict (names with tensors).")
+    # They are shown in sentences; those of networks are words with dots.
+    if not all(each.isprintable() and len(each) <= MAX_NAME for each in inner):
+        raise RefusedError("it has tensors with names that are too long, or have characters without a shape")
     return inner
 
 

@@ -196,10 +196,15 @@ def _directory_bytes(file: IO[bytes], size: int) -> int:
     tail = file.read()
     file.seek(0)
     end = tail.rfind(b"PK\x05\x06")
+    if end < 0:
+        raise RefusedError("it is incomplete")
     length: int = struct.unpack_from("<L", tail, end + 12)[0]
     if end >= 20 and tail.startswith(b"PK\x06\x07", end - 20):
         file.seek(struct.unpack_from("<Q", tail, end - 12)[0])
-        length = struct.unpack_from("<Q", file.read(56), 40)[0]
+        record = file.read(56)
+        if not record.startswith(b"PK\x06\x06"):
+            raise _DamagedError
+        length = struct.unpack_from("<Q", record, 40)[0]
         file.seek(0)
     return length
 
