@@ -82,8 +82,13 @@ def test_no_modules_of_the_core_import_each_other_in_a_circle() -> None:
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
-def test_importing_the_core_loads_no_user_interface() -> None:
-    code = "import sys, saliency_core; print(sorted(sys.modules.keys() & {'streamlit', 'plotly', 'pages'}))"
+def test_importing_the_core_and_listing_its_models_loads_no_user_interface_and_no_slow_library() -> None:
+    """The list is shown before anything else, and the libraries take seconds."""
+    absent = {"streamlit", "plotly", "pages", "captum", "timm", "torchvision"}
+    code = (
+        "import sys, saliency_core as sc; sc.Engine('cpu').models(); "
+        f"print(sorted(sys.modules.keys() & {absent}))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -149,6 +149,6 @@ def test_a_folder_that_does_not_exist_is_named() -> None:
 def test_numbers_of_numpy_are_numbers() -> None:
     assert sc.combine(MAPS, np.array([1, 2]), size=np.array([5, 6])).shape == (5, 6)
     assert sc.MetaStep(np.float32(0.5)).lr == 0.5
-    assert sc.Preprocess(size=np.int64(32)).short_side == 37
+    assert sc.Preprocess(size=np.int64(32)).scaled_size == (37, 37)
     assert sc.explain_many(network(), [X, X], np.array(2))[1].target == 2
     assert sc.explain(network(), X, 0, methods=np.array(["normgrad"])).methods == ("normgrad",)

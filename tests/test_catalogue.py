@@ -1,6 +1,4 @@
 import re
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -82,15 +80,6 @@ def test_the_papers_networks_keep_its_weights_layers_and_presets() -> None:
     assert len(sc.MODELS["vgg16"].default_layers or ()) == 5
     assert list(sc.MODELS["resnet50"].presets) == ["By classification accuracy", "By feature spread"]
     assert not sc.MODELS["resnet50.IMAGENET1K_V2"].presets  # which are of other weights
-
-
-def test_the_list_of_models_imports_no_library() -> None:
-    """It is shown before anything else, and the libraries take seconds."""
-    code = (
-        "import sys, saliency_core as sc; sc.Engine('cpu').models(); "
-        "sys.exit(not {'timm', 'torchvision'}.isdisjoint(sys.modules))"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # -- names ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What every method guarantees on every network: a map or a reason, and nothing left behind."""
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -9,8 +10,11 @@ import numpy as np
 import pytest
 import timm
 import torch
-import torchvision
 from torch import Tensor, nn
+from torchvision.models import ConvNeXt, DenseNet, MobileNetV2, ResNet
+from torchvision.models.convnext import CNBlockConfig
+from torchvision.models.resnet import BasicBlock
+from torchvision.models.vgg import make_layers
 
 import saliency_core as sc
 from tests.networks import SIDE as SMALL_SIDE
@@ -25,26 +29,34 @@ HERE = {name: method for name, method in sc.METHODS.items() if not isinstance(me
 """The methods that are defined for a small network of convolutions."""
 
 
-def narrow_vgg11(num_classes: int) -> nn.Module:
-    """VGG-11 with 64 instead of 4096 hidden units, whose 400 MB would test nothing more."""
-    network = torchvision.models.vgg11(num_classes=num_classes)
-    network.classifier[0] = nn.Linear(512 * 7 * 7, 64)
-    network.classifier[3] = nn.Linear(64, 64)
-    network.classifier[6] = nn.Linear(64, num_classes)
-    return network
+def vgg(num_classes: int) -> nn.Module:
+    features = make_layers([16, "M", 32, "M", 64, 64, "M", 128, 128, "M", 128, 128, "M"])
+    classifier = nn.Sequential(nn.Linear(128 * 7 * 7, 64), nn.ReLU(True), nn.Linear(64, num_classes))
+    parts = {"features": features, "avgpool": nn.AdaptiveAvgPool2d(7), "flatten": nn.Flatten()}
+    return nn.Sequential(OrderedDict(parts | {"classifier": classifier}))
 
+
+MOBILE_STAGES = [[1, 16, 1, 1], [6, 24, 1, 2], [6, 32, 2, 2], [6, 64, 1, 2], [6, 96, 1, 2]]
+CONVNEXT_STAGES = [CNBlockConfig(24, 48, 1), CNBlockConfig(48, 96, 1), CNBlockConfig(96, None, 2)]
 
 ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], tuple[str, ...]]] = {
+    # The libraries' own parts, in fewer and narrower blocks than those that are trained.
     # Convolutions: wide and strided; 1 × 1 and strided.
-    "resnet18": (torchvision.models.resnet18, ("conv1", "layer2.0.downsample.0")),
-    "vgg11": (narrow_vgg11, ("features.8",)),
+    "resnet": (partial(ResNet, BasicBlock, [1, 1, 1, 1]), ("conv1", "layer2.0.downsample.0")),
+    "vgg": (vgg, ("features.8",)),
     # One that reads several feature maps at once.
-    "densenet121": (torchvision.models.densenet121, ("features.denseblock2.denselayer2.conv1",)),
+    "densenet": (
+        partial(DenseNet, 16, (2, 3, 2, 2), 32),
+        ("features.denseblock2.denselayer2.conv1",),
+    ),
     # Depthwise and strided.
-    "mobilenet_v2": (torchvision.models.mobilenet_v2, ("features.2.conv.1.0", "features.18.0")),
+    "mobilenet_v2": (
+        partial(MobileNetV2, inverted_residual_setting=MOBILE_STAGES),
+        ("features.2.conv.1.0", "features.7.0"),
+    ),
     # As wide as their stride; depthwise 7 × 7.
-    "convnext_tiny": (torchvision.models.convnext_tiny, ("features.0.0", "features.1.0.block.0")),
-    # Padding themselves and strided, the second depthwise as well.
+    "convnext": (partial(ConvNeXt, CONVNEXT_STAGES), ("features.0.0", "features.1.0.block.0")),
+    # Padding themselves and strided, the second depthwise as well; the app's own network, whole.
     "tf_efficientnet_lite0": (
         partial(timm.create_model, "tf_efficientnet_lite0"),
         ("conv_stem", "blocks.1.0.conv_dw", "conv_head"),
@@ -203,7 +215,7 @@ def test_nothing_is_left_on_the_network(subject: Subject) -> None:
 
 @pytest.fixture(scope="module")
 def small_resnet() -> Subject:
-    return build("resnet18", 32)
+    return build("resnet", 32)
 
 
 @pytest.mark.parametrize("name", MULTI_PASS)

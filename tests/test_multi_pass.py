@@ -1,6 +1,4 @@
 import copy
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -500,9 +498,3 @@ def test_an_option_that_cannot_be_used_is_refused_with_the_choices(
 ) -> None:
     with pytest.raises(error, match=message):
         sc.explain(classifier(), batch(), 0, methods=["rise", "normgrad"], options=options)
-
-
-def test_captum_is_imported_only_by_those_who_ask_for_it() -> None:
-    code = "import saliency_core, sys; print('captum' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"

@@ -163,5 +163,6 @@ def test_inputs_equal_those_of_timms_evaluation_transform(
 
 
 def test_without_a_resize_the_margin_of_the_crop_follows_the_size() -> None:
-    assert [sc.Preprocess(size=size).short_side for size in (224, 32, 299, 448)] == [256, 37, 342, 512]
-    assert sc.Preprocess(size=32, resize=32).short_side == 32
+    for size, side in ((224, 256), (32, 37), (299, 342), (448, 512)):
+        assert sc.Preprocess(size=size).scaled_size == (side, side)
+    assert sc.Preprocess(size=32, resize=32).scaled_size == (32, 32)

@@ -94,11 +94,6 @@ class Preprocess:
         return round(height * 256 / 224), round(width * 256 / 224)
 
     @property
-    def short_side(self) -> int:
-        """The shorter side of :attr:`scaled_size`."""
-        return min(self.scaled_size)
-
-    @property
     def channels(self) -> int:
         """The number of channels of the input."""
         return len(self.mean)
