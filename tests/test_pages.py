@@ -383,6 +383,14 @@ def test_a_method_that_the_model_does_not_have_is_replaced_with_the_reason(
     assert session_of(app).methods == ("normgrad", "grad_cam")
 
 
+def test_a_link_to_another_model_keeps_its_method_and_layers_while_that_model_loads(app: AppTest) -> None:
+    visit(app, "compare", model="timm:test_vit.random-5", left="attention_rollout", layers="blocks.0.norm2")
+    current = session_of(app)
+    assert (current.methods[0], current.choice.extra_layers) == ("attention_rollout", ("blocks.0.norm2",))
+    assert current.choice.model == current.scene.model.name == "timm:test_vit.random-5"
+    assert notes_of(app) == ""
+
+
 def test_a_many_pass_method_is_replaced_under_a_meta_step(app: AppTest) -> None:
     visit(app, "compare", left="rise", meta="0.0025")
     assert not app.exception
