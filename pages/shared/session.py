@@ -39,7 +39,8 @@ NO_MODEL = (
     f"There is no model of the name in this link. {sc.MODELS[sc.DEFAULT_MODEL].title} is shown instead."
 )
 NOT_YOURS = (
-    "The model in this link was uploaded in another session, and only that one can use it. "
+    "The model in this link was uploaded in another session, and only that one can use it; a reload of the "
+    "page starts a new one. If the model is yours, upload it again. "
     f"{sc.MODELS[sc.DEFAULT_MODEL].title} is shown instead."
 )
 UNUSABLE = "Some of this link could not be used and was left out: {names}."

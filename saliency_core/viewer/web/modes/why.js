@@ -145,7 +145,7 @@ class Head {
     this.title = element("span", {});
     this.share = element("b", { "data-testid": `inside-${method}` });
     this.words = element("p", { class: "share" }, this.share, " inside the box");
-    this.element = element("header", {}, element("h3", {}, mark(method), this.title), this.words);
+    this.element = element("header", {}, element("h2", {}, mark(method), this.title), this.words);
   }
 
   /**

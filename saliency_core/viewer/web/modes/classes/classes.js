@@ -57,7 +57,7 @@ export class Classes {
       viewer.set({ difference });
       viewer.settle();
     });
-    this.differenceName = element("h3", { class: "class-name" }, element("span", { class: "letter", text: "A − B" }), "Difference");
+    this.differenceName = element("h2", { class: "class-name" }, element("span", { class: "letter", text: "A − B" }), "Difference");
     const heads = [...this.pickers.map((picker) => [picker.element]), [this.differenceName, this.difference.element]];
     this.panels = PANEL_NAMES.map((name, i) => new Panel(name, { element: element("header", {}, ...heads[i]), sheet: null }));
     this.linked = new LinkedPanels(viewer, this.panels, STAGE_HEIGHT);
