@@ -8,9 +8,12 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
+import timm
 from streamlit.testing.v1 import AppTest
 
 import saliency_core as sc
@@ -33,6 +36,7 @@ from saliency_core.engine.failures import user_message
 from saliency_core.engine.request import ExplainRequest, ModelInfo
 from saliency_core.engine.tasks import Task, TaskQueue
 from saliency_core.progress import ProgressCallback
+from saliency_core.viewer import payload
 from saliency_core.viewer.payload import AVERAGING_METHODS
 
 MAIN = str(PAGES_FOLDER / "shared" / "main.py")
@@ -76,6 +80,16 @@ def visit(app: AppTest, slug: str, **query: str) -> AppTest:
         app.run()  # the pages are known after a first run
         app.switch_page(str(entry_of(slug).path))
     return settle(app)
+
+
+def settle_with(app: AppTest, model: str) -> Session:
+    """The session once the page shows this model."""
+    for _ in range(5):  # a task may end between a run and the look at what is running
+        settle(app, long=True)
+        scene = session_of(app).scene
+        if scene is not None and scene.model.name == model:
+            break
+    return session_of(app)
 
 
 def texts_of(app: AppTest) -> str:
@@ -381,6 +395,64 @@ def test_a_method_that_the_model_does_not_have_is_replaced_with_the_reason(
     visit(app, "compare", left="guided_backprop")
     assert "Defined for ReLU only." in notes_of(app)
     assert session_of(app).methods == ("normgrad", "grad_cam")
+
+
+def test_a_network_without_classes_ranks_its_features_and_shows_no_percentages(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[payload.Content] = []
+    content = payload.content
+
+    def record(*given: object, **named: object) -> payload.Content:
+        sent.append(content(*given, **named))
+        return sent[-1]
+
+    monkeypatch.setattr(payload, "content", record)
+    listed: list[list[dict[str, object]]] = []
+    show = components.class_list
+
+    def note(classes: list[dict[str, object]], **named: object) -> None:
+        listed.append(classes)
+        show(classes, **named)
+
+    monkeypatch.setattr(components, "class_list", note)
+    model = "timm:vit_tiny_patch16_dinov3_qkvb.random"
+    visit(app, "compare", model=model)
+    settle_with(app, model)
+    assert sidebar.NO_CLASSES in texts_of(app)
+    assert sent[-1].meta["probability"] is None
+    assert [each["share"] for each in listed[-1]] == ["1st", "2nd", "3rd", "4th", "5th"]
+    assert not any(each["probability"] for each in listed[-1])
+    assert "none: 192 features" in str(models.describe(models.look_up(model))["rows"])
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+def test_the_classes_page_says_that_it_needs_two_classes(app: AppTest, tmp_path: Path, classes: int) -> None:
+    visit(app, "classes")
+    current = session_of(app)
+    file = tmp_path / "mine.safetensors"
+    network = timm.create_model("test_vit", num_classes=classes)
+    safetensors.torch.save_file(network.state_dict(), file)
+    upload = current.own.receive(file.name)
+    upload.write(file.read_bytes())
+    upload.end()
+    current.own.keep(upload)
+    name = current.own.add(upload.id, "timm:test_vit", None)
+    current.choose_model(name)
+    settle_with(app, name)
+    assert not app.exception
+    assert current.scene.model.name == name
+    assert (class_texts.SINGLE_CLASS in texts_of(app)) == (classes == 1)
+    assert [each.value for each in app.header] == (["Meta-saliency"] if classes == 2 else [])
+    current.remove_model(name)
+
+
+def test_a_link_to_another_model_keeps_its_method_and_layers_while_that_model_loads(app: AppTest) -> None:
+    visit(app, "compare", model="timm:test_vit.random-5", left="attention_rollout", layers="blocks.0.norm2")
+    current = settle_with(app, "timm:test_vit.random-5")
+    assert (current.methods[0], current.choice.extra_layers) == ("attention_rollout", ("blocks.0.norm2",))
+    assert current.choice.model == current.scene.model.name == "timm:test_vit.random-5"
+    assert notes_of(app) == ""
 
 
 def test_a_many_pass_method_is_replaced_under_a_meta_step(app: AppTest) -> None:

@@ -277,6 +277,21 @@ def test_an_address_with_another_model_keeps_its_layer_until_that_model_is_there
     assert selection.shown == replace(link, view={**link.view, "how": "sum"})
 
 
+def test_a_method_of_the_coming_model_alone_is_kept_for_it_while_the_browser_reports_another_one() -> None:
+    session = Session(Choice())
+    session.open({"photo": "coffee", "model": "vgg16", "left": "attention_rollout", "layers": "conv1~conv2"})
+    session.replace_method("attention_rollout", "It has no attention.", of_model=True)
+    assert (session.methods[0], session.remarks) == ("normgrad", [])
+    session.see_view({**session.view, "opacity": 0.5, "layers": (), "layer": "blocks.2"})
+    assert session.address()["left"] == "attention_rollout"
+    session.arrive()
+    view = session.view
+    assert (view["left"], view["layers"], view["layer"]) == ("attention_rollout", ("conv1", "conv2"), None)
+    assert view["opacity"] == 0.5, "what was changed meanwhile counts for both"
+    session.replace_method("attention_rollout", "It has no attention.", of_model=True)
+    assert (session.methods[0], session.remarks) == ("normgrad", ["It has no attention."])
+
+
 def test_the_browser_takes_over_a_step_from_the_sidebar_but_not_its_own() -> None:
     session = Session(Choice())
     revision = session.viewer.revision

@@ -138,14 +138,16 @@ def class_list(
     *,
     model: str,
     labels: tuple[str, ...],
+    kind: str,
     session: OwnModels,
     on_choose: Callable[[int], None],
     key: str = "classes",
 ) -> None:
-    """Classes to choose from: each gives its `index`, `label`, `probability`, and that as text, `percent`.
+    """Classes to choose from: each has its `index`, `label` and `probability`, and as `share` a text on that.
 
-    `selected` says whether it is the one explained; a class with a `letter` is marked with it. All `labels`
-    of the model can be searched; they stay on the server, as there may be tens of thousands.
+    `selected` says whether it is the one explained; a class with a `letter` is marked with it. Where these
+    are not all `labels` of the model, which are of this `kind`, all can be searched; they stay on the server,
+    as there may be tens of thousands.
     """
     class_search.offer(model, labels)
 
@@ -158,7 +160,7 @@ def class_list(
         "classes": classes,
         "model": model,
         "token": session.token,
-        "placeholder": f"Search all {len(labels):,} classes",
+        "placeholder": f"Search all {len(labels):,} {kind}" if len(labels) > len(classes) else "",
     }
     _class_list()(data=data, key=key, on_chosen_change=chosen)
 

@@ -26,6 +26,12 @@ def percent(share: float) -> str:
     return f"{number:.2g}%" if number < 9.95 else f"{number:.0f}%"
 
 
+def rank(place: int) -> str:
+    """A place in an order: 1st, 2nd, 3rd, 4th."""
+    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{place:,}{ending}"
+
+
 def exact_percent(share: float) -> str:
     """A share with two decimals, for tables."""
     return f"{100 * share:.2f}%"

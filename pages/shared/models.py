@@ -13,6 +13,7 @@ from pages.shared.uploads import listed
 from saliency_core.engine.request import ModelListing
 from saliency_core.models.catalogue.checkpoint_model import fitting_architectures
 from saliency_core.models.catalogue.folder import folder_models
+from saliency_core.models.catalogue.labels import are_features
 from saliency_core.models.catalogue.names import ModelName, parse_name
 from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
 from saliency_core.models.weights.checkpoint import checkpoint_shapes
@@ -162,11 +163,16 @@ def card(found: ModelListing) -> dict[str, str]:
     kind, words = state(found)
     return {
         "name": found.name,
-        "title": found.title,
+        "title": _untrained(found.title),
         "facts": facts_line(found.details),
         "state": words,
         "kind": kind,
     }
+
+
+def _untrained(title: str) -> str:
+    """A title without the words on random weights, where another line says that."""
+    return title.removesuffix(", random weights")
 
 
 def _facts(found: ModelListing) -> dict[str, str]:
@@ -204,7 +210,7 @@ def row(found: ModelListing) -> dict[str, Any]:
     name = parts(found.name)
     title, sub = found.title, [found.library]
     if name is not None and name.prefix in LIBRARIES:
-        title = found.title.removesuffix(", random weights").removesuffix(f" ({name.tag})")
+        title = _untrained(found.title).removesuffix(f" ({name.tag})")
         own_title = title != name.architecture
         sub += [
             name.architecture if own_title else "",
@@ -252,7 +258,7 @@ def _rows(found: ModelListing) -> list[dict[str, str]]:
             ("Parameters", None if details.parameters is None else formats.count(details.parameters), ""),
             ("Top-1 accuracy", None if details.top1 is None else f"{details.top1:.1f}%, as published", ""),
             ("Input", formats.input_size(details.input_size), ""),
-            ("Classes", " · ".join(filter(None, (f"{details.classes:,}", details.dataset))), ""),
+            ("Classes", _classes(found.name, details), ""),
             ("Licence", details.licence or (None if own else NOT_STATED), ""),
             ("Page", _site(details.url), details.url or ""),
         ]
@@ -260,6 +266,14 @@ def _rows(found: ModelListing) -> list[dict[str, str]]:
             rows = [each for each in rows if each[0] not in ("Top-1 accuracy", "Licence")]
     rows.append(("Weights", state(found)[1], ""))
     return [{"term": term, "text": text, "link": link} for term, text, link in rows if text]
+
+
+def _classes(name: str, details: ModelDetails) -> str:
+    """How many classes there are and where they are from, or that there are none."""
+    published = details.dataset is None and not is_own(name) and not name.startswith(FOLDER_PREFIX)
+    if published and are_features(sc.MODELS[name].labels()):
+        return f"none: {details.classes:,} features"
+    return " · ".join(filter(None, (f"{details.classes:,}", details.dataset)))
 
 
 def _site(url: str | None) -> str | None:

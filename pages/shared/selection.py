@@ -16,7 +16,7 @@ class Selection:
     """The choice that the page shows and, while another model is loading, the next one.
 
     `coming` has another model than `shown`. Any other change meanwhile applies to both, but each keeps
-    its own layer and weights.
+    its own layers and weights, and methods that only one of them has.
     """
 
     def __init__(self, shown: Choice) -> None:
@@ -35,11 +35,23 @@ class Selection:
             self.coming = replace(self.coming, **changes)
 
     def change_view(self, changes: Mapping[str, Any]) -> None:
-        """Note what the viewer shows now."""
-        self.shown = replace(self.shown, view={**self.shown.view, **changes})
+        """Note what the viewer shows now.
+
+        The browser names all fields, also those that nobody has changed: these stay as they are in `coming`.
+        """
+        before = self.shown.view
+        self.change_shown_view(changes)
         if self.coming is not None:
-            common = {name: value for name, value in changes.items() if name not in MODEL_FIELDS}
+            common = {
+                name: value
+                for name, value in changes.items()
+                if name not in MODEL_FIELDS and value != before.get(name)
+            }
             self.coming = replace(self.coming, view={**self.coming.view, **common})
+
+    def change_shown_view(self, changes: Mapping[str, Any]) -> None:
+        """Change the view of the model on the screen alone."""
+        self.shown = replace(self.shown, view={**self.shown.view, **changes})
 
     def choose_model(self, model: str) -> None:
         """Change to this model once it is loaded; MODEL_FIELDS are reset."""

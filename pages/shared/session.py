@@ -39,7 +39,8 @@ NO_MODEL = (
     f"There is no model of the name in this link. {sc.MODELS[sc.DEFAULT_MODEL].title} is shown instead."
 )
 NOT_YOURS = (
-    "The model in this link was uploaded in another session, and only that one can use it. "
+    "The model in this link was uploaded in another session, and only that one can use it; a reload of the "
+    "page starts a new one. If the model is yours, upload it again. "
     f"{sc.MODELS[sc.DEFAULT_MODEL].title} is shown instead."
 )
 UNUSABLE = "Some of this link could not be used and was left out: {names}."
@@ -310,6 +311,9 @@ class Session:
 
     def see_view(self, changes: Mapping[str, Any]) -> None:
         """Note what the browser shows now."""
+        self._see(changes, self.selection.change_view)
+
+    def _see(self, changes: Mapping[str, Any], change: Callable[[Mapping[str, Any]], None]) -> None:
         before = dict(self.view)
         if self.viewer.pair is not None:
             left, right = (
@@ -321,7 +325,7 @@ class Session:
         if self.viewer.layer is not None and "layer" in changes:
             self.viewer.layer = str(changes["layer"])
             changes = {name: value for name, value in changes.items() if name != "layer"}
-        self.selection.change_view(changes)
+        change(changes)
         if before != self.view:
             self.remarks.clear()
 
@@ -359,8 +363,12 @@ class Session:
         self.see_view({"left": left, "right": right} | ({} if layer is None else {"layer": layer}))
         self.viewer.raise_revision()
 
-    def replace_method(self, method: str, reason: str | None = None) -> None:
-        """Go back, on each side that shows `method`, to what was there before; `reason` becomes a remark."""
+    def replace_method(self, method: str, reason: str, *, of_model: bool = False) -> None:
+        """Go back, on each side that shows `method`, to what was there before; `reason` becomes a remark.
+
+        `of_model`: the reason is the model on the screen. If another one is coming, which may have the
+        method, it is replaced without a word and only until then.
+        """
         if method not in self.methods:
             return
         left, right = (
@@ -369,8 +377,11 @@ class Session:
                 self.methods, self.viewer.settled, schema.DEFAULT_METHODS, strict=True
             )
         )
-        self.show_methods(left, right)
-        if reason is not None:
+        until_then = of_model and self.latest is not self.choice
+        change = self.selection.change_shown_view if until_then else self.selection.change_view
+        self._see({"left": left, "right": right}, change)
+        self.viewer.raise_revision()
+        if not until_then:
             self.remarks.append(reason)
 
     def enter(self, entry: PageEntry) -> None:

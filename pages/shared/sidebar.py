@@ -26,10 +26,11 @@ STEP_HINT = (
     "Take one training step towards this class, then explain. Maps that hardly depended on the class often "
     "come to."
 )
+NO_CLASSES = "This network has no classes: what is explained is one of its output features."
 CLASSES_LATER = "The most likely classes appear here once the photo has been explained."
 DIRECTIONS = {LEARN: "Learn the class", UNLEARN: "Unlearn the class"}
 _FIT_TITLES = {
-    "crop": "Crop",
+    "crop": "Standard",
     "stretch": "Squeeze",
     "pad": "Pad",
 }  # the registry's titles are too long for a row
@@ -132,6 +133,7 @@ def _classes(session: Session, scene: Scene, *, two: bool) -> None:
     Where `two` are compared, both are marked, and a choice is that of the first.
     """
     labels = distinct_labels(scene.model.labels)
+    two = two and len(labels) > 1
     if two:
         both = pairs.compared(session.choice, scene)
         marked = dict(zip(both, "AB", strict=True))
@@ -145,28 +147,38 @@ def _classes(session: Session, scene: Scene, *, two: bool) -> None:
         else:
             session.choose_class(index)
 
+    model = scene.model
     components.class_list(
-        _picks(scene.explanation, labels, marked),
-        model=scene.model.name,
+        _picks(scene.explanation, labels, marked, features=model.features),
+        model=model.name,
         labels=labels,
+        kind="features" if model.features else "classes",
         session=session.own,
         on_choose=choose,
     )
+    if model.features:
+        theme.hint(NO_CLASSES)
 
 
 def _picks(
-    explanation: sc.Explanation, labels: tuple[str, ...], marked: Mapping[int, str]
+    explanation: sc.Explanation, labels: tuple[str, ...], marked: Mapping[int, str], *, features: bool
 ) -> list[dict[str, Any]]:
-    """The most likely classes, and those that are marked (with a letter, or "") if not among them."""
+    """The most likely classes, and those that are marked (with a letter, or "") if not among them.
+
+    `features` have no probabilities: they are given with the rank of their values.
+    """
     probabilities = explanation.probabilities
-    likely = [int(index) for index in probabilities.argsort()[::-1][:QUICK_PICKS]]
+    order = [int(index) for index in probabilities.argsort()[::-1]]
+    likely = order[:QUICK_PICKS]
     picks = [*likely, *(index for index in marked if index not in likely)]
     return [
         {
             "index": index,
             "label": labels[index],
-            "probability": round(float(probabilities[index]), 4),
-            "percent": formats.percent(float(probabilities[index])),
+            "probability": 0.0 if features else round(float(probabilities[index]), 4),
+            "share": formats.rank(order.index(index) + 1)
+            if features
+            else formats.percent(float(probabilities[index])),
             "letter": marked.get(index, ""),
             "selected": marked.get(index) in ("", "A"),
         }
@@ -201,7 +213,7 @@ def _choose_fit(session: Session) -> None:
 
 
 def _fit(session: Session) -> None:
-    theme.section("Fit to the network's input")
+    theme.section("Fit to the network’s input")
     st.session_state["fit"] = session.choice.fit
     _segments("Fit", _FIT_TITLES, "fit", _choose_fit, session)
     theme.hint(sc.FITS[session.choice.fit].summary)

@@ -278,7 +278,13 @@ def _tables_of(
 
     def build() -> _Tables:
         content = payloads.content(
-            photo, explanation, model, methods, comparison, stages=model.default_layers
+            photo,
+            explanation,
+            model,
+            methods,
+            comparison,
+            stages=model.default_layers,
+            features=model.features,
         )
         return _Tables(
             content,

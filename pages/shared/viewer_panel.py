@@ -142,13 +142,15 @@ def unavailable_at(scene: Scene) -> dict[str, str]:
 def replace_unavailable(current: Session, reasons: Mapping[str, str]) -> None:
     """Replace methods that are not available with others, and say why.
 
-    While other layers are being explained, those that depend on the layers stay.
+    While another model is being explained they stay, and while other layers are, those that depend on these.
     """
     scene = current.scene
+    if scene is not None and scene.model.name != current.choice.model:
+        return
     if scene is not None and scene.layers != scene.model.chosen(current.choice.extra_layers):
         reasons = {name: why for name, why in reasons.items() if name not in method_lists.AT_CONVOLUTIONS}
     while name := next((name for name in current.methods if name in reasons), None):
-        current.replace_method(name, f"{sc.METHODS[name].title} is not shown. {reasons[name]}")
+        current.replace_method(name, f"{sc.METHODS[name].title} is not shown. {reasons[name]}", of_model=True)
 
 
 def two_methods(current: Session, scene: Scene, mode: str) -> None:

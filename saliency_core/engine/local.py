@@ -32,6 +32,7 @@ from saliency_core.explain import Explanation, explain
 from saliency_core.methods.method import MultiPass
 from saliency_core.methods.registry import METHODS, is_convolution, unavailable
 from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL, MODELS, Catalogue
+from saliency_core.models.catalogue.labels import are_features
 from saliency_core.models.catalogue.loading import build_classifier
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.classifier import Classifier
@@ -478,7 +479,24 @@ def _info(spec: ModelSpec, classifier: Classifier) -> ModelInfo:
         linear=frozenset(name for name in convolutions if isinstance(classifier.modules[name], nn.Linear)),
         random=spec.random,
         library=spec.library,
+        features=are_features(classifier.labels),
+        left_out=_left_out(classifier),
     )
+
+
+def _left_out(classifier: Classifier) -> dict[str, str]:
+    """The blocks without maps beside default layers of the same kind, with the reasons."""
+    modules, refused = classifier.modules, classifier.survey.refused
+    rows = {
+        (name.rpartition(".")[0], type(modules[name]))
+        for name in classifier.default_layers
+        if name in modules and any(modules[name].children())
+    }
+    return {
+        name: refused[name]
+        for name, module in modules.items()
+        if name in refused and (name.rpartition(".")[0], type(module)) in rows
+    }
 
 
 def _many_passes(request: ExplainRequest, size: tuple[int, int]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeGuard
 
@@ -148,6 +148,10 @@ class ModelInfo:
     """Whether its weights are random."""
     library: str = ""
     """As in :class:`ModelListing`."""
+    features: bool = False
+    """Whether it has no classes, so that its output features take their place: softmax means nothing then."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Block -> why it is none of the default layers, though the blocks beside it are, as a clause."""
 
     def chosen(self, extra: Iterable[str]) -> tuple[str, ...]:
         """The default layers and those of `extra` that the network has, input to output."""
@@ -157,5 +161,6 @@ class ModelInfo:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "unavailable", MappingProxyType(dict(self.unavailable)))
+        object.__setattr__(self, "left_out", MappingProxyType(dict(self.left_out)))
         presets = {title: MappingProxyType(dict(weights)) for title, weights in self.presets.items()}
         object.__setattr__(self, "presets", MappingProxyType(presets))

@@ -102,6 +102,14 @@ class Network(Model, Protocol):
     def linear(self) -> Collection[str]:
         """The names of those that are linear."""
 
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Block -> why it is none of the default layers, though the blocks beside it are, as a clause."""
+
+    @property
+    def features(self) -> bool:
+        """Whether it has no classes, so that its output features take their place."""
+
 
 @dataclass(frozen=True)
 class SweepPoint:
@@ -201,6 +209,7 @@ def payload(
     meta = {
         **content.meta,
         "allLayers": None if network is None else _all_layers(network, content.meta["inputSize"]),
+        "leftOut": [] if network is None else [list(each) for each in network.left_out.items()],
         "key": key,
         "mode": mode,
         "schema": schema.describe(),
@@ -236,10 +245,12 @@ def content(
     comparison: ClassComparison | None = None,
     *,
     stages: Sequence[str] | None = None,
+    features: bool = False,
 ) -> Content:
     """Photo and maps of these methods, with what the browser must know of them.
 
     `stages` names the layers that stand for the depth of the network, input to output; None: all layers do.
+    `features`: the network has no classes, and what is explained has no probability.
 
     Raises:
         ArgumentError: a second class that was explained at other layers or on another photo; an explanation
@@ -254,7 +265,7 @@ def content(
     depth = [layer.name for layer in layers] if stages is None else list(stages)
     store = _Store()
     maps = {name: _method_maps(explanation, METHODS[name], store) for name in methods}
-    compared = None if comparison is None else _comparison(explanation, comparison, methods, store)
+    compared = None if comparison is None else _comparison(explanation, comparison, methods, store, features)
     values = np.concatenate(store.planes)
     meta: dict[str, object] = {
         "photo": {
@@ -272,8 +283,8 @@ def content(
         "random": explanation.random_weights,
         "target": explanation.target,
         "label": explanation.label,
-        "probability": explanation.probability,
-        "probability_after": explanation.probability_after,
+        "probability": None if features else explanation.probability,
+        "probability_after": None if features else explanation.probability_after,
         "layers": [
             {
                 "name": layer.name,
@@ -339,7 +350,11 @@ def _maps_of(explanation: Explanation, method: str) -> dict[str, NDArray[np.floa
 
 
 def _comparison(
-    explanation: Explanation, comparison: ClassComparison, methods: Sequence[str], store: _Store
+    explanation: Explanation,
+    comparison: ClassComparison,
+    methods: Sequence[str],
+    store: _Store,
+    features: bool,
 ) -> dict[str, object]:
     """The second class in the terms of the first, and the meta steps of both."""
     other, method = comparison.other, METHODS[comparison.method]
@@ -365,10 +380,10 @@ def _comparison(
     return {
         "target": other.target,
         "label": other.label,
-        "probability": other.probability,
-        "probability_after": other.probability_after,
+        "probability": None if features else other.probability,
+        "probability_after": None if features else other.probability_after,
         "classes": [
-            [label, round(float(probability), 6)]
+            [label, None if features else round(float(probability), 6)]
             for label, probability in zip(comparison.labels, explanation.probabilities, strict=True)
         ],
         "presets": [[each.title, each.first, each.second] for each in comparison.presets],

@@ -1,4 +1,4 @@
-/** The most likely classes: one button each, with its probability as a number and a bar; and a search of all. */
+/** The most likely classes: one button each, with its probability as a number and a bar (or its rank); and a search of all. */
 
 import { Combobox } from "./combobox.js";
 import { ask, UNREACHABLE } from "./server.js";
@@ -15,12 +15,12 @@ function row(entry, choose) {
   const label = document.createElement("span");
   label.className = "label";
   label.textContent = entry.label;
-  const percent = document.createElement("span");
-  percent.className = "percent";
-  percent.textContent = entry.percent;
+  const share = document.createElement("span");
+  share.className = "share";
+  share.textContent = entry.share;
   const letter = document.createElement("span");
   letter.className = "letter";
-  element.append(bar, letter, " ", label, " ", percent);
+  element.append(bar, letter, " ", label, " ", share);
   element.addEventListener("click", () => choose(entry.index));
   return element;
 }
@@ -48,6 +48,7 @@ function makeSearch(parent, list) {
       box.input.value = "";
     },
     popup: true,
+    clears: true,
     failed: UNREACHABLE,
     testid: "class-search",
   });
@@ -64,7 +65,8 @@ export default function classes({ data, parentElement, setTriggerValue }) {
   [list.model, list.token] = [data.model, data.token];
   list.box ??= makeSearch(parentElement.querySelector(".all"), list);
   list.box.input.placeholder = data.placeholder;
-  const content = JSON.stringify(data.classes.map(({ index, label, percent }) => [index, label, percent]));
+  list.box.input.parentElement.hidden = data.placeholder === ""; // the list has them all
+  const content = JSON.stringify(data.classes.map(({ index, label, share }) => [index, label, share]));
   if (list.dataset.content !== content) {
     list.dataset.content = content;
     list.replaceChildren(...data.classes.map((entry) => row(entry, (index) => list.choose(index))));

@@ -23,9 +23,10 @@ export class Combobox {
    *   onfilled?: () => void,
    *   onactive?: (option: Option | null, clicked: boolean) => void,
    *   popup?: boolean,
+   *   clears?: boolean,
    *   failed: string,
    *   testid: string,
-   * }} given `popup`: the list is there only while one searches; `failed` is said where nothing could be asked.
+   * }} given `popup`: the list is there only while one searches; `clears`: Escape also empties the field; `failed` is said where nothing could be asked.
    */
   constructor(given) {
     this.given = given;
@@ -182,9 +183,21 @@ export class Combobox {
   #choose() {
     const option = this.options[this.active];
     if (!option) return;
-    clearTimeout(this.timer); // a search under way would open the list again
-    this.asked.abort();
+    this.#stop();
     this.given.onchoose(option);
+    this.#show(false);
+  }
+
+  /** Ends a search under way, which would open the list again. */
+  #stop() {
+    clearTimeout(this.timer);
+    this.asked.abort();
+  }
+
+  #close() {
+    this.#stop();
+    if (this.given.clears) this.input.value = "";
+    this.note.textContent = "";
     this.#show(false);
   }
 
@@ -196,10 +209,10 @@ export class Combobox {
       this.#choose();
       return;
     }
-    if (event.key === "Escape" && this.given.popup && this.#open) {
+    if (event.key === "Escape" && this.given.popup && (this.#open || (this.given.clears && this.input.value))) {
       event.preventDefault();
       event.stopPropagation();
-      this.#show(false);
+      this.#close();
       return;
     }
     const moves = /** @type {Record<string, () => number>} */ ({

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 DATASETS = {
     1000: "ImageNet-1k",
     11_221: "ImageNet-21k-P",
@@ -41,3 +43,8 @@ def class_labels(classes: int) -> list[str]:
 def feature_labels(features: int) -> list[str]:
     """The labels of a network without classes, whose features take their place."""
     return [f"feature {index}" for index in range(features)]
+
+
+def are_features(labels: Sequence[str]) -> bool:
+    """Whether labels are those of a network without classes."""
+    return list(labels) == feature_labels(len(labels))

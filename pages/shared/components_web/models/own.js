@@ -83,7 +83,7 @@ export class OwnForm {
   open() {
     this.#reset();
     const { limit, full } = this.given.rules();
-    this.intro.textContent = `It stays on this server while your session lasts, and only you can use it. Up to ${megabytes(limit)}; tensors are read, nothing in the file is executed.`;
+    this.intro.textContent = `Only you can use it, until you close or reload this page: after a reload, upload it again. Up to ${megabytes(limit)}; tensors are read, nothing in the file is executed.`;
     this.#fail(full);
     this.file.disabled = full !== "";
     this.element.hidden = false;

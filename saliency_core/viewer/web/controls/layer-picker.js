@@ -37,6 +37,7 @@ export class LayerPicker {
     /** @type {Option | null} */
     this.active = null;
     this.build = whenChanged((/** @type {{all: LayerChoice[]}} */ { all }) => this.#build(all));
+    this.explain = whenChanged((/** @type {{leftOut: [string, string][]}} */ { leftOut }) => this.#explain(leftOut));
     this.count = element("span", { class: "layers-count", hidden: true });
     this.button = element(
       "button",
@@ -62,6 +63,7 @@ export class LayerPicker {
     });
     this.list = element("div", { class: "layers-list", id: `${this.id}-list`, role: "listbox", "aria-label": "Layers of the network", "aria-multiselectable": "true" });
     this.nothing = element("p", { class: "hint layers-nothing", text: "No layer has this name.", hidden: true });
+    this.leftOut = element("div", { class: "hint layers-left-out", "data-testid": "layers-left-out" });
     this.status = element("p", { class: "hint layers-status", role: "status", "data-testid": "layers-status" });
     this.close = iconButton("Close", CROSS, () => this.sheet.hidePopover(), { class: "icon-button layers-close" });
     this.sheet = element(
@@ -71,6 +73,7 @@ export class LayerPicker {
       this.search,
       this.list,
       this.nothing,
+      this.leftOut,
       this.status,
     );
     this.element = element("div", { class: "layer-picker" }, this.button, this.sheet);
@@ -95,6 +98,7 @@ export class LayerPicker {
    */
   set({ meta, content }, view) {
     this.all = meta.allLayers ?? [];
+    this.explain({ leftOut: meta.leftOut });
     this.chosen = view.layers;
     this.most = meta.schema.find((/** @type {{name: string}} */ field) => field.name === "layers")?.most ?? 0;
     this.coming = view.layers.filter((name) => content.layerIndex(name) < 0);
@@ -175,6 +179,16 @@ export class LayerPicker {
       return element("div", { role: "group", "aria-labelledby": head.id }, head, ...options.map((option) => option.element));
     });
     this.list.replaceChildren(...this.groups);
+  }
+
+  /**
+   * Says why blocks are not among the stages.
+   *
+   * @param {[string, string][]} blocks their names and the reasons
+   */
+  #explain(blocks) {
+    this.leftOut.hidden = blocks.length === 0;
+    this.leftOut.replaceChildren(...blocks.map(([name, reason]) => element("p", { text: `${name} is left out: ${reason}.` })));
   }
 
   /** @param {LayerChoice} layer */

@@ -47,6 +47,17 @@ export function change(before, after) {
 }
 
 /**
+ * A class with its probability; the name alone where the network has no classes, so that there is no probability.
+ *
+ * @param {string} label
+ * @param {number | null} before
+ * @param {number | null} [after] null without a step
+ */
+export function classText(label, before, after = null) {
+  return before === null ? label : `${label} ${change(before, after)}`;
+}
+
+/**
  * Weights with the same number of decimals: two, as their sliders step, or as many as the finest (a preset's) needs,
  * up to four.
  *

@@ -1,7 +1,7 @@
 /** What Python sent, decoded once per content. */
 
 import { packTable, LEVELS } from "./colors.js";
-import { change } from "./format.js";
+import { classText } from "./format.js";
 import { shared, whenChanged } from "./redraw.js";
 
 /** @import { Colors } from "./colors.js" */
@@ -103,7 +103,11 @@ export class Content {
     this.target = meta.target;
     /** @type {string} */
     this.label = meta.label;
-    /** @type {number} */
+    /**
+     * Null where the network has no classes.
+     *
+     * @type {number | null}
+     */
     this.probability = meta.probability;
     /**
      * The same after the meta step; null without a step.
@@ -155,7 +159,7 @@ export class Content {
 
   /** The explained class with its probability, before and after a meta step if there was one. */
   get classText() {
-    return `${this.label} ${change(this.probability, this.probabilityAfter)}`;
+    return classText(this.label, this.probability, this.probabilityAfter);
   }
 
   /** The boxes of the objects that are of the explained class. */

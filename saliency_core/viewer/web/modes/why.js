@@ -1,7 +1,7 @@
 /** Why Grad-CAM fails: three methods at every layer, and below each layer what averaging leaves of the gradient. */
 
 import { element, setText } from "../controls/dom.js";
-import { layerSize, percent } from "../core/format.js";
+import { classText, layerSize, percent } from "../core/format.js";
 import { energyInside, resize, SIZE } from "../core/maths.js";
 import { whenChanged } from "../core/redraw.js";
 import { LinkedPanels } from "../panels/linked-panels.js";
@@ -113,7 +113,7 @@ export class Why {
     const layer = content.layers[index];
     METHODS.forEach((name, i) => {
       const { title, dark, bright } = payload.method(name);
-      const words = [`${content.label} ${percent(content.probability)}`, `${layer.name} · ${layerSize(layer)}`, meta.state];
+      const words = [classText(content.label, content.probability), `${layer.name} · ${layerSize(layer)}`, meta.state];
       this.panels[i].describe(words.filter(Boolean).join(" · "), [dark, bright]);
       this.panels[i].element.setAttribute("aria-label", title);
       this.heads[i].set(title, inside && shareText(inside.lines[i][index]));
@@ -145,7 +145,7 @@ class Head {
     this.title = element("span", {});
     this.share = element("b", { "data-testid": `inside-${method}` });
     this.words = element("p", { class: "share" }, this.share, " inside the box");
-    this.element = element("header", {}, element("h3", {}, mark(method), this.title), this.words);
+    this.element = element("header", {}, element("h2", {}, mark(method), this.title), this.words);
   }
 
   /**

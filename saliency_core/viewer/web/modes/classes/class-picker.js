@@ -4,7 +4,7 @@ import { element } from "../../controls/dom.js";
 import { percent } from "../../core/format.js";
 import { whenChanged } from "../../core/redraw.js";
 
-/** @typedef {[string, number]} NamedClass its name and its probability */
+/** @typedef {[string, number | null]} NamedClass its name and its probability */
 
 const MOST = 60;
 
@@ -46,7 +46,7 @@ export class ClassPicker {
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.#press(event),
     });
     this.sort = whenChanged((/** @type {{classes: NamedClass[]}} */ { classes }) => {
-      this.order = classes.map((_, i) => i).sort((a, b) => classes[b][1] - classes[a][1]);
+      this.order = classes.map((_, i) => i).sort((a, b) => (classes[b][1] ?? 0) - (classes[a][1] ?? 0));
     });
     this.element = element(
       "div",
@@ -115,7 +115,7 @@ export class ClassPicker {
         onclick: () => this.#choose(index),
       },
       element("span", { text: name }),
-      element("small", { text: percent(probability) }),
+      element("small", { text: probability === null ? "" : percent(probability) }),
     );
   }
 

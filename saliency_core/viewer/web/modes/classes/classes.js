@@ -4,7 +4,7 @@ import { element } from "../../controls/dom.js";
 import { MethodHead } from "../../controls/method-picker.js";
 import { Segmented } from "../../controls/segmented.js";
 import { scaleOf } from "../../core/colors.js";
-import { change, rho, stepText } from "../../core/format.js";
+import { classText, rho, stepText } from "../../core/format.js";
 import { extent, normalise, resize, SIZE } from "../../core/maths.js";
 import { whenChanged } from "../../core/redraw.js";
 import { LinkedPanels } from "../../panels/linked-panels.js";
@@ -57,7 +57,7 @@ export class Classes {
       viewer.set({ difference });
       viewer.settle();
     });
-    this.differenceName = element("h3", { class: "class-name" }, element("span", { class: "letter", text: "A − B" }), "Difference");
+    this.differenceName = element("h2", { class: "class-name" }, element("span", { class: "letter", text: "A − B" }), "Difference");
     const heads = [...this.pickers.map((picker) => [picker.element]), [this.differenceName, this.difference.element]];
     this.panels = PANEL_NAMES.map((name, i) => new Panel(name, { element: element("header", {}, ...heads[i]), sheet: null }));
     this.linked = new LinkedPanels(viewer, this.panels, STAGE_HEIGHT);
@@ -221,7 +221,7 @@ export class Classes {
     const step = stepped ? `ε = ${stepText(view.epsilon)}` : wanted && "without a step";
     classes.forEach(({ label, probability }, i) => {
       const after = stepped && sweep !== null ? probabilityAfterStep(sweep, i, view.epsilon) : null;
-      const words = [`${label} ${change(probability, after)}`, `${title} · ${view.layer}`, step];
+      const words = [classText(label, probability, after), `${title} · ${view.layer}`, step];
       this.panels[i].describe(words.filter(Boolean).join(" · "), [dark, bright]);
     });
     this.differenceName.hidden = sweep !== null;

@@ -53,7 +53,7 @@ export class SensitivityTable {
       element(
         "header",
         { class: "table-head" },
-        element("h3", { text: "Every method at every layer" }),
+        element("h2", { text: "Every method at every layer" }),
         this.choice.element,
         element("span", { class: "space" }),
         ...this.switches.map((each) => each.element),

@@ -2,7 +2,7 @@
 
 import { element, rangeInput, setRange, setText } from "../../controls/dom.js";
 import { Segmented } from "../../controls/segmented.js";
-import { change, stepText } from "../../core/format.js";
+import { classText, stepText } from "../../core/format.js";
 import { whenChanged } from "../../core/redraw.js";
 import { epsilonAt, positionOf, probabilityAfterStep, sizesOf } from "./meta-steps.js";
 
@@ -79,7 +79,8 @@ export class StepCard {
     const text = epsilon > 0 ? `ε = ${stepText(epsilon)}` : WITHOUT;
     setText(this.name, text);
     this.input.setAttribute("aria-valuetext", text);
-    setText(this.note, `${probabilities(content, sweep, epsilon).join(" · ")}. ${this.#remark(sweep)}`);
+    const shares = content.probability === null ? "" : `${probabilities(content, sweep, epsilon).join(" · ")}. `;
+    setText(this.note, `${shares}${this.#remark(sweep)}`);
   }
 
   /** @param {Sweep} sweep */
@@ -142,6 +143,6 @@ export class StepCard {
 function probabilities(content, sweep, epsilon) {
   return [content, content.comparison].map(({ label, probability }, which) => {
     const after = epsilon > 0 ? probabilityAfterStep(sweep, which, epsilon) : null;
-    return `${label} ${change(probability, after)}`;
+    return classText(label, probability, after);
   });
 }

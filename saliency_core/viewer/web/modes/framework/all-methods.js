@@ -56,7 +56,7 @@ export class AllMethods {
       this.offer,
       this.heads,
       this.scroller,
-      element("div", { class: "all-methods-constant" }, element("h3", { text: "Constant maps" }), this.reasons),
+      element("div", { class: "all-methods-constant" }, element("h2", { text: "Constant maps" }), this.reasons),
     );
   }
 
@@ -108,7 +108,7 @@ export class AllMethods {
     const lines = [];
     let family = "";
     for (const { method, absent } of rows) {
-      if (method.family !== family) lines.push(element("h3", { class: "all-methods-family", text: method.family }));
+      if (method.family !== family) lines.push(element("h2", { class: "all-methods-family", text: method.family }));
       family = method.family;
       lines.push(element("span", { class: "row-label", text: method.title }));
       if (absent === null) lines.push(...this.#thumbnails(method, layers));

@@ -329,7 +329,7 @@ function buildGuide(keys) {
   return element(
     "div",
     { class: "guide" },
-    element("h3", { text: "How to read the table" }),
+    element("h2", { text: "How to read the table" }),
     element("p", {
       text:
         "Imagine inserting a layer that changes nothing but has weights. Their gradient is a sum over locations. Each row is one way to " +

@@ -18,7 +18,7 @@ const NAMES = ["preview", "reference"];
 export class Preview {
   /** @param {() => void} open called to see both maps on Compare */
   constructor(open) {
-    this.titles = NAMES.map(() => element("h3", {}));
+    this.titles = NAMES.map(() => element("h2", {}));
     this.details = NAMES.map(() => element("small", {}));
     this.panels = NAMES.map((name, i) => {
       const head = element("header", {}, this.titles[i], this.details[i]);
