@@ -452,6 +452,8 @@ def test_a_link_to_another_model_keeps_its_method_and_layers_while_that_model_lo
     current = settle_with(app, "timm:test_vit.random-5")
     assert (current.methods[0], current.choice.extra_layers) == ("attention_rollout", ("blocks.0.norm2",))
     assert current.choice.model == current.scene.model.name == "timm:test_vit.random-5"
+    (block,) = current.scene.model.left_out
+    assert "its class token alone" in current.scene.model.left_out[block]
     assert notes_of(app) == ""
 
 

@@ -91,7 +91,9 @@ def _presets(scene: Scene) -> tuple[ClassPair, ...]:
     order = [int(index) for index in scene.explanation.probabilities.argsort()[::-1]]
     return (
         *(ClassPair(f"{labels[a]} and {labels[b]}", a, b) for a, b in combinations(pairs.objects(scene), 2)),
-        ClassPair(texts.MOST_AND_LEAST, order[0], order[-1]),
+        ClassPair(
+            texts.HIGHEST_AND_LOWEST if scene.model.features else texts.MOST_AND_LEAST, order[0], order[-1]
+        ),
         *([ClassPair(texts.FIRST_AND_SECOND, order[0], order[1])] if len(order) > 2 else []),
     )
 

@@ -10,6 +10,7 @@ AT_THE_INPUT = "It has a single map, of the input; this page compares maps of la
 SINGLE_CLASS = "This network has a single class, so there is no other one to compare it with."
 COMPUTING = "Computing the maps of both classes…"
 MOST_AND_LEAST = "Most and least likely"
+HIGHEST_AND_LOWEST = "Highest and lowest"
 FIRST_AND_SECOND = "First and second"
 META = """
 *Meta-saliency* asks what the network would look at **after one training step** on this photo with this class:
