@@ -27,6 +27,7 @@ from pages.shared.formats import rho
 from pages.shared.registry import PAGES, PAGES_FOLDER, ROOT, PageEntry, entry_of
 from pages.shared.scene import request_of
 from pages.shared.session import GONE, UNUSABLE, Session
+from pages.shared.tasks import Entry
 from pages.shared.theme import WAY_OUT
 from pages.why import figures, texts
 from pages.why.figures import LayerFigures
@@ -66,9 +67,14 @@ def session_of(app: AppTest) -> Session:
 
 def settle(app: AppTest, *, long: bool = False) -> AppTest:
     """Run the app as its tray would: again whenever a task has ended, long ones only if asked for."""
+
+    def waiting() -> list[Entry]:
+        tasks = session_of(app).tasks
+        return [each for each in tasks if (each.running or each.ended) and (long or not each.long)]
+
     app.run()
-    while waiting := [entry for entry in session_of(app).tasks if entry.running and (long or not entry.long)]:
-        assert waiting[0].task.wait(SECONDS)
+    while found := waiting():
+        assert found[0].task.wait(SECONDS)
         app.run()
     return app
 
