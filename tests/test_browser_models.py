@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from playwright.sync_api import Page, expect
 
 from pages.shared.session import NO_MODEL, NOT_YOURS
@@ -70,12 +71,30 @@ def test_a_network_of_ones_own_is_read_explained_compared_and_removed(
 
     page.get_by_test_id("checkpoint").set_input_files(checkpoint)
     expect(page.get_by_test_id("checkpoint-note")).to_contain_text("tensors")
+    fitting = page.get_by_test_id("fitting")
+    expect(fitting).to_contain_text("fit none of the networks listed first")
     architecture = page.get_by_test_id("architecture")
-    architecture.fill("resnet18")
-    page.get_by_role("option").filter(has_text="resnet18").first.click()
+    other = tmp_path / "resnet.pth"
+    torch.save(torchvision.models.resnet18(num_classes=2).state_dict(), other)
+    page.get_by_test_id("checkpoint").set_input_files(other)
+    expect(architecture).to_have_value("resnet18")
+    expect(fitting).to_contain_text("Its tensors fit ResNet-18")
+    architecture.fill("resnet34")
+    page.get_by_role("option").filter(has_text="resnet34").first.click()
+    expect(fitting).to_contain_text("Of the networks listed first")
+    page.get_by_test_id("add-model").click()
+    expect(error).to_contain_text(re.compile(r"^It fits ResNet-18\..*resnet.pth does not fit ResNet-34"))
+    error.get_by_role("button", name="Use ResNet-18 instead").click()
+    expect(error).to_be_hidden()
+    expect(architecture).to_have_value("resnet18")
+
+    page.get_by_test_id("checkpoint").set_input_files(checkpoint)
+    expect(page.get_by_test_id("checkpoint-note")).to_contain_text("tensors")
+    expect(page.get_by_test_id("add-model")).to_be_enabled()
     page.get_by_test_id("add-model").click()
     expect(error).to_be_visible()
     architecture.fill("test_vit")
+    expect(error).to_be_hidden()
     page.get_by_role("option").filter(has_text=re.compile("timm:test_vit$")).click()
     labels = tmp_path / "labels.txt"
     labels.write_text("only one\n")
@@ -129,23 +148,30 @@ def test_a_transformer_is_found_by_a_part_of_its_name_and_explained_with_random_
     expect(shown.get_by_role("option").filter(has_text="torchvision · resnet50")).to_be_visible()
     search = page.get_by_test_id("model-search")
     expect(search).to_be_focused()
-    search.fill("zzzz")
-    expect(shown.get_by_role("status").first).to_contain_text("zzzz")
+    details = page.get_by_test_id("model-details")
+    expect(details.get_by_role("heading")).to_be_visible()
+    search.fill("resnett50")
+    expect(shown.get_by_role("status").first).to_contain_text("resnett50")
+    expect(details).to_be_empty()
+    page.get_by_test_id("near-names").get_by_role("button").first.click()
+    expect(details).to_contain_text("resnet50")
     page.keyboard.press("Escape")
     expect(shown).to_be_hidden()
     expect(page.get_by_test_id("change-model")).to_be_focused()
 
     dialog(page)
-    search.fill("test_vit")
+    search.fill("hf-hub:timm/test_vit")
     expect(shown.get_by_role("option").first).to_contain_text("test_vit")
-    details = page.get_by_test_id("model-details")
     expect(details).to_contain_text("timm:test_vit")
     expect(details).to_contain_text("Licence")
     page.keyboard.press("ArrowDown")
     expect(details).not_to_contain_text(re.compile("timm:test_vit$", re.MULTILINE))
     page.keyboard.press("ArrowUp")
+    expect(details).to_contain_text("timm publishes none")
     page.get_by_test_id("weights").select_option("random")
+    expect(details).not_to_contain_text("Licence")
     page.get_by_test_id("seed").fill("7")
+    expect(details).to_contain_text("drawn from the seed 7")
     page.get_by_test_id("use-model").click()
     expect(shown).to_be_hidden()
     card = page.get_by_test_id("model-card")

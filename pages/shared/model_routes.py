@@ -5,6 +5,7 @@ A search answers while one types, and a checkpoint goes to the disk as it arrive
 
 import base64
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from pages.shared.engine import shared_engine
 from pages.shared.own_models import OwnModels
 from saliency_core.engine.failures import user_message
 from saliency_core.engine.request import ModelListing
+from saliency_core.models.weights.fitting import MisfitError
 
 HEADER = "X-NormGrad-Session"
 MAX_QUERY = 200
@@ -28,10 +30,14 @@ STRANGER = "This page has lost its session. Reload it and try again."
 NOT_YOURS = "This network was uploaded in another session, and only that one can use it."
 NOT_UNDERSTOOD = "The server did not understand the request. Reload the page and try again."
 FOLDER = "On this server"
-NOTHING = "No model has “{query}” in its name."
+PROBLEMS = "Folders that give no model"
+NOTHING = "No model has “{query}” in its name. Try a part of a name, such as “resnet” or “vit small”."
 NO_CLASS = "No class has “{query}” in its name."
 NOT_SHOWN = "The classes of this model are not at hand. Reload the page and try again."
+ADDING = "Adding a network of one's own"
 MORE = f"The first {MAX_HITS} are shown: type more to narrow them down."
+
+_HUB = re.compile(r"^((https?://)?huggingface\.co/|hf[-_]hub:)?timm/", re.IGNORECASE)
 
 
 def _answer(found: Mapping[str, Any], status: int = 200) -> Response:
@@ -50,6 +56,11 @@ def _query(request: Request, name: str = "q") -> str:
     return request.query_params.get(name, "")[:MAX_QUERY].strip()
 
 
+def _name_query(request: Request) -> str:
+    """What to search for in names: without what other places write before timm's."""
+    return _HUB.sub("", _query(request))
+
+
 def _groups(found: tuple[ModelListing, ...], family: Callable[[ModelListing], str]) -> list[dict[str, Any]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for each in found:
@@ -59,18 +70,23 @@ def _groups(found: tuple[ModelListing, ...], family: Callable[[ModelListing], st
 
 def found(request: Request) -> Response:
     """The models whose names have all words of the query; without one, those that are offered first."""
-    query = _query(request)
-    hits, served = shared_engine().search(query, MAX_HITS), models.from_folder(query)
+    query = _name_query(request)
+    hits, folder = shared_engine().search(query, MAX_HITS), models.from_folder(query)
+    served, problems = ([row for row in folder if row["problem"] is is_one] for is_one in (False, True))
     groups = _groups(hits, models.family if not query else lambda _: "Catalogue" if served else "")
     if served:
         groups.insert(0, {"title": FOLDER, "options": served})
-    note = NOTHING.format(query=query) if not groups else MORE if query and len(hits) >= MAX_HITS else ""
-    return _answer({"groups": groups, "note": note})
+    if problems:
+        groups.append({"title": PROBLEMS, "options": problems})
+    if not groups:
+        near = [{"name": name, "title": models.title(name)} for name in models.similar(query)]
+        return _answer({"groups": [], "note": NOTHING.format(query=_query(request)), "near": near})
+    return _answer({"groups": groups, "note": MORE if query and len(hits) >= MAX_HITS else ""})
 
 
 def architectures(request: Request) -> Response:
     """The architectures that a checkpoint can be put into, each once."""
-    hits = shared_engine().search(_query(request), MAX_HITS)
+    hits = shared_engine().search(_name_query(request), MAX_HITS)
     found: dict[str, dict[str, Any]] = {}
     for each in hits:
         name = models.parts(each.name)
@@ -142,8 +158,11 @@ async def own(request: Request) -> Response:
         return _answer({"error": NOT_UNDERSTOOD}, 400)
     try:
         return _answer({"name": await run_in_threadpool(session.add, *order)})
+    except MisfitError as error:
+        fits = models.fitting(error.fitting)
+        return _answer({"error": error.reason if fits else user_message(error, ADDING), "fits": fits})
     except Exception as error:
-        return _refusal(error, "Adding a network of one's own")
+        return _refusal(error, ADDING)
 
 
 def _order(sent: bytes) -> tuple[str, str, tuple[str, bytes] | None] | None:

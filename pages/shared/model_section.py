@@ -3,9 +3,12 @@
 from functools import partial
 from typing import Any
 
+import saliency_core as sc
 from pages.shared import components, models, theme
 from pages.shared.engine import shared_engine
 from pages.shared.session import Session, model_task
+from saliency_core.engine.request import ModelInfo
+from saliency_core.engine.tasks import Task
 
 LOADING = "Loading…"
 
@@ -38,6 +41,14 @@ def _title(session: Session, name: str) -> str:
     return session.own.title(name) or models.title(name)
 
 
+def _loading(model: str) -> Task[ModelInfo]:
+    """The task that loads a model; if it went since it was chosen, one that says so."""
+    try:
+        return shared_engine().load(model)
+    except sc.SaliencyError as error:
+        return Task.refused(model_task(model), error)
+
+
 def _follow(session: Session) -> None:
     """Load the next model, while the page goes on showing the current one."""
     coming = session.selection.coming
@@ -45,7 +56,7 @@ def _follow(session: Session) -> None:
         return
     loaded = session.tasks.result(
         model_task(coming.model),
-        partial(shared_engine().load, coming.model),
+        partial(_loading, coming.model),
         title=_title(session, coming.model),
         long=True,
         on_drop=session.selection.give_up,

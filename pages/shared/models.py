@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,11 @@ def is_own(name: str) -> bool:
     return name.startswith(OWN_PREFIX)
 
 
+def is_of_folder(name: str) -> bool:
+    """Whether a name is one of the server's folder of models, whether or not there is a model."""
+    return name.startswith(FOLDER_PREFIX)
+
+
 def exists(name: str) -> bool:
     """Whether there is such a model, for this or another session."""
     found = parts(name)
@@ -72,21 +78,27 @@ def family(found: ModelListing) -> str:
     return next((title for title, pattern in FAMILIES.items() if pattern.match(architecture)), CONVOLUTIONAL)
 
 
-def recognise(file: Path) -> dict[str, str]:
-    """What a checkpoint looks like: the architecture it seems to be of, and a sentence on that."""
+def recognise(file: Path) -> dict[str, Any]:
+    """What a checkpoint looks like: its size, and the architectures of the first list that it fits."""
     count = len(checkpoint_shapes(file))
     note = f"{count} tensor{'s' if count != 1 else ''}, {formats.size(file.stat().st_size)}"
-    fitting = fitting_architectures(file)
-    if not fitting:
-        return {"note": note}
-    titles = listed([title(name) for name in fitting])
-    guess = f"Its tensors fit {titles}. Choose another one if that is wrong."
-    return {"note": note, "architecture": fitting[0], "guess": guess}
+    fits = fitting(fitting_architectures(file))
+    return {"note": note, "fits": fits, "titles": listed([each["title"] for each in fits]) if fits else ""}
+
+
+def fitting(names: Iterable[str]) -> list[dict[str, str]]:
+    """The names and titles of architectures that a checkpoint fits."""
+    return [{"name": name, "title": title(name)} for name in names]
 
 
 def title(name: str) -> str:
-    """The title of a model of the catalogue."""
-    return sc.MODELS[name].title
+    """The title of a model of the catalogue; of a sub-folder that gives no model, its own name."""
+    try:
+        return sc.MODELS[name].title
+    except sc.SaliencyError:
+        if not is_of_folder(name):
+            raise
+        return name.removeprefix(FOLDER_PREFIX)
 
 
 def similar(text: str) -> tuple[str, ...]:
@@ -178,15 +190,25 @@ def _untrained(title: str) -> str:
 def _facts(found: ModelListing) -> dict[str, str]:
     """The columns of the list."""
     details = found.details
-    kind, _ = state(found)
+    kind, why = state(found)[0], _no_top1(found)
     weights = {"download": _download(found), "random": "random"}.get(kind, "here")
     return {
         "parameters": ""
         if details is None or details.parameters is None
         else formats.count(details.parameters),
-        "top1": "" if details is None or details.top1 is None else f"{details.top1:.1f}%",
+        "top1": f"{details.top1:.1f}%" if details and details.top1 is not None else "–" if why else "",
+        "no_top1": why,
         "weights": weights,
     }
+
+
+def _no_top1(found: ModelListing) -> str:
+    """Why no accuracy is said of a model; empty where there is one, or where it is not known yet."""
+    name, details = parts(found.name), found.details
+    if details is None or details.top1 is not None or not found.library:
+        return ""
+    untrained = name is not None and name.seed is not None
+    return "random weights" if untrained else f"not published by {found.library}"
 
 
 def from_folder(query: str) -> list[dict[str, Any]]:
@@ -197,7 +219,12 @@ def from_folder(query: str) -> list[dict[str, Any]]:
             "name": each.name,
             "title": each.title,
             "sub": "from this server's folder" if isinstance(each, ModelSpec) else "not a model",
-            "facts": {"parameters": "", "top1": "", "weights": "here" if isinstance(each, ModelSpec) else ""},
+            "facts": {
+                "parameters": "",
+                "top1": "",
+                "no_top1": "",
+                "weights": "here" if isinstance(each, ModelSpec) else "",
+            },
             "problem": not isinstance(each, ModelSpec),
         }
         for each in folder_models()
@@ -214,7 +241,7 @@ def row(found: ModelListing) -> dict[str, Any]:
         own_title = title != name.architecture
         sub += [
             name.architecture if own_title else "",
-            name.tag or "",
+            name.tag or ("" if name.seed is not None else sc.MODELS[found.name].tag or ""),
             "untrained" if name.seed is not None else "",
         ]
     return {
@@ -229,7 +256,7 @@ def describe(found: ModelListing) -> dict[str, Any]:
     """All that the dialog says of a model."""
     name, details = parts(found.name), found.details
     kind, _ = state(found)
-    own, folder = is_own(found.name), found.name.startswith(FOLDER_PREFIX)
+    own, folder = is_own(found.name), is_of_folder(found.name)
     return {
         "name": found.name,
         "base": "" if name is None or own or folder else name.trained,
@@ -253,12 +280,12 @@ def _rows(found: ModelListing) -> list[dict[str, str]]:
     rows: list[tuple[str, str | None, str]] = [("Library", found.library or None, "")]
     if details is not None:
         trained = parts(found.name)
-        own = is_own(found.name) or found.name.startswith(FOLDER_PREFIX)
+        own = is_own(found.name) or is_of_folder(found.name)
         rows += [
             ("Parameters", None if details.parameters is None else formats.count(details.parameters), ""),
-            ("Top-1 accuracy", None if details.top1 is None else f"{details.top1:.1f}%, as published", ""),
+            ("Top-1 accuracy", _top1(found), ""),
             ("Input", formats.input_size(details.input_size), ""),
-            ("Classes", _classes(found.name, details), ""),
+            _classes(found.name, details),
             ("Licence", details.licence or (None if own else NOT_STATED), ""),
             ("Page", _site(details.url), details.url or ""),
         ]
@@ -268,12 +295,20 @@ def _rows(found: ModelListing) -> list[dict[str, str]]:
     return [{"term": term, "text": text, "link": link} for term, text, link in rows if text]
 
 
-def _classes(name: str, details: ModelDetails) -> str:
-    """How many classes there are and where they are from, or that there are none."""
-    published = details.dataset is None and not is_own(name) and not name.startswith(FOLDER_PREFIX)
+def _classes(name: str, details: ModelDetails) -> tuple[str, str, str]:
+    """How many classes there are and where they are from; of a network without classes, its features."""
+    published = details.dataset is None and not is_own(name) and not is_of_folder(name)
     if published and are_features(sc.MODELS[name].labels()):
-        return f"none: {details.classes:,} features"
-    return " · ".join(filter(None, (f"{details.classes:,}", details.dataset)))
+        return "Features", f"{details.classes:,}", ""
+    return "Classes", " · ".join(filter(None, (f"{details.classes:,}", details.dataset))), ""
+
+
+def _top1(found: ModelListing) -> str:
+    """The accuracy that the library publishes, or that it publishes none."""
+    top1 = None if found.details is None else found.details.top1
+    if top1 is not None:
+        return f"{top1:.1f}%, as published"
+    return f"{found.library} publishes none with its weights" if found.library else ""
 
 
 def _site(url: str | None) -> str | None:

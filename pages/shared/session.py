@@ -240,8 +240,11 @@ class Session:
             self.remarks.append(TOO_MANY_LAYERS.format(rest=rest))
 
     def choose_model(self, model: str) -> None:
-        """Change to this model, if there is one, once it is loaded; try again if that has failed."""
-        if not self._has_model(model):
+        """Change to this model, if there is one, once it is loaded; try again if that has failed.
+
+        One of the server's folder may have gone since it was listed: loading it says why.
+        """
+        if not self._has_model(model) and not models.is_of_folder(model):
             return
         self.selection.choose_model(model)
         self.tasks.retry(model_task(model))

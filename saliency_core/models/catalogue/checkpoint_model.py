@@ -84,7 +84,9 @@ class OwnModel:
             if not fitting and not error.few:
                 raise
             advice = f"It fits {' and '.join(fitting)}." if fitting else "Is it of another architecture?"
-            raise MisfitError(f"{error} {advice}", few=error.few) from error
+            raise MisfitError(
+                f"{error} {advice}", few=error.few, reason=str(error), fitting=fitting
+            ) from error
 
     def build(self) -> nn.Module:
         """The network with as many classes as the file has, its weights fresh."""

@@ -39,11 +39,17 @@ SHOWN: Final = 3
 
 
 class MisfitError(WeightsError):
-    """Tensors that do not fit a network; ``few`` where so few fit that it must be another architecture."""
+    """Tensors that do not fit a network.
 
-    def __init__(self, text: str, *, few: bool) -> None:
+    Attributes:
+        few: whether so few fit that it must be another architecture.
+        reason: what does not fit, without advice.
+        fitting: names of architectures that they fit.
+    """
+
+    def __init__(self, text: str, *, few: bool, reason: str = "", fitting: tuple[str, ...] = ()) -> None:
         super().__init__(text)
-        self.few = few
+        self.few, self.reason, self.fitting = few, reason or text, fitting
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ const CROSS = '<path d="M5 5l10 10M15 5L5 15"/>';
 const PAUSE_MILLISECONDS = 90;
 const CATALOGUE = "Choose a model";
 const OWN = "Your own network";
+const FACTS = /** @type {const} */ (["parameters", "top1", "weights"]);
 
 class Models {
   /**
@@ -32,6 +33,8 @@ class Models {
     /** What the server has said of a model, by name; asked again whenever the dialog opens. @type {Map<string, Details>} */
     this.known = new Map();
     this.marked = "";
+    /** The row of which details are shown, maybe with other weights. */
+    this.row = "";
     this.card = element("div", { class: "card", "data-testid": "model-card" });
     this.heading = element("h2", { id: "models-heading", tabindex: "-1" });
     this.details = new DetailsPane({
@@ -40,7 +43,7 @@ class Models {
         this.tell("removed", name);
         this.dialog.close();
       },
-      onvariant: (name) => this.#look({ name, title: this.details.details?.title ?? name }, 0),
+      onvariant: (name, pause) => this.#look({ name, title: this.details.details?.title ?? name }, pause, this.row),
     });
     this.box = new Combobox({
       label: "Search the models",
@@ -49,10 +52,11 @@ class Models {
       row: (option) => this.#row(option),
       onfilled: () => this.#complete(),
       onactive: (option, clicked) => {
-        if (option) this.#look(option, clicked ? 0 : PAUSE_MILLISECONDS);
+        if (option) this.#look(option, clicked ? 0 : PAUSE_MILLISECONDS, option.name);
+        else this.#lookAway();
         this.dialog.classList.toggle("looking", clicked); // where there is room for one of the two
       },
-      onchoose: (option) => option.problem || this.#choose(this.details.details?.name === option.name ? this.details.name : option.name),
+      onchoose: (option) => option.problem || this.#choose((this.row === option.name && this.details.name) || option.name),
       failed: UNREACHABLE,
       testid: "model-search",
     });
@@ -60,6 +64,7 @@ class Models {
       rules: () => /** @type {Data} */ (this.data),
       onadded: (name) => this.#choose(name),
     });
+    this.near = element("p", { class: "near", "data-testid": "near-names" });
     this.back = element("button", { type: "button", class: "plain back", text: "All models", onclick: () => this.#back() });
     this.catalogue = element(
       "div",
@@ -69,6 +74,7 @@ class Models {
         { class: "choices" },
         this.box.input,
         this.box.note,
+        this.near,
         element("div", { class: "columns", "aria-hidden": "true" }, ...["Model", "Parameters", "Top-1", "Weights"].map((text) => element("span", { text }))),
         this.box.list,
         element("button", { type: "button", class: "plain wide", text: "Use your own network…", "data-testid": "own-network", onclick: () => this.#form() }),
@@ -121,7 +127,7 @@ class Models {
     if (matchMedia("(pointer: coarse)").matches) this.heading.focus();
     else this.box.input.focus();
     this.box.search();
-    this.#look({ name: this.data?.card.name ?? "", title: this.data?.card.title ?? "" }, 0);
+    this.#look({ name: this.data?.card.name ?? "", title: this.data?.card.title ?? "" }, 0, this.data?.card.name ?? "");
   }
 
   #list() {
@@ -160,16 +166,45 @@ class Models {
     const own = (this.data?.own ?? []).filter(({ title, name }) => query.toLowerCase().split(/\s+/).every((word) => `${title} ${name}`.toLowerCase().includes(word)));
     if (own.length) found.groups.unshift({ title: "Yours", options: own });
     for (const details of own) this.known.set(details.name, details);
-    if (!found.groups.length) found.note ??= "Nothing found.";
+    if (own.length && found.near) found.note = "";
+    this.#offer(found.groups.length ? [] : (found.near ?? []));
     return found;
   }
 
+  /**
+   * Names like the one that nothing was found for, to search for instead.
+   *
+   * @param {{ name: string, title: string }[]} near
+   */
+  #offer(near) {
+    const search = (/** @type {string} */ name) => {
+      this.box.input.value = name;
+      this.box.input.focus();
+      this.box.search();
+    };
+    const buttons = near.map(({ name, title }) => element("button", { type: "button", class: "plain", title: name, text: title, onclick: () => search(name) }));
+    this.near.replaceChildren(...(buttons.length ? ["Similar names:", ...buttons] : []));
+  }
+
   /** @param {any} option */
-  #row({ name, title, sub, facts }) {
-    return [
-      element("span", { class: "title", title: name }, element("span", { text: title }), sub ? element("small", { text: sub }) : null),
-      ...["parameters", "top1", "weights"].map((fact) => element("span", { class: fact, text: this.known.get(name)?.facts[/** @type {"top1"} */ (fact)] ?? facts?.[fact] ?? "" })),
-    ];
+  #row({ name, title, sub, facts, problem }) {
+    const cells = FACTS.map((fact) => element("span", { class: fact }));
+    this.#fillCells(cells, this.known.get(name)?.facts ?? facts);
+    return [element("span", { class: problem ? "title problem" : "title", title: name }, element("span", { text: title }), sub ? element("small", { text: sub }) : null), ...cells];
+  }
+
+  /**
+   * @param {Iterable<Element>} cells one for each of FACTS
+   * @param {Details["facts"]} facts
+   */
+  #fillCells(cells, facts) {
+    for (const [index, cell] of [...cells].entries()) {
+      cell.textContent = facts[FACTS[index]];
+      if (FACTS[index] === "top1") {
+        cell.toggleAttribute("data-none", facts.no_top1 !== "");
+        if (facts.no_top1) cell.setAttribute("title", facts.no_top1);
+      }
+    }
   }
 
   /** Asks for the facts of all rows that came without them, one after the other, until others are searched for. */
@@ -179,14 +214,11 @@ class Models {
     const { signal } = this.rest;
     for (const option of this.box.options) {
       if (signal.aborted || !this.dialog.open) return;
-      if (option.facts?.parameters || this.known.has(option.name)) continue;
+      if (option.facts?.parameters) continue;
       const details = await this.#details(option.name, signal).catch(() => null);
       if (!details || signal.aborted) continue;
       const row = [...this.box.list.querySelectorAll("[role=option]")].find((node) => /** @type {HTMLElement} */ (node).dataset.name === option.name);
-      for (const fact of /** @type {const} */ (["parameters", "top1", "weights"])) {
-        const cell = row?.querySelector(`.${fact}`);
-        if (cell) cell.textContent = details.facts[fact];
-      }
+      if (row) this.#fillCells(row.querySelectorAll(".parameters, .top1, .weights"), details.facts);
     }
   }
 
@@ -209,25 +241,37 @@ class Models {
    *
    * @param {{ name: string, title: string }} option
    * @param {number} pause
+   * @param {string} row the row that stands for it
    */
-  #look({ name, title }, pause) {
+  #look({ name, title }, pause, row) {
     if (!name || name === this.marked) return;
     this.marked = name;
     clearTimeout(this.timer);
+    const show = (/** @type {Details} */ found) => {
+      this.row = row;
+      this.details.show(found);
+    };
     const kept = this.known.get(name) ?? this.data?.own.find((each) => each.name === name);
     if (kept) {
-      this.details.show(kept);
+      show(kept);
       return;
     }
     this.timer = setTimeout(async () => {
       if (this.details.details?.title !== title) this.details.wait(title);
       try {
         const found = await this.#details(name);
-        if (this.marked === name) this.details.show(found);
+        if (this.marked === name) show(found);
       } catch (error) {
         if (this.marked === name) this.details.fail(error instanceof Error && error.message ? error.message : UNREACHABLE);
       }
     }, pause);
+  }
+
+  /** There is no row to show details of. */
+  #lookAway() {
+    clearTimeout(this.timer);
+    this.marked = this.row = "";
+    this.details.clear();
   }
 }
 

@@ -4,6 +4,8 @@ import { element } from "../../../../saliency_core/viewer/web/controls/dom.js";
 import { Combobox } from "../combobox.js";
 import { ask, send, UNREACHABLE } from "../server.js";
 
+/** @typedef {{ name: string, title: string }} Fitting */
+
 const MEGABYTE = 1e6;
 const FORMATS = ".safetensors,.pth,.pt";
 
@@ -39,10 +41,13 @@ export class OwnForm {
     this.sending = new AbortController();
     this.upload = "";
     this.architecture = "";
+    /** The networks of the first list that the checkpoint fits. @type {Fitting[]} */
+    this.fits = [];
+    this.titles = "";
     this.file = element("input", { type: "file", id: "checkpoint", accept: FORMATS, "data-testid": "checkpoint", onchange: () => this.#send() });
     this.fileNote = element("p", { class: "quiet", role: "status", "data-testid": "checkpoint-note" });
     this.bar = element("progress", { max: 1, value: 0, hidden: true, "aria-label": "Sending the checkpoint" });
-    this.labels = element("input", { type: "file", id: "labels", accept: ".txt,.json", "data-testid": "labels", onchange: () => this.#name(this.labels) });
+    this.labels = element("input", { type: "file", id: "labels", accept: ".txt,.json", "data-testid": "labels", onchange: () => this.#named() });
     this.box = new Combobox({
       label: "Architecture",
       placeholder: "Search: resnet50, vit_small, …",
@@ -55,10 +60,10 @@ export class OwnForm {
     });
     this.box.input.addEventListener("input", () => {
       this.architecture = "";
-      this.#ready();
+      this.#changed();
     });
-    this.guess = element("p", { class: "quiet" });
-    this.error = element("p", { class: "error", role: "alert", hidden: true, "data-testid": "own-error" });
+    this.guess = element("p", { class: "quiet", "data-testid": "fitting" });
+    this.error = element("div", { class: "error", role: "alert", hidden: true, "data-testid": "own-error" });
     this.add = element("button", { type: "button", class: "primary", disabled: true, text: "Add this network", "data-testid": "add-model", onclick: () => this.#add() });
     this.intro = element("p", { class: "quiet" });
     this.element = element(
@@ -97,7 +102,8 @@ export class OwnForm {
 
   #reset() {
     this.sending.abort();
-    this.upload = this.architecture = "";
+    this.upload = this.architecture = this.titles = "";
+    this.fits = [];
     this.file.value = this.labels.value = this.box.input.value = "";
     this.bar.hidden = true;
     this.fileNote.textContent = this.guess.textContent = "";
@@ -122,10 +128,38 @@ export class OwnForm {
     name.textContent = input.files?.[0]?.name ?? "No file chosen";
   }
 
-  /** @param {string} sentence */
-  #fail(sentence) {
-    this.error.textContent = sentence;
+  /**
+   * @param {string} sentence
+   * @param {Fitting[]} [fits] what the checkpoint fits instead of what was chosen
+   */
+  #fail(sentence, fits = []) {
+    const instead = fits.map(({ name, title }) => element("button", { type: "button", class: "plain", text: `Use ${title} instead`, onclick: () => this.#fits(name) }));
+    const fitting = element("div", { class: "instead", hidden: !instead.length }, element("p", { text: `It fits ${fits.map(({ title }) => title).join(" and ")}.` }), ...instead);
+    this.error.replaceChildren(fitting, element("p", { text: sentence }));
     this.error.hidden = !sentence;
+  }
+
+  /** What the error was about has changed. */
+  #changed() {
+    this.#fail(this.given.rules().full);
+    this.#hint();
+    this.#ready();
+  }
+
+  #named() {
+    this.#name(this.labels);
+    this.#changed();
+  }
+
+  /** Says what the checkpoint fits, as far as that is of use for the architecture that is chosen. */
+  #hint() {
+    const chosen = this.fits.find(({ name }) => name === this.architecture);
+    let text = "";
+    if (!this.upload) text = "";
+    else if (chosen) text = `Its tensors fit ${chosen.title}. Choose another architecture if that is wrong.`;
+    else if (this.fits.length) text = `Of the networks listed first, its tensors fit ${this.titles}.`;
+    else if (!this.architecture) text = "Its tensors fit none of the networks listed first. Choose its architecture.";
+    this.guess.textContent = text;
   }
 
   #ready() {
@@ -136,8 +170,7 @@ export class OwnForm {
   #fits(name) {
     this.architecture = name;
     this.box.input.value = name;
-    if (this.upload) this.#fail("");
-    this.#ready();
+    this.#changed();
   }
 
   async #send() {
@@ -170,10 +203,9 @@ export class OwnForm {
       this.#fail(answer.error);
       return;
     }
-    this.upload = answer.upload;
-    this.guess.textContent = answer.guess ?? "";
-    if (answer.architecture && !this.architecture) this.#fits(answer.architecture);
-    this.#ready();
+    [this.upload, this.fits, this.titles] = [answer.upload, answer.fits, answer.titles];
+    if (this.fits.length && !this.architecture) this.#fits(this.fits[0].name);
+    else this.#changed();
   }
 
   async #add() {
@@ -192,7 +224,7 @@ export class OwnForm {
     this.add.textContent = "Add this network";
     if (signal.aborted) return;
     this.#ready();
-    if (answer.error) this.#fail(answer.error);
+    if (answer.error) this.#fail(answer.error, answer.fits);
     else this.given.onadded(answer.name);
   }
 }
