@@ -41,7 +41,7 @@ def _title(session: Session, name: str) -> str:
     return session.own.title(name) or models.title(name)
 
 
-def _loading(model: str) -> Task[ModelInfo]:
+def loading(model: str) -> Task[ModelInfo]:
     """The task that loads a model; if it went since it was chosen, one that says so."""
     try:
         return shared_engine().load(model)
@@ -56,7 +56,7 @@ def _follow(session: Session) -> None:
         return
     loaded = session.tasks.result(
         model_task(coming.model),
-        partial(_loading, coming.model),
+        partial(loading, coming.model),
         title=_title(session, coming.model),
         long=True,
         on_drop=session.selection.give_up,
