@@ -429,7 +429,9 @@ def test_a_network_without_classes_ranks_its_features_and_shows_no_percentages(
     assert sent[-1].meta["probability"] is None
     assert [each["share"] for each in listed[-1]] == ["1st", "2nd", "3rd", "4th", "5th"]
     assert not any(each["probability"] for each in listed[-1])
-    assert "none: 192 features" in str(models.describe(models.look_up(model))["rows"])
+    rows = {row["term"]: row["text"] for row in models.describe(models.look_up(model))["rows"]}
+    assert rows["Features"] == "192"
+    assert "Classes" not in rows
 
 
 @pytest.mark.parametrize("classes", [1, 2])
