@@ -100,25 +100,35 @@ export function sentence({ place, energy, label, area, methods }) {
   const shown = methods.filter((method, i) => methods.findIndex(({ name }) => name === method.name) === i);
   const gradCam = shown.find(({ name }) => name === GRAD_CAM);
   const others = shown.filter(({ name }) => name !== GRAD_CAM);
-  if (area === null) return energyText(place, energy, gradCam !== undefined);
   if (gradCam === undefined) {
-    return onObject(others, label, area, place) || energyText(place, energy, false);
+    return (area === null ? "" : onObject(others, label, area, place)) || withoutGradient(others, place, energy);
   }
+  if (area === null) return energyText(place, energy);
   const after = gradCamOnObject(gradCam, label, area, energy);
   const rest = others.map((method) => alsoOnObject(method, area)).join(" ");
-  return [energyText(place, energy, true), after, rest].filter(Boolean).join(" ");
+  return [energyText(place, energy), after, rest].filter(Boolean).join(" ");
+}
+
+/**
+ * That the gradient is zero, where Grad-CAM is not shown; empty if it is not zero, or if all methods explain the input.
+ *
+ * @param {{atInput: boolean}[]} methods
+ * @param {string} place
+ * @param {number | null} energy
+ */
+function withoutGradient(methods, place, energy) {
+  return energy === null && methods.some(({ atInput }) => !atInput) ? energyText(place, energy) : "";
 }
 
 /**
  * @param {string} place
  * @param {number | null} energy
- * @param {boolean} gradCamShown
  */
-function energyText(place, energy, gradCamShown) {
+function energyText(place, energy) {
   if (energy === null) return `At ${place}, the gradient is zero everywhere: the class score does not react to changes here.`;
   if (energy >= ALL) return `At ${place}, the gradient is ${energy < 0.9999 ? "nearly " : ""}the same at every location, so Grad-CAM’s averaging loses nothing.`;
   const left = `${energy < LITTLE ? "only " : ""}${percent(energy)} of the gradient’s energy`;
-  return `At ${place}, Grad-CAM’s averaging ${gradCamShown ? "leaves" : "would leave"} ${left}.`;
+  return `At ${place}, Grad-CAM’s averaging leaves ${left}.`;
 }
 
 /**

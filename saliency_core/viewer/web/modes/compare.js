@@ -26,12 +26,13 @@ export class Compare extends TwoPanels {
  * @returns {import("./two-panels.js").Variant}
  */
 function variant(viewer) {
+  const ofBoxes = element("span", { text: "Where a dashed box marks the object, the share of a map inside is that of its positive part." });
   const note = [
     element("strong", { text: FIGURE }),
     " is the share of the gradient’s energy that survives Grad-CAM’s averaging over locations, ",
     element("span", { class: "formula", text: "H·W·‖ḡ‖² / Σ‖gᵤ‖²" }),
     ": at 100% averaging loses nothing, near 0% Grad-CAM discards nearly all of the gradient. ",
-    "Where a dashed box marks the object, the share of a map inside is that of its positive part.",
+    ofBoxes,
   ];
   const strip = new Strip(viewer, { sides: SIDES, label: "Depth: layer shown in both panels", figure: FIGURE, note });
   const finding = element("p", { class: "finding", "data-testid": "finding" });
@@ -58,6 +59,7 @@ function variant(viewer) {
       );
       strip.setView(payload, view);
       const { area, maps } = measure({ content: payload.content, layer, left: view.left, right: view.right });
+      ofBoxes.hidden = area === null;
       setText(
         finding,
         sentence({
