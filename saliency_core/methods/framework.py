@@ -113,8 +113,8 @@ for _extract in (
         formula=r"g_u \, \mathrm{vec}(x_{N(u)})^{\top}",
         size="C\u00a0×\u00a09C numbers",
         layer="a 3\u00a0×\u00a03 convolution",
-        summary="As conv 1\u00a0×\u00a01, over the 3\u00a0×\u00a03 neighbourhood; at the border fewer neighbours "
-        "count.",
+        summary="As conv 1\u00a0×\u00a01, over the 3\u00a0×\u00a03 neighbourhood; at the border fewer "
+        "neighbours count.",
     ),
     Extract(
         name="conv3x3_depthwise",
