@@ -107,5 +107,5 @@ def test_a_cell_of_tensors_with_gradients_can_be_differentiated(extract: str, ag
 def test_every_row_and_column_says_in_a_sentence_what_it_does() -> None:
     entries = (*EXTRACTS.values(), *AGGREGATES.values())
     summaries = [entry.summary for entry in entries]
-    assert all(re.fullmatch(r"[A-Z][^.]{10,85}\.", summary) for summary in summaries)
+    assert all(re.fullmatch(r"[A-Z][^.]{10,75}\.", summary) for summary in summaries)
     assert len(set(summaries)) == len(entries)

@@ -15,8 +15,8 @@ from saliency_core.viewer.payload import AVERAGING_METHODS
 Box = tuple[float, float, float, float]
 
 AVERAGE_LOSES_NOTHING = 0.999
-AVERAGE_LOSES_LITTLE = 0.9
-"""From this share of the energy on, the gradient is nearly the same at all locations."""
+AVERAGE_LOSES_LITTLE = 0.8
+"""From this share of the energy on, the gradient is much the same at all locations."""
 
 NO_GRADIENT = "The gradient is zero at every location of this layer."
 NOTHING_POSITIVE = "No value of this map is positive."

@@ -17,7 +17,7 @@ from saliency_core.viewer.payload import AVERAGING_METHODS, PhotoObject
 NETWORKS = {"vgg16": "VGG-16", "resnet50": "ResNet-50"}
 TABLE = "These figures as a table"
 LOSES_NOTHING = "averaging loses nothing"
-LOSES_LITTLE = "Averaging loses almost nothing here"
+LOSES_LITTLE = "Averaging loses little here"
 FILLS_THE_PICTURE = 0.9
 """A box of this share of the area or more has nearly all of any map inside."""
 
@@ -76,7 +76,7 @@ def averaging(figures: PhotoFigures, label: str) -> str:
             "location, as it is before a global average pooling."
         )
     else:
-        spread = "is nearly the same at every location" if kept >= AVERAGE_LOSES_LITTLE else "differs even"
+        spread = "is much the same at every location" if kept >= AVERAGE_LOSES_LITTLE else "differs even"
         end = (
             f"At the last layer shown, **{last.layer}**, **{percent(kept)}** of the gradient’s energy is "
             f"left: the gradient {spread} there."
@@ -86,7 +86,7 @@ def averaging(figures: PhotoFigures, label: str) -> str:
     if least >= AVERAGE_LOSES_LITTLE:
         found = (
             f"{LOSES_LITTLE}: at **{where.layer}**, where it loses most, **{percent(least)}** of the "
-            "gradient’s energy is left, because the gradient is nearly the same at all locations."
+            "gradient’s energy is left, because the gradient is much the same at all locations."
         )
         return found if where is last else f"{found} {end}"
     if where is last:

@@ -48,9 +48,8 @@ test("without a known box nothing is said of objects", () => {
 
 test("what Grad-CAM’s averaging does is said only where Grad-CAM is shown", () => {
   const methods = [{ ...NORMGRAD, share: null }, { ...LINEAR, share: null }];
-  for (const energy of [0.049, 0.97, 1]) assert.equal(said({ area: null, energy, methods }), "");
-  assert.match(said({ area: null, energy: null, methods }), /^At stage 5 of 8, the gradient is zero everywhere/);
-  assert.equal(said({ area: null, energy: null, methods: [{ ...RISE, share: null }, { ...RISE, share: null }] }), "");
+  for (const energy of [0.049, 0.97, 1, null]) assert.equal(said({ area: null, energy, methods }), "");
+  assert.doesNotMatch(said({ methods: methods.map((method) => ({ ...method, share: 0.5 })) }), /averaging/);
 });
 
 test("without a gradient no map is praised or blamed", () => {

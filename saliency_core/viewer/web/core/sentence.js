@@ -5,7 +5,7 @@ import { energyInside, resize } from "./maths.js";
 
 /** @import { Content, Method } from "./payload.js" */
 
-const GRAD_CAM = "grad_cam";
+export const GRAD_CAM = "grad_cam";
 
 /** Side to which maps are resized before their shares are taken: that of saliency_core.energy_inside. */
 const SIDE = 224;
@@ -87,7 +87,8 @@ export function placeText(name, stage, stages) {
 
 /**
  * What happened at a layer: how much of the gradient Grad-CAM's averaging leaves, and how much of each map lies on the
- * object. It speaks of objects only if the box of one of the explained class is known.
+ * object. It speaks of objects only if the box of one of the explained class is known. Of averaging only if Grad-CAM is
+ * among the methods; else it may be empty.
  *
  * @param {object} facts
  * @param {string} facts.place see placeText
@@ -100,24 +101,11 @@ export function sentence({ place, energy, label, area, methods }) {
   const shown = methods.filter((method, i) => methods.findIndex(({ name }) => name === method.name) === i);
   const gradCam = shown.find(({ name }) => name === GRAD_CAM);
   const others = shown.filter(({ name }) => name !== GRAD_CAM);
-  if (gradCam === undefined) {
-    return (area === null ? "" : onObject(others, label, area, place)) || withoutGradient(others, place, energy);
-  }
+  if (gradCam === undefined) return area === null ? "" : onObject(others, label, area, place);
   if (area === null) return energyText(place, energy);
   const after = gradCamOnObject(gradCam, label, area, energy);
   const rest = others.map((method) => alsoOnObject(method, area)).join(" ");
   return [energyText(place, energy), after, rest].filter(Boolean).join(" ");
-}
-
-/**
- * That the gradient is zero, where Grad-CAM is not shown; empty if it is not zero, or if all methods explain the input.
- *
- * @param {{atInput: boolean}[]} methods
- * @param {string} place
- * @param {number | null} energy
- */
-function withoutGradient(methods, place, energy) {
-  return energy === null && methods.some(({ atInput }) => !atInput) ? energyText(place, energy) : "";
 }
 
 /**

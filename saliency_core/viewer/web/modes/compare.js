@@ -4,7 +4,7 @@ import { element, setText } from "../controls/dom.js";
 import { layerSize, percent, stageCount } from "../core/format.js";
 import { resize, SIZE } from "../core/maths.js";
 import { whenChanged } from "../core/redraw.js";
-import { placeText, sentence, sharesOn } from "../core/sentence.js";
+import { GRAD_CAM, placeText, sentence, sharesOn } from "../core/sentence.js";
 import { SIDES } from "../core/view.js";
 import { Strip } from "../panels/strip.js";
 import { TwoPanels } from "./two-panels.js";
@@ -60,6 +60,8 @@ function variant(viewer) {
       strip.setView(payload, view);
       const { area, maps } = measure({ content: payload.content, layer, left: view.left, right: view.right });
       ofBoxes.hidden = area === null;
+      // The same for all layers, so that the slider below stays where it is while it is moved.
+      finding.hidden = area === null && methods.every(({ name }) => name !== GRAD_CAM);
       setText(
         finding,
         sentence({
