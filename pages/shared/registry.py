@@ -47,8 +47,7 @@ PAGES = (
         slug="mix",
         title="Mix layers",
         icon=":material/tune:",
-        lead="Weight the layers and watch both maps change: their product keeps what they agree on, their "
-        "sum what any of them shows.",
+        lead="Weight the layers and watch both maps change: a product keeps what the layers agree on.",
     ),
     PageEntry(
         slug="framework",

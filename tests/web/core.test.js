@@ -31,7 +31,7 @@ test("the ends of the depth are called textures and objects for trained networks
   const layers = (/** @type {number[]} */ ...sides) => sides.map((side, i) => ({ name: "x", stage: i + 1, channels: 1, height: side, width: side }));
   const added = { name: "input", stage: null, channels: 3, height: 64, width: 64 };
   const learned = ["edges and textures", "whole objects"];
-  const plain = ["first layer", "last layer"];
+  const plain = ["towards the input", "towards the output"];
   assert.deepEqual(depthEnds(layers(16, 8, 8, 4), false), learned);
   assert.deepEqual(depthEnds(layers(16, 8, 8, 4), true), plain);
   assert.deepEqual(depthEnds([added, ...layers(14, 14, 14)], false), plain);

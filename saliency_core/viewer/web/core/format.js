@@ -118,7 +118,7 @@ export function stageCount(layers) {
 export function depthEnds(layers, random) {
   const sizes = layers.filter(({ stage }) => stage !== null).map(({ height, width }) => height * width);
   const falls = sizes.every((size, i) => i === 0 || size <= sizes[i - 1]) && sizes[0] > sizes[sizes.length - 1];
-  return falls && !random ? ["edges and textures", "whole objects"] : ["first layer", "last layer"];
+  return falls && !random ? ["edges and textures", "whole objects"] : ["towards the input", "towards the output"];
 }
 
 /**
