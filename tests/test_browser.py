@@ -137,7 +137,7 @@ def test_every_method_is_drawn_as_its_resized_map(
     for method in methods:
         page.get_by_test_id("method-left").select_option(method)
         title = re.escape(sc.METHODS[method].title)
-        of_class = "Cat, tiger cat" if sc.METHODS[method].class_specific else "the same for every class"
+        of_class = "tiger cat" if sc.METHODS[method].class_specific else "the same for every class"
         expect(page.get_by_test_id("caption-left")).to_have_text(re.compile(f"^{title} · .* · {of_class}"))
         expect(page.get_by_test_id("stage-left")).to_have_attribute("data-state", "map")
         assert_map_drawn(page, "left", explanation, method, "blocks.5")
