@@ -360,6 +360,7 @@ def test_rollout_is_the_same_for_every_class_and_gradient_weighted_attention_is_
     np.testing.assert_array_equal(first.map(ROLLOUT, "input"), second.map(ROLLOUT, "input"))
     one, other = (each.map(GRADIENT, "input") for each in (first, second))
     assert np.abs(one - other).max() > 0.1 * one.max()
+    assert [sc.METHODS[method].class_specific for method in BOTH] == [False, True]
 
 
 def test_a_function_of_the_scores_takes_the_place_of_a_class() -> None:

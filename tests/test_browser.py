@@ -86,6 +86,8 @@ def test_the_first_view_says_what_each_map_shows_and_follows_the_depth_without_m
     expect(page.get_by_test_id("caption-right")).to_contain_text("Grad-CAM")
     expect(page).to_have_title(re.compile("Compare · NormGrad Studio"))
     finding, depth = page.get_by_test_id("finding"), page.get_by_test_id("depth")
+    of_boxes = page.get_by_text("Where a dashed box marks the object")
+    expect(of_boxes).to_be_visible()
     expect(finding).to_contain_text(re.compile(r"^At stage 5 of 8, .* it has lost the object\."))
     depth.focus()  # which scrolls it into view
     top = depth.bounding_box()["y"]
@@ -97,6 +99,7 @@ def test_the_first_view_says_what_each_map_shows_and_follows_the_depth_without_m
     page.get_by_test_id("class").filter(has_text="leaf beetle").click()
     expect(page.get_by_test_id("caption-left")).to_contain_text("leaf beetle")
     expect(finding).not_to_contain_text("box")
+    expect(of_boxes).to_be_hidden()
 
 
 def test_upload_class_and_weight_give_the_mix_of_combine(
@@ -134,7 +137,8 @@ def test_every_method_is_drawn_as_its_resized_map(
     for method in methods:
         page.get_by_test_id("method-left").select_option(method)
         title = re.escape(sc.METHODS[method].title)
-        expect(page.get_by_test_id("caption-left")).to_have_text(re.compile(f"^{title} · "))
+        of_class = "tiger cat" if sc.METHODS[method].class_specific else "the same for every class"
+        expect(page.get_by_test_id("caption-left")).to_have_text(re.compile(f"^{title} · .* · {of_class}"))
         expect(page.get_by_test_id("stage-left")).to_have_attribute("data-state", "map")
         assert_map_drawn(page, "left", explanation, method, "blocks.5")
 

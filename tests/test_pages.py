@@ -591,6 +591,19 @@ def test_the_article_says_that_averaging_loses_nothing_only_where_that_is_so() -
     assert "**a**" not in texts.averaging(figures_of(layer_of("a", 1.0), layer_of("b", 1.0)), "cat")
 
 
+def test_the_article_calls_it_no_great_loss_where_averaging_keeps_most_of_the_energy_at_every_layer() -> None:
+    kept = figures_of(layer_of("a", 0.97), layer_of("b", 0.89), layer_of("c", 0.95))
+    words = texts.averaging(kept, "cat")
+    assert words.startswith(f"{texts.LOSES_LITTLE}: at **b**, where it loses most, **89%**")
+    assert "At the last layer shown, **c**, **95%**" in words
+    assert "much the same at every location there" in words
+    assert "what all of them share" not in words
+    assert texts.averaging(figures_of(layer_of("a", 0.97), layer_of("b", 0.92)), "cat").count("**b**") == 1
+    words = texts.averaging(figures_of(layer_of("a", 0.7), layer_of("b", 0.5)), "cat")
+    assert texts.LOSES_LITTLE not in words
+    assert "**50%** of the gradient’s energy is left: the gradient differs even there" in words
+
+
 def test_the_article_counts_the_layers_where_a_map_has_less_than_chance_inside_the_box() -> None:
     lost = figures_of(layer_of("a", 0.1, 0.2, 0.3, 0.6), layer_of("b", 1.0, 0.9, 0.9, 0.5), area=0.4)
     words = texts.inside(lost)

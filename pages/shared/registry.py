@@ -47,8 +47,7 @@ PAGES = (
         slug="mix",
         title="Mix layers",
         icon=":material/tune:",
-        lead="Weight the layers and watch both maps change. Early layers are sharp; late layers know the "
-        "class.",
+        lead="Weight the layers and watch both maps change: a product keeps what the layers agree on.",
     ),
     PageEntry(
         slug="framework",
@@ -60,7 +59,8 @@ PAGES = (
         slug="why",
         title="Why Grad-CAM fails",
         icon=":material/trending_down:",
-        lead="Averaging the gradient throws most of it away before the last layer: see it on your photo.",
+        lead="Averaging the gradient discards what differs between locations: see how much is left at each "
+        "layer.",
         phone_tab="Why it fails",
     ),
     PageEntry(

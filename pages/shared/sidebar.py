@@ -24,7 +24,7 @@ QUICK_PICKS = 5
 STEP_SWITCH = "Explain after one gradient step"
 STEP_HINT = (
     "Take one training step towards this class, then explain. Maps that hardly depended on the class often "
-    "come to."
+    "begin to."
 )
 NO_CLASSES = "This network has no classes: what is explained is one of its output features."
 CLASSES_LATER = "The most likely classes appear here once the photo has been explained."

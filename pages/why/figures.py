@@ -15,6 +15,9 @@ from saliency_core.viewer.payload import AVERAGING_METHODS
 Box = tuple[float, float, float, float]
 
 AVERAGE_LOSES_NOTHING = 0.999
+AVERAGE_LOSES_LITTLE = 0.8
+"""From this share of the energy on, the gradient is much the same at all locations."""
+
 NO_GRADIENT = "The gradient is zero at every location of this layer."
 NOTHING_POSITIVE = "No value of this map is positive."
 POINTING_GAME = ASSETS / "data" / "pointing_game_voc07.json"
@@ -42,7 +45,7 @@ class PhotoFigures:
 
     @property
     def last(self) -> LayerFigures:
-        """The layer next to the output."""
+        """The last layer shown, the one nearest to the output."""
         return self.layers[-1]
 
 

@@ -5,12 +5,19 @@ from collections.abc import Sequence
 import saliency_core as sc
 from pages.shared.figure import Figure
 from pages.shared.formats import NO_VALUE, exact_percent, percent
-from pages.why.figures import AVERAGE_LOSES_NOTHING, LayerFigures, PhotoFigures, PointingGame
+from pages.why.figures import (
+    AVERAGE_LOSES_LITTLE,
+    AVERAGE_LOSES_NOTHING,
+    LayerFigures,
+    PhotoFigures,
+    PointingGame,
+)
 from saliency_core.viewer.payload import AVERAGING_METHODS, PhotoObject
 
 NETWORKS = {"vgg16": "VGG-16", "resnet50": "ResNet-50"}
 TABLE = "These figures as a table"
 LOSES_NOTHING = "averaging loses nothing"
+LOSES_LITTLE = "Averaging loses little here"
 FILLS_THE_PICTURE = 0.9
 """A box of this share of the area or more has nearly all of any map inside."""
 
@@ -34,8 +41,9 @@ images; 100% would be a hit every time. These are their published figures: they 
 and they are not about your photo.
 """
 ADVICE = """
-Use Grad-CAM at the last convolutional layer. For the sharper layers before it, take a method that leaves
-the gradient where it is, and mix the layers: a product of several maps keeps what they agree on.
+In networks like these, use Grad-CAM at the last convolutional layer. For the sharper layers before it, take
+a method that leaves the gradient where it is, and mix the layers: a product of several maps keeps what they
+agree on.
 """
 
 
@@ -49,7 +57,7 @@ def formulas() -> str:
 
 
 def averaging(figures: PhotoFigures, label: str) -> str:
-    """What averaging keeps of the gradient: at the layer that keeps least, and at the last one."""
+    """What averaging keeps of the gradient: at the layer that keeps least, and at the last one shown."""
     known = [(each.energy.value, each) for each in figures.layers if each.energy.value is not None]
     if not known:
         return f"“{label}” has no gradient at these layers, so Grad-CAM has nothing to average."
@@ -57,20 +65,31 @@ def averaging(figures: PhotoFigures, label: str) -> str:
     last = figures.last
     kept = last.energy.value
     if kept is None:
-        end = f"At the last layer, **{last.layer}**, “{label}” has no gradient."
+        end = f"At the last layer shown, **{last.layer}**, “{label}” has no gradient."
     elif last.locations == 1:
-        end = f"The last layer, **{last.layer}**, has a single location, so there is nothing to average."
+        end = (
+            f"The last layer shown, **{last.layer}**, has a single location, so there is nothing to average."
+        )
     elif kept >= AVERAGE_LOSES_NOTHING:
         end = (
-            f"At the last layer, **{last.layer}**, {LOSES_NOTHING}: the global average pooling behind it "
-            "gives every location the same gradient."
+            f"At the last layer shown, **{last.layer}**, {LOSES_NOTHING}: the gradient is the same at every "
+            "location, as it is before a global average pooling."
         )
     else:
+        spread = "is much the same at every location" if kept >= AVERAGE_LOSES_LITTLE else "differs even"
         end = (
-            f"At the last layer, **{last.layer}**, **{percent(kept)}** of the gradient’s energy is left: the "
-            "gradient differs from one location to another even there."
+            f"At the last layer shown, **{last.layer}**, **{percent(kept)}** of the gradient’s energy is "
+            f"left: the gradient {spread} there."
         )
-    if least >= AVERAGE_LOSES_NOTHING or where is last:
+    if least >= AVERAGE_LOSES_NOTHING:
+        return end
+    if least >= AVERAGE_LOSES_LITTLE:
+        found = (
+            f"{LOSES_LITTLE}: at **{where.layer}**, where it loses most, **{percent(least)}** of the "
+            "gradient’s energy is left, because the gradient is much the same at all locations."
+        )
+        return found if where is last else f"{found} {end}"
+    if where is last:
         return end
     return (
         f"At **{where.layer}** averaging leaves **{percent(least)}** of the gradient’s energy: the gradient "
@@ -120,13 +139,13 @@ def _layers(number: int) -> str:
 
 
 def _at_the_end(last: LayerFigures) -> str:
-    """The shares at the last layer, and NormGrad's own limit there."""
+    """The shares at the last layer shown, and NormGrad's own limit there."""
     grad_cam, normgrad = last.inside["grad_cam"].value, last.inside["normgrad"].value
     if grad_cam is None or normgrad is None:
         return ""
     shares = (
-        f"\n\nAt **{last.layer}** itself, **{percent(grad_cam)}** of Grad-CAM’s energy lies inside the box "
-        f"and **{percent(normgrad)}** of NormGrad’s"
+        f"\n\nAt **{last.layer}**, the last layer shown, **{percent(grad_cam)}** of Grad-CAM’s energy lies "
+        f"inside the box and **{percent(normgrad)}** of NormGrad’s"
     )
     kept = last.energy.value
     if kept is None or kept < AVERAGE_LOSES_NOTHING:

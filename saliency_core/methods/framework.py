@@ -113,7 +113,7 @@ for _extract in (
         formula=r"g_u \, \mathrm{vec}(x_{N(u)})^{\top}",
         size="C\u00a0×\u00a09C numbers",
         layer="a 3\u00a0×\u00a03 convolution",
-        summary="As conv 1\u00a0×\u00a01, with the activations of the 3\u00a0×\u00a03 neighbourhood.",
+        summary="As conv 1\u00a0×\u00a01, over 3\u00a0×\u00a03 neighbours; the border has fewer.",
     ),
     Extract(
         name="conv3x3_depthwise",
@@ -121,7 +121,7 @@ for _extract in (
         formula=r"g_{c,u} \, x_{c,N(u)}",
         size="C\u00a0×\u00a09 numbers",
         layer="a depthwise 3\u00a0×\u00a03 convolution",
-        summary="As scaling, with the activations of the 3\u00a0×\u00a03 neighbourhood.",
+        summary="As scaling, over 3\u00a0×\u00a03 neighbours; the border has fewer.",
     ),
 ):
     EXTRACTS.add(_extract.name, _extract)

@@ -190,6 +190,8 @@ class Method:
     """Whether negative values occur and mean something: evidence against the class."""
     dark: str = ""
     """What the negative end of a signed map means, in a few words; empty for other maps."""
+    class_specific: bool = True
+    """Whether a map depends on the class that is explained, by other ways than the network's weights."""
     cell: tuple[str, str] | None = None
     """(extract, aggregate) of a cell of the framework."""
     needs: str = ""

@@ -259,6 +259,7 @@ _NAMED = (
         url="https://arxiv.org/abs/2008.00299",
         empty=_CUT_OFF,
         kind=SharedPass(cams.eigen_cam),
+        class_specific=False,
     ),
     Method(
         name="eigen_grad_cam",
@@ -394,6 +395,7 @@ _NAMED = (
         url="https://arxiv.org/abs/2005.00928",
         empty="Every patch is read alike.",
         kind=AttentionPass(attention_rollout, gradients=False),
+        class_specific=False,
         domain=Domain.INPUT,
         needs=_TRANSFORMERS,
         domain_text=_TRANSFORMERS_TEXT,

@@ -95,6 +95,7 @@ def _method(method: Method, convolutions: bool) -> Mapping[str, Any]:
         "cell": method.cell_text,
         "plainCell": is_plain_cell(method),
         "atInput": method.domain is Domain.INPUT,
+        "classSpecific": method.class_specific,
     }
 
 

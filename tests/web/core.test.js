@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { chooseColors, cssColor, paintLevels, position, quantise, scaleOf, sharedScale } from "../../saliency_core/viewer/web/core/colors.js";
-import { layerSize, layerTitle, number, percent, rho, shortNames, stepText, weightTexts } from "../../saliency_core/viewer/web/core/format.js";
+import { depthEnds, layerSize, layerTitle, number, percent, rho, shortNames, stepText, weightTexts } from "../../saliency_core/viewer/web/core/format.js";
 import { extent, logarithm, mixProduct, mixSum, normalise, shares } from "../../saliency_core/viewer/web/core/maths.js";
 import { partsOf } from "../../saliency_core/viewer/web/core/mixing.js";
 import { Content } from "../../saliency_core/viewer/web/core/payload.js";
@@ -25,6 +25,18 @@ test("shares, weights, correlations and sizes are written for reading", () => {
   assert.deepEqual([-0.001, 0.5, -0.25].map(rho), ["0.00", "0.50", "−0.25"]);
   assert.equal(stepText(0.00254), "0.0025");
   assert.equal(layerSize({ height: 7, width: 14 }), "7 × 14");
+});
+
+test("the ends of the depth are called textures and objects for trained networks whose resolution falls alone", () => {
+  const layers = (/** @type {number[]} */ ...sides) => sides.map((side, i) => ({ name: "x", stage: i + 1, channels: 1, height: side, width: side }));
+  const added = { name: "input", stage: null, channels: 3, height: 64, width: 64 };
+  const learned = ["edges and textures", "whole objects"];
+  const plain = ["towards the input", "towards the output"];
+  assert.deepEqual(depthEnds(layers(16, 8, 8, 4), false), learned);
+  assert.deepEqual(depthEnds(layers(16, 8, 8, 4), true), plain);
+  assert.deepEqual(depthEnds([added, ...layers(14, 14, 14)], false), plain);
+  assert.deepEqual(depthEnds(layers(16, 4, 8), false), plain);
+  assert.deepEqual(depthEnds([{ ...added, name: "a" }, { ...added, name: "b", height: 1 }], false), plain);
 });
 
 test("short names of layers differ from each other", () => {

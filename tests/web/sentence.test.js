@@ -44,8 +44,12 @@ test("at the last layer averaging loses nothing", () => {
 
 test("without a known box nothing is said of objects", () => {
   assert.equal(said({ area: null, methods: both(null, null) }), "At stage 5 of 8, Grad-CAM’s averaging leaves only 4.9% of the gradient’s energy.");
+});
+
+test("what Grad-CAM’s averaging does is said only where Grad-CAM is shown", () => {
   const methods = [{ ...NORMGRAD, share: null }, { ...LINEAR, share: null }];
-  assert.equal(said({ area: null, methods }), "At stage 5 of 8, Grad-CAM’s averaging would leave only 4.9% of the gradient’s energy.");
+  for (const energy of [0.049, 0.97, 1, null]) assert.equal(said({ area: null, energy, methods }), "");
+  assert.doesNotMatch(said({ methods: methods.map((method) => ({ ...method, share: 0.5 })) }), /averaging/);
 });
 
 test("without a gradient no map is praised or blamed", () => {
@@ -69,7 +73,7 @@ test("methods other than Grad-CAM are compared by their shares, each at its own 
   );
   assert.match(said({ methods: [{ ...NORMGRAD, share: 0.71 }, { ...NORMGRAD, share: 0.71 }] }), /^71% of the NormGrad map at stage 5 of 8 lies in the box around/);
   const missing = { ...RISE, state: /** @type {const} */ ("missing"), share: null };
-  assert.match(said({ methods: [missing, missing] }), /^At stage 5 of 8, Grad-CAM’s averaging/);
+  assert.equal(said({ methods: [missing, missing] }), "");
   assert.match(said({ methods: [missing, { ...GRAD_CAM, share: 0.22 }] }), /lost the object\.$/);
 });
 

@@ -1,7 +1,7 @@
 /** The slider through the layers. */
 
 import { element, rangeInput, setRange, setText } from "./dom.js";
-import { layerSize, layerTitle, stageCount } from "../core/format.js";
+import { depthEnds, layerSize, layerTitle, stageCount } from "../core/format.js";
 
 /** @import { Layer } from "../core/payload.js" */
 
@@ -25,13 +25,15 @@ export class DepthSlider {
     });
     this.title = element("b", {});
     this.name = element("small", {});
+    this.from = element("span", { class: "depth-from", "aria-hidden": "true" });
+    this.to = element("span", { class: "depth-to", "aria-hidden": "true" });
     this.element = element(
       "div",
       { class: "depth-line" },
       element("span", { class: "row-label depth-label", text: "Depth" }),
-      element("span", { class: "depth-from", text: "edges and textures", "aria-hidden": "true" }),
+      this.from,
       element("output", { class: "depth-name", "data-testid": "depth-name" }, this.title, this.name),
-      element("span", { class: "depth-to", text: "whole objects", "aria-hidden": "true" }),
+      this.to,
       tools && element("div", { class: "depth-tools" }, tools),
       element("div", { class: "depth-track" }, this.input),
     );
@@ -42,9 +44,13 @@ export class DepthSlider {
    *
    * @param {Layer[]} layers
    * @param {string} name
+   * @param {boolean} random whether the network's weights are random
    */
-  set(layers, name) {
+  set(layers, name, random) {
     this.layers = layers;
+    const [from, to] = depthEnds(layers, random);
+    setText(this.from, from);
+    setText(this.to, to);
     this.element.style.setProperty("--layers", String(layers.length));
     this.input.max = String(layers.length - 1);
     const index = layers.findIndex((layer) => layer.name === name);

@@ -108,6 +108,20 @@ export function stageCount(layers) {
 }
 
 /**
+ * What the two ends of the depth of a network are called. That early layers show textures and late ones objects is known
+ * of trained networks whose resolution falls with depth alone.
+ *
+ * @param {import("./payload.js").Layer[]} layers
+ * @param {boolean} random whether the weights are random
+ * @returns {[string, string]}
+ */
+export function depthEnds(layers, random) {
+  const sizes = layers.filter(({ stage }) => stage !== null).map(({ height, width }) => height * width);
+  const falls = sizes.every((size, i) => i === 0 || size <= sizes[i - 1]) && sizes[0] > sizes[sizes.length - 1];
+  return falls && !random ? ["edges and textures", "whole objects"] : ["towards the input", "towards the output"];
+}
+
+/**
  * A correlation with two decimals and a true minus; never a negative zero.
  *
  * @param {number} value

@@ -74,6 +74,7 @@ import { shared, whenChanged } from "./redraw.js";
  * @property {string} cell
  * @property {boolean} plainCell
  * @property {boolean} atInput whether it explains the input alone, so that its map is the same at every depth
+ * @property {boolean} classSpecific whether its map depends on the class
  * @property {string | null} unavailable
  * @property {MapRecord | null} maps
  */

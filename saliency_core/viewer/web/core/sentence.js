@@ -5,7 +5,7 @@ import { energyInside, resize } from "./maths.js";
 
 /** @import { Content, Method } from "./payload.js" */
 
-const GRAD_CAM = "grad_cam";
+export const GRAD_CAM = "grad_cam";
 
 /** Side to which maps are resized before their shares are taken: that of saliency_core.energy_inside. */
 const SIDE = 224;
@@ -87,7 +87,8 @@ export function placeText(name, stage, stages) {
 
 /**
  * What happened at a layer: how much of the gradient Grad-CAM's averaging leaves, and how much of each map lies on the
- * object. It speaks of objects only if the box of one of the explained class is known.
+ * object. It speaks of objects only if the box of one of the explained class is known. Of averaging only if Grad-CAM is
+ * among the methods; else it may be empty.
  *
  * @param {object} facts
  * @param {string} facts.place see placeText
@@ -100,25 +101,22 @@ export function sentence({ place, energy, label, area, methods }) {
   const shown = methods.filter((method, i) => methods.findIndex(({ name }) => name === method.name) === i);
   const gradCam = shown.find(({ name }) => name === GRAD_CAM);
   const others = shown.filter(({ name }) => name !== GRAD_CAM);
-  if (area === null) return energyText(place, energy, gradCam !== undefined);
-  if (gradCam === undefined) {
-    return onObject(others, label, area, place) || energyText(place, energy, false);
-  }
+  if (gradCam === undefined) return area === null ? "" : onObject(others, label, area, place);
+  if (area === null) return energyText(place, energy);
   const after = gradCamOnObject(gradCam, label, area, energy);
   const rest = others.map((method) => alsoOnObject(method, area)).join(" ");
-  return [energyText(place, energy, true), after, rest].filter(Boolean).join(" ");
+  return [energyText(place, energy), after, rest].filter(Boolean).join(" ");
 }
 
 /**
  * @param {string} place
  * @param {number | null} energy
- * @param {boolean} gradCamShown
  */
-function energyText(place, energy, gradCamShown) {
+function energyText(place, energy) {
   if (energy === null) return `At ${place}, the gradient is zero everywhere: the class score does not react to changes here.`;
   if (energy >= ALL) return `At ${place}, the gradient is ${energy < 0.9999 ? "nearly " : ""}the same at every location, so Grad-CAM’s averaging loses nothing.`;
   const left = `${energy < LITTLE ? "only " : ""}${percent(energy)} of the gradient’s energy`;
-  return `At ${place}, Grad-CAM’s averaging ${gradCamShown ? "leaves" : "would leave"} ${left}.`;
+  return `At ${place}, Grad-CAM’s averaging leaves ${left}.`;
 }
 
 /**

@@ -4,7 +4,7 @@ import { element, setText } from "../controls/dom.js";
 import { layerSize, percent, stageCount } from "../core/format.js";
 import { resize, SIZE } from "../core/maths.js";
 import { whenChanged } from "../core/redraw.js";
-import { placeText, sentence, sharesOn } from "../core/sentence.js";
+import { GRAD_CAM, placeText, sentence, sharesOn } from "../core/sentence.js";
 import { SIDES } from "../core/view.js";
 import { Strip } from "../panels/strip.js";
 import { TwoPanels } from "./two-panels.js";
@@ -26,12 +26,13 @@ export class Compare extends TwoPanels {
  * @returns {import("./two-panels.js").Variant}
  */
 function variant(viewer) {
+  const ofBoxes = element("span", { text: "Where a dashed box marks the object, the share of a map inside is that of its positive part." });
   const note = [
     element("strong", { text: FIGURE }),
     " is the share of the gradient’s energy that survives Grad-CAM’s averaging over locations, ",
     element("span", { class: "formula", text: "H·W·‖ḡ‖² / Σ‖gᵤ‖²" }),
     ": at 100% averaging loses nothing, near 0% Grad-CAM discards nearly all of the gradient. ",
-    "Where a dashed box marks the object, the share of a map inside is that of its positive part.",
+    ofBoxes,
   ];
   const strip = new Strip(viewer, { sides: SIDES, label: "Depth: layer shown in both panels", figure: FIGURE, note });
   const finding = element("p", { class: "finding", "data-testid": "finding" });
@@ -58,6 +59,9 @@ function variant(viewer) {
       );
       strip.setView(payload, view);
       const { area, maps } = measure({ content: payload.content, layer, left: view.left, right: view.right });
+      ofBoxes.hidden = area === null;
+      // The same for all layers, so that the slider below stays where it is while it is moved.
+      finding.hidden = area === null && methods.every(({ name }) => name !== GRAD_CAM);
       setText(
         finding,
         sentence({

@@ -99,7 +99,9 @@ export class TwoPanels {
     methods.forEach((method, i) => {
       const caption = method.maps ? variant.caption(frame, method.name) : method.unavailable ? "not available" : "no map yet";
       this.heads[i].setMethod(method);
-      const words = [method.title, caption, content.classText, payload.meta.state];
+      // After a step for a class, the network itself depends on that class.
+      const explained = method.classSpecific || payload.meta.state ? content.classText : "the same for every class";
+      const words = [method.title, caption, explained, payload.meta.state];
       this.panels[i].describe(words.filter(Boolean).join(" · "), meaningsOf(method, coloring[i]));
     });
     const [left, right] = notes.map((note) => note?.kind ?? "map");

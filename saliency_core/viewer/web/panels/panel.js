@@ -21,6 +21,9 @@ export const CROSSHAIR =
 /** A map that takes up less of a shared scale than this is nearly of one colour: the colour bar says why. */
 const LITTLE = 0.25;
 
+/** Values that differ by less than this share of the largest still get all colours: the colour bar says so. */
+const ALIKE = 0.2;
+
 /** The part of a page on which one map is drawn. */
 export class Panel {
   /**
@@ -37,6 +40,7 @@ export class Panel {
      * @type {Scale | null}
      */
     this.ownScale = null;
+    this.diverging = false;
     /** @type {Scale | null} */
     this.scale = null;
     /** @type {Uint32Array | null} */
@@ -114,6 +118,7 @@ export class Panel {
       this.extent = null;
     }
     this.ownScale = this.extent && scaleOf(this.values, diverging);
+    this.diverging = diverging;
   }
 
   /**
@@ -141,6 +146,8 @@ export class Panel {
     if (!all || !own || !scale) return "";
     const share = (own.high - own.low) / (scale.high - scale.low);
     if (share < LITTLE) return `this map takes up ${percent(share)} of the shared scale`;
+    const spread = (all.high - all.low) / Math.max(all.high, -all.low);
+    if (!this.diverging && spread < ALIKE) return `values differ by ${percent(spread)}`;
     return all.low < own.low || all.high > own.high ? "ends at the 99th percentile" : "";
   }
 

@@ -106,7 +106,7 @@ export class Strip {
    */
   setView(payload, view) {
     this.picker.set(payload, view);
-    const index = this.slider.set(this.layers, view.layer);
+    const index = this.slider.set(this.layers, view.layer, payload.meta.random);
     this.cells.forEach((cell, i) => {
       for (const node of cell.all) node.classList.toggle("current", i === index);
       for (const button of cell.buttons) button.setAttribute("aria-pressed", String(i === index));

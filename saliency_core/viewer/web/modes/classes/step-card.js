@@ -18,7 +18,7 @@ const CHOICES = [
   { name: "learn", title: "Learn", hint: "Take one training step towards each class before its map" },
   { name: "unlearn", title: "Unlearn", hint: "Take one step away from each class before its map" },
 ];
-const OFF = "Take one training step towards each class, then explain. Maps that hardly depended on the class often come to.";
+const OFF = "Take one training step towards each class, then explain. Maps that hardly depended on the class often begin to.";
 const COMPUTING = "Computing the meta steps…";
 const WITHOUT = "without a step";
 

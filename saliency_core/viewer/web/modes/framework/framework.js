@@ -159,7 +159,7 @@ export class Framework {
     const { payload, view } = frame;
     const { layers, classText } = payload.content;
     this.layer = view.layer;
-    const layer = layers[this.depth.set(layers, view.layer)];
+    const layer = layers[this.depth.set(layers, view.layer, payload.meta.random)];
     this.element.style.setProperty("--layers", String(layers.length));
     this.picker.set(payload, view);
     this.tabs.set(view.tab);
