@@ -1,7 +1,7 @@
 """Every architecture with random weights: what is found in it, whether every map is finite, time and memory.
 
-Each network is examined in a process of its own, which is stopped after ``SECONDS`` or when it needs more
-than ``MEMORY_BYTES``: a network that is too large for this machine costs one line, not the table. Those with
+Each network is examined in a process of its own, which is stopped after ``SECONDS`` or when it reserves more
+than ``ADDRESS_BYTES``: a network that is too large for this machine costs one line, not the table. Those with
 more than ``MAX_PARAMETERS`` are not tried.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 SAMPLE = Path(__file__).parent.parent / "assets" / "samples" / "chelsea.png"
-SECONDS, MEMORY_BYTES, MAX_PARAMETERS = 120, 12 << 30, 300_000_000
+SECONDS, ADDRESS_BYTES, MAX_PARAMETERS = 120, 48 << 30, 300_000_000
 SAMPLED, SEED = 60, 0
 
 
@@ -113,7 +113,7 @@ def _work(connection: Connection, name: str) -> None:
     """The process of one network."""
     from dataclasses import replace
 
-    resource.setrlimit(resource.RLIMIT_AS, (4 * MEMORY_BYTES, 4 * MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES, ADDRESS_BYTES))
     try:
         found = examine(name)
     except MemoryError:
