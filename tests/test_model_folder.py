@@ -188,7 +188,7 @@ def test_a_named_pipe_for_a_file_is_a_problem_and_does_not_block(models: Path) -
 
 def test_a_wrong_number_of_labels_or_damaged_weights_are_told_when_the_model_is_loaded(models: Path) -> None:
     (models / "pets" / "labels.txt").write_text("cat\n")
-    with pytest.raises(sc.ArgumentError, match="labels.txt has 1 names, .* 2 classes"):
+    with pytest.raises(sc.ArgumentError, match="labels.txt has 1 name, .* 2 classes"):
         load_classifier("folder:pets", "cpu")
     weights = models / "pets" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])

@@ -82,8 +82,10 @@ export class SensitivityTable {
     this.build({ layers, rows: rows.map(({ method }) => method).join(" ") });
     for (const { method, figures } of rows) {
       const { title } = /** @type {Method} */ (payload.method(method));
+      // The maps of another network may arrive before the figures for its layers.
+      const known = figures?.length === layers.length ? figures : null;
       this.cells.get(method)?.forEach((cell, i) => {
-        write(cell, figures === null ? null : figures[i], what === "change", `${title} at ${layers[i].name}`);
+        write(cell, known && known[i], what === "change", `${title} at ${layers[i].name}`);
         cell.setAttribute("aria-pressed", String(method === view.left && layers[i].name === view.layer));
       });
     }
@@ -135,7 +137,8 @@ function figuresOf({ before, after }, what) {
   if (what === "after") return after;
   return before.map(({ method, figures }, row) => {
     const stepped = after[row].figures;
-    return { method, figures: figures && stepped && figures.map((figure, i) => changeOf(figure, stepped[i])) };
+    const both = figures !== null && stepped?.length === figures.length;
+    return { method, figures: both ? figures.map((figure, i) => changeOf(figure, stepped[i])) : null };
   });
 }
 
