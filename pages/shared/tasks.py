@@ -243,9 +243,10 @@ def tray(tasks: Tasks, outdated: Callable[[], bool]) -> None:
         for entry in tasks:
             if entry.failed and entry.listed:
                 _failure(tasks, entry)
-        if any(entry.ended for entry in tasks) or outdated():
-            st.rerun(scope="app")  # by what happened while the page was being drawn
+        # Looked at once: one that ends between two looks would be neither followed nor collected.
         running = tuple(entry for entry in tasks if entry.running)
+        if any(entry.ended for entry in tasks if entry not in running) or outdated():
+            st.rerun(scope="app")  # by what happened while the page was being drawn
         if running:
             _follow(tasks, running, outdated)
 

@@ -83,9 +83,9 @@ export class SensitivityTable {
     for (const { method, figures } of rows) {
       const { title } = /** @type {Method} */ (payload.method(method));
       // The maps of another network may arrive before the figures for its layers.
-      const known = figures?.length === layers.length ? figures : null;
+      const known = figures?.length === layers.length ? figures : [];
       this.cells.get(method)?.forEach((cell, i) => {
-        write(cell, known && known[i], what === "change", `${title} at ${layers[i].name}`);
+        write(cell, known[i] ?? null, what === "change", `${title} at ${layers[i].name}`);
         cell.setAttribute("aria-pressed", String(method === view.left && layers[i].name === view.layer));
       });
     }
