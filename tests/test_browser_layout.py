@@ -62,6 +62,7 @@ def test_nothing_jumps_when_the_page_changes(app_url: str, meter: Meter) -> None
 
 def test_nothing_jumps_on_a_phone_while_a_page_arrives(app_url: str, meter: Meter) -> None:
     meter.page.set_viewport_size({"width": 390, "height": 844})
+    meter.visit(PAGES[0].title, f"{app_url}/{PAGES[0].slug}")  # once before, as above
     found = [meter.visit(entry.title, f"{app_url}/{entry.slug}") for entry in PAGES]
     assert {shift.page: shift for shift in found if shift.score >= BOUND} == {}
 

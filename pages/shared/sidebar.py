@@ -113,8 +113,10 @@ def _photo(session: Session) -> None:
 
 def _take_files(session: Session, key: str) -> None:
     """Note the files of the uploader; they appear in the strip once they are decoded."""
-    session.clear_notices()
     sent: list[UploadedFile] = st.session_state.get(key) or []
+    if not sent:  # an uploader that has been replaced says once more that it is empty
+        return
+    session.clear_notices()
     session.arriving += [photos.receive(printable(file.name), file.getvalue()) for file in sent]
     session.uploads.round += 1
     # The store has the bytes now: without this, Streamlit would hold them until the session ends.
