@@ -20,6 +20,14 @@ SAMPLES = ROOT / "assets" / "samples"
 PANEL_SIZE = (448, 448)
 NO_MIRROR = "127.0.0.1:9"
 """Where the shared server looks for weights: nobody answers there, so that no test depends on the network."""
+UNEXPECTED_ERROR = "failed, error"
+"""What the log says of an error that is not meant for users; see `saliency_core.engine.failures`."""
+
+
+def expect_no_unexpected_error(log: Path, start: int = 0) -> None:
+    """Fail if a server's log has, from the byte `start` on, an error that is not meant for users."""
+    printed = log.read_bytes()[start:].decode(errors="replace")
+    assert UNEXPECTED_ERROR not in printed, f"the server met an unexpected error:\n{printed[-20_000:]}"
 
 
 def viewer(page: Page) -> Locator:

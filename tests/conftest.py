@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser_helpers import NO_MIRROR
+from tests.browser_helpers import NO_MIRROR, expect_no_unexpected_error
 from tools.serving import CHROMIUM_FLAGS, find_chromium, running_app
 
 PATIENCE_MS = 60_000
-UNEXPECTED_ERROR = "failed, error"
-"""What the log says of an error that is not meant for users; see `saliency_core.engine.failures`."""
 
 
 @pytest.fixture(scope="session")
@@ -49,10 +47,7 @@ def app_url(shared_app: str, app_log: Path) -> Iterator[str]:
     """The address of the shared server; an unexpected error in its log fails the test, which shows it."""
     start = app_log.stat().st_size
     yield shared_app
-    with app_log.open("rb") as log:
-        log.seek(start)
-        printed = log.read().decode(errors="replace")
-    assert UNEXPECTED_ERROR not in printed, f"the server met an unexpected error:\n{printed[-20_000:]}"
+    expect_no_unexpected_error(app_log, start)
 
 
 @pytest.fixture(scope="session")

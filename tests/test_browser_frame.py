@@ -9,7 +9,14 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Page, expect
 
 from pages.shared.registry import PAGES
-from tests.browser_helpers import complaints, photo_file, sent_messages, upload, viewer
+from tests.browser_helpers import (
+    complaints,
+    expect_no_unexpected_error,
+    photo_file,
+    sent_messages,
+    upload,
+    viewer,
+)
 from tools.serving import running_app
 
 NAMES = ("my espresso.png", "**b** <img src=x onerror=alert(1)> $x$.png", "third.png")
@@ -66,6 +73,7 @@ def test_a_fresh_server_opens_the_page_asked_for_and_uploads_outlive_a_reload_bu
         expect(page.get_by_test_id("caption-left")).to_contain_text("espresso")
         assert restorations(sent) == 1
         caption = page.get_by_test_id("caption-left").inner_text()
+    expect_no_unexpected_error(tmp_path / "first.log")
 
     banner = page.get_by_test_id("offline")
     expect(banner).to_contain_text("The server is not answering.")

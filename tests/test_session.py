@@ -14,9 +14,10 @@ import pytest
 import safetensors.torch
 import timm
 from PIL import Image
+from streamlit.runtime.uploaded_file_manager import DeletedFile
 
 import saliency_core as sc
-from pages.shared import address, class_search, formats, own_models, photos, tasks
+from pages.shared import address, class_search, formats, own_models, photos, sidebar, tasks
 from pages.shared.address import UNLEARN, Choice
 from pages.shared.engine import shared_engine
 from pages.shared.photos import PhotoFile
@@ -630,6 +631,14 @@ def test_thousands_of_photos_with_odd_names_are_cut_to_the_limits() -> None:
     assert len(found) == MAX_UPLOADS
     assert set(found.values()) == {"x" * (MAX_NAME - 3)}
     assert remembered([{"key": f"upload-{0:032}", "name": "\x07"}]) == {f"upload-{0:032}": "Photo"}
+
+
+def test_an_uploader_that_names_files_taken_before_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(Choice())
+    session.notices = ["a note"]
+    monkeypatch.setitem(sidebar.st.session_state, "upload-0", [DeletedFile("taken before")])
+    sidebar._take_files(session, "upload-0")
+    assert (session.notices, session.arriving, session.uploads.round) == (["a note"], [], 0)
 
 
 def test_another_persons_photo_cannot_be_found_by_a_part_of_its_key() -> None:

@@ -113,8 +113,8 @@ def _photo(session: Session) -> None:
 
 def _take_files(session: Session, key: str) -> None:
     """Note the files of the uploader; they appear in the strip once they are decoded."""
-    sent: list[UploadedFile] = st.session_state.get(key) or []
-    if not sent:  # an uploader that has been replaced says once more that it is empty
+    sent = [file for file in st.session_state.get(key) or [] if isinstance(file, UploadedFile)]
+    if not sent:  # an uploader that has been replaced names once more the files taken from it, or none
         return
     session.clear_notices()
     session.arriving += [photos.receive(printable(file.name), file.getvalue()) for file in sent]
