@@ -306,7 +306,7 @@ class Engine:
                     options={method: dict(values) for method, values in asked.options},
                     progress=progress,
                     lock=self._passes,
-                )
+                ).without_image()
 
             def full_key(found: Explanation) -> _Key:
                 return _Key(replace(asked, target=found.target), weights)

@@ -28,6 +28,7 @@ from saliency_core.explain.arguments import (
 )
 from saliency_core.explain.explanation import Explanation
 from saliency_core.explain.maps import MapStack, check_finite, map_stacks, to_host
+from saliency_core.explain.subject import Subject
 from saliency_core.inputs.preprocess import InputRegion
 from saliency_core.methods.method import AttentionPass, Domain, MultiPass, SharedPass
 from saliency_core.methods.registry import METHODS, unavailable
@@ -38,7 +39,7 @@ from saliency_core.models.targets import Goal, Target
 from saliency_core.progress import NO_LOCK, Lock, ProgressCallback, no_progress
 from saliency_core.registry import listed
 
-__all__ = ["SINGLE_PASS", "Explanation", "explain", "explain_classes", "explain_many"]
+__all__ = ["SINGLE_PASS", "Explanation", "Subject", "explain", "explain_classes", "explain_many"]
 
 SINGLE_PASS = tuple(
     name
@@ -139,16 +140,19 @@ def explain_many(
     request = _checked_request(classifier, layers, methods, meta, options, progress, lock)
     start = time.perf_counter()
     batch, regions = prepared_batch(classifier, images, fit)
+    photos = [
+        _Photo(_subject(classifier, each, fit), region) for each, region in zip(images, regions, strict=True)
+    ]
     goals = goal_per_image(classifier, targets, len(batch))
     request.check_goals(goals)
     if meta is None:
         with lock:
             first = capture(classifier, batch, goals, request.layers, convolutions=request.needs_convolutions)
-        return request.answers(batch, regions, first, first.logits, start)
+        return request.answers(batch, photos, first, first.logits, start)
     found: list[Explanation] = []
-    for index, region in enumerate(regions):
+    for index, photo in enumerate(photos):
         single, goal = batch[index : index + 1], None if goals is None else goals[index]
-        found += request.answers_after_step(single, region, goal, meta)
+        found += request.answers_after_step(single, photo, goal, meta)
     return tuple(found)
 
 
@@ -177,7 +181,8 @@ def explain_classes(
     """
     request = _checked_request(classifier, layers, methods, meta, None, no_progress, lock)
     start = time.perf_counter()
-    batch, regions = prepared_batch(classifier, [image], fit)
+    batch, (region,) = prepared_batch(classifier, [image], fit)
+    photo = _Photo(_subject(classifier, image, fit), region)
     chosen = None if classes is None else chosen_goals(classifier, classes)
     request.check_goals(chosen)
     if meta is None and not request.needs_convolutions:
@@ -186,7 +191,7 @@ def explain_classes(
                 classifier, batch, lambda logits: chosen or _extremes(logits), request.layers
             )
         return tuple(
-            request.answers(batch, regions, captured, captured.logits, start)[0] for captured in captures
+            request.answers(batch, [photo], captured, captured.logits, start)[0] for captured in captures
         )
     if chosen is None:
         with lock, torch.no_grad():
@@ -194,11 +199,11 @@ def explain_classes(
     found: list[Explanation] = []
     for goal in chosen:
         if meta is not None:
-            found += request.answers_after_step(batch, regions[0], goal, meta)
+            found += request.answers_after_step(batch, photo, goal, meta)
             continue
         with lock:
             captured = capture(classifier, batch, goal, request.layers, convolutions=True)
-        found += request.answers(batch, regions, captured, captured.logits, start)
+        found += request.answers(batch, [photo], captured, captured.logits, start)
     return tuple(found)
 
 
@@ -213,6 +218,18 @@ def _extremes(logits: Tensor) -> list[Goal]:
             "classes"
         )
     return [most, least]
+
+
+@dataclass(frozen=True)
+class _Photo:
+    """One image of a batch: what its explanation is of, and what part of it the network sees."""
+
+    subject: Subject
+    region: InputRegion | None
+
+
+def _subject(classifier: Classifier, image: Image.Image | Tensor, fit: str) -> Subject:
+    return Subject.of(classifier, image if isinstance(image, Image.Image) else None, fit)
 
 
 @dataclass(frozen=True)
@@ -238,7 +255,7 @@ class _Request:
                 raise UnavailableError(f"{METHODS[name].title} is not available: {reason}")
 
     def answers_after_step(
-        self, image: Tensor, region: InputRegion | None, goal: Goal | None, meta: MetaStep
+        self, image: Tensor, photo: _Photo, goal: Goal | None, meta: MetaStep
     ) -> tuple[Explanation, ...]:
         """The explanation of one image (1, C, H, W) by the network after its meta step."""
         start = time.perf_counter()
@@ -254,12 +271,12 @@ class _Request:
                     convolutions=self.needs_convolutions,
                     network=after.network,
                 )
-            return self.answers(image, [region], first, after.logits, start, after.network)
+            return self.answers(image, [photo], first, after.logits, start, after.network)
 
     def answers(
         self,
         batch: Tensor,
-        regions: Sequence[InputRegion | None],
+        photos: Sequence[_Photo],
         first: Capture,
         logits: Tensor,
         start: float,
@@ -289,8 +306,8 @@ class _Request:
         rows = to_host([before, after, energies, *(stack.maps for stack in stacks)])
         layers = tuple(Layer(name, *pair.activation.shape[1:]) for name, pair in first.layers.items())
         explanations = []
-        for goal, region, (probability, stepped, shares, *arrays) in zip(
-            first.targets, regions, rows, strict=True
+        for goal, photo, (probability, stepped, shares, *arrays) in zip(
+            first.targets, photos, rows, strict=True
         ):
             maps: dict[tuple[str, str], FloatMap] = {}
             for stack, array in zip(stacks, arrays, strict=True):
@@ -304,13 +321,14 @@ class _Request:
                     probabilities=probability,
                     layers=layers,
                     methods=self.names,
-                    box=region,
+                    box=photo.region,
                     size=(int(batch.shape[2]), int(batch.shape[3])),
                     channels=int(batch.shape[1]),
                     seconds=(time.perf_counter() - start) / len(batch),
                     meta=self.meta,
                     probabilities_after=None if self.meta is None else stepped,
                     random_weights=self.classifier.random_weights,
+                    subject=photo.subject,
                     _maps=maps,
                     _energy=dict(zip(first.layers, shares.tolist(), strict=True)),
                 )

@@ -13,6 +13,7 @@ from saliency_core.backprop.variants import MetaStep
 from saliency_core.combine import FloatMap, checked_size, is_constant, normalise, resize
 from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 from saliency_core.explain.arguments import chosen_names, layer_name
+from saliency_core.explain.subject import Subject
 from saliency_core.inputs.preprocess import InputRegion
 from saliency_core.methods.registry import METHODS
 from saliency_core.models.layers import INPUT, Layer
@@ -50,6 +51,8 @@ class Explanation:
     """The same of the network after the meta step, (classes,); None without a step."""
     random_weights: bool
     """Whether the network's weights are random: to be said with every picture of these maps."""
+    subject: Subject
+    """The photo and what is to be said of the network, for those who show the maps."""
     _maps: Mapping[tuple[str, str], FloatMap] = field(repr=False)
     _energy: Mapping[str, float] = field(repr=False)
 
@@ -189,9 +192,13 @@ class Explanation:
         kept = {key: read_only(values.copy()) for key, values in self._maps.items() if key[0] in names}
         return replace(self, methods=names, _maps=kept)
 
+    def without_image(self) -> Explanation:
+        """This explanation without its photo, for those who keep explanations but no photos."""
+        return replace(self, subject=self.subject.without_image())
+
     @property
     def nbytes(self) -> int:
-        """Memory held, in bytes."""
+        """Memory held, in bytes, without that of the photo."""
         after = 0 if self.probabilities_after is None else self.probabilities_after.nbytes
         return self.probabilities.nbytes + after + sum(values.nbytes for values in self._maps.values())
 

@@ -54,6 +54,9 @@ class Classifier:
         random_weights: whether the weights are random, which explanations then say.
         multi_label: whether several classes can be right at once. Probabilities are then the sigmoid of each
             score by itself, instead of the softmax over all; always so for a network with one output.
+        name: the name in the catalogue of models, empty for a module of one's own.
+        title: what to call the network beside its maps; the module's class name if None.
+        presets: published layer weights, title -> layer -> weight.
 
     Attributes:
         notice: None, or a sentence for the user when fewer than two layers have maps; also issued as a
@@ -83,6 +86,9 @@ class Classifier:
         default_layers: Iterable[str] | None = None,
         random_weights: bool = False,
         multi_label: bool = False,
+        name: str = "",
+        title: str | None = None,
+        presets: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
         self.module = _in_evaluation_mode(module)
         self.modules = layer_modules(self.module)
@@ -94,6 +100,8 @@ class Classifier:
         noise = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
         self.example = noise.to(self.device, self.dtype, memory_format=self.memory_format)
         self.random_weights = random_weights
+        self.name, self.title = name, title or type(module).__name__
+        self.presets = {} if presets is None else presets
         self.cache: dict[str, Any] = {}
         self.hooks = LayerHooks(self.modules)
         with torch.inference_mode(False), without_autocast(self.device):
@@ -118,6 +126,9 @@ class Classifier:
             default_layers=self.default_layers,
             random_weights=self.random_weights,
             multi_label=self.multi_label,
+            name=self.name,
+            title=self.title,
+            presets=self.presets,
         )
 
     @property

@@ -101,6 +101,9 @@ def build_classifier(
         labels=spec.labels(),
         default_layers=spec.default_layers,
         random_weights=spec.random,
+        name=spec.name,
+        title=spec.title,
+        presets=spec.presets,
     )
 
 
