@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser_helpers import NO_MIRROR, expect_no_unexpected_error
 from tools.serving import CHROMIUM_FLAGS, find_chromium, running_app
@@ -59,10 +59,23 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """An empty page in its own profile, 1280 x 900."""
+@pytest.fixture(scope="session")
+def profile(browser: Browser) -> Iterator[BrowserContext]:
+    """A profile for all tests of this process: the scripts of the app are read and compiled once."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE_MS)  # clicks wait as long as expectations do
-    yield context.new_page()
+    yield context
     context.close()
+
+
+@pytest.fixture
+def page(profile: BrowserContext) -> Iterator[Page]:
+    """An empty tab, 1280 x 900, in a profile that remembers nothing of earlier tests but files."""
+    page = profile.new_page()
+    yield page
+    for each in profile.pages:
+        if each.url.startswith("http"):
+            each.evaluate("localStorage.clear()")
+        each.close()
+    profile.clear_cookies()
+    profile.clear_permissions()
