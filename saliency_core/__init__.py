@@ -27,6 +27,7 @@ from saliency_core.errors import (
     WeightsError,
 )
 from saliency_core.explain import Explanation, explain, explain_classes, explain_many
+from saliency_core.export.arrays import load_maps, save_maps
 from saliency_core.inputs.images import ImageError, open_image
 from saliency_core.inputs.preprocess import FITS, Fit, Preprocess
 from saliency_core.methods.framework import framework
@@ -110,9 +111,11 @@ __all__ = [
     "layer_weights",
     "load_checkpoint",
     "load_classifier",
+    "load_maps",
     "mean_sensitivity",
     "open_image",
     "rank_correlation",
     "render",
+    "save_maps",
     "unavailable",
 ]

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # A module or package of the core imports only what stands before it.
 ORDER = [
+    "version",
     "errors",
     "registry",
     "progress",
@@ -25,6 +26,7 @@ ORDER = [
     "render",
     "engine",
     "viewer",
+    "export",
 ]
 FOREIGN = {"streamlit", "plotly", "pages", "app", "pandas"}
 
