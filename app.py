@@ -4,14 +4,22 @@ The script of every run is `pages/shared/main.py`. It does not lie beside the fo
 would take that folder for a classic multi-page app and run a page without its frame.
 """
 
+import sys
+
 import streamlit as st
 
 from pages.shared import server
+from saliency_core.errors import SaliencyError
+
+try:
+    middleware = server.middleware()
+except SaliencyError as error:  # a setting that cannot be used
+    sys.exit(str(error))
 
 app = st.App(
     "pages/shared/main.py",
     lifespan=server.lifespan,
     routes=server.routes(),
-    middleware=server.middleware(),
+    middleware=middleware,
     on_script_error=server.on_script_error,
 )

@@ -22,6 +22,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pages.shared import model_routes, theme
+from pages.shared.embedding import frame_ancestors
 from pages.shared.registry import ASSETS, HOME, PAGES, PAGES_FOLDER, PRODUCT, ROOT
 
 log = logging.getLogger(__name__)
@@ -114,9 +115,13 @@ _BASE_SCRIPT = (
     'const base = new URL(".", document.baseURI).href;'
     'document.querySelector("base")?.setAttribute("href", base);'
     "window.__streamlit = { BACKEND_BASE_URL: base, MAIN_PAGE_BASE_URL: base };"
-    # Lecture mode from the first paint on; pages/shared/components_web/lecture.js switches it later.
-    'const present = new URLSearchParams(location.search).get("present");'
-    'document.documentElement.toggleAttribute("data-present", present === "1" || present === "true");'
+    # Both from the first paint on; pages/shared/components_web/lecture.js switches lecture mode later.
+    "const root = document.documentElement, query = new URLSearchParams(location.search);"
+    'const asked = (name) => ["1", "true"].includes(query.get(name)?.toLowerCase());'
+    'for (const name of ["present", "embed"]) root.toggleAttribute(`data-${name}`, asked(name));'
+    # Streamlit knows one way to write it.
+    'if (asked("embed") && query.get("embed") !== "true") { query.set("embed", "true");'
+    ' history.replaceState(history.state, "", `${location.pathname}?${query}${location.hash}`); }'
 )
 _FONT_PRELOAD = (
     '<link rel="preload" href="./assets/fonts/inter-latin-wght-normal.woff2"'
@@ -143,7 +148,7 @@ def content_security_policy(shell: str) -> str:
             "object-src 'none'",
             "base-uri 'self'",
             "form-action 'self'",
-            "frame-ancestors 'self'",
+            f"frame-ancestors {frame_ancestors()}",
         )
     )
 

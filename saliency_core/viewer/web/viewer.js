@@ -1,6 +1,8 @@
 /** The viewer: connects a mode, the toolbar and a host. It uses only their interfaces. */
 
 import { element, setText } from "./controls/dom.js";
+import { KeyNote } from "./controls/key-note.js";
+import { METHOD_KEYS } from "./controls/keys.js";
 import { Toolbar } from "./controls/toolbar.js";
 import { chooseColors } from "./core/colors.js";
 import { Payload } from "./core/payload.js";
@@ -57,7 +59,8 @@ export class Viewer {
     this.toolbar = this.#toolbar();
     this.body = element("div", {});
     this.speech = element("p", { class: "visually-hidden", role: "status", "aria-live": "polite" });
-    root.replaceChildren(this.toolbar.element, this.body, this.speech);
+    this.keyNote = new KeyNote();
+    root.replaceChildren(this.toolbar.element, this.body, this.keyNote.element, this.speech);
     root.addEventListener("input", () => (this.firstEvent ??= performance.now()), { capture: true });
     this.observer = new ResizeObserver(() => this.payload.meta && this.mode.resize());
     this.observer.observe(root);
@@ -170,6 +173,38 @@ export class Viewer {
   }
 
   /**
+   * Goes on to the next layer or back, where the mode shows layers.
+   *
+   * @param {number} step 1 from input to output, else -1
+   */
+  walk(step) {
+    const { walk } = this.mode.keys(this.#frame());
+    if (walk === "layers") this.moveDepth(step);
+    else if (walk !== null) this.mode.walk?.(step);
+  }
+
+  /**
+   * Shows the method of a key, on the other side with Shift where the mode has two.
+   *
+   * @param {number} digit 1 to 9
+   * @param {boolean} shift
+   */
+  choose(digit, shift) {
+    const { methods } = this.mode.keys(this.#frame());
+    const name = METHOD_KEYS[digit - 1];
+    if (!methods.includes(name)) return;
+    const { title, unavailable } = this.payload.method(name);
+    if (unavailable) this.speak(() => `${title} is not available. ${unavailable}`);
+    else this.mode.chooseMethod?.(name, shift);
+  }
+
+  /** @param {"offer" | "toggle" | "hide"} what */
+  showKeys(what) {
+    this.keyNote.show(what);
+    if (this.keyNote.shown) this.speak(() => this.keyNote.text);
+  }
+
+  /**
    * Moves through the layers, from input to output, as the depth slider does.
    *
    * @param {number} difference
@@ -238,15 +273,21 @@ export class Viewer {
 
   #draw() {
     const begun = performance.now();
-    const { payload, view, updates } = this;
-    const colors = this.chooseColors({ colormaps: payload.colormaps, name: view.colormap, faded: view.fade });
+    const frame = this.#frame();
+    const { payload, view } = frame;
     this.root.style.setProperty("--map-opacity", String(view.opacity));
     this.root.classList.toggle("faded", view.fade);
-    /** @type {import("./modes/mode.js").Frame} */
-    const frame = { payload, view, updates, colors };
     this.toolbar.set(view, this.mode.sharingObstacle?.(frame) ?? null);
     this.mode.draw(frame);
+    this.keyNote.draw(this.mode.keys(frame), payload);
     this.#endTiming(begun);
+  }
+
+  /** @returns {import("./modes/mode.js").Frame} */
+  #frame() {
+    const { payload, view, updates } = this;
+    const colors = this.chooseColors({ colormaps: payload.colormaps, name: view.colormap, faded: view.fade });
+    return { payload, view, updates, colors };
   }
 
   /** @param {number} begun */

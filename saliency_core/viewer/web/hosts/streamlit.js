@@ -1,5 +1,6 @@
 /** Streamlit's component: everything that depends on Streamlit or Arrow. The default export is called on every rerun. */
 
+import { listenToKeys } from "../controls/keys.js";
 import { Viewer } from "../viewer.js";
 import { latest, subscribe } from "./streamlit-channel.js";
 
@@ -34,12 +35,10 @@ export default function mount({ data, parentElement, setStateValue, setTriggerVa
   if (!parentElement.normgrad) {
     const viewer = new Viewer(root);
     const unsubscribe = subscribe((key) => key === parentElement.normgrad.key && viewer.setUpdates(latest(key)));
-    // The page's own arrow keys: lecture mode sends them here.
-    const onDepth = (/** @type {Event} */ event) => viewer.moveDepth(/** @type {CustomEvent} */ (event).detail);
-    window.addEventListener("normgrad-depth", onDepth);
+    const ignoreKeys = listenToKeys(viewer); // which lecture mode sends
     const disconnect = () => {
       unsubscribe();
-      window.removeEventListener("normgrad-depth", onDepth);
+      ignoreKeys();
     };
     parentElement.normgrad = { viewer, disconnect };
   }

@@ -37,6 +37,8 @@ function variant(viewer) {
     reset: () => setAll({ how: "product", weights: {} }),
   }, picker.element);
   const prepared = SIDES.map(() => new Prepared());
+  /** The weights before the arrow keys chose single layers. @type {Record<string, number>} */
+  let mixed = {};
   return {
     stageHeight: 0.4,
     element: weights.element,
@@ -45,6 +47,14 @@ function variant(viewer) {
     compute: (side, inputs, out) => compute(prepared[side], inputs, out),
     caption,
     drawThumbnails: (draw) => weights.drawThumbnails(draw),
+    walk(step) {
+      viewer.set((view) => {
+        const names = viewer.payload.content.layers.map(({ name }) => name);
+        if (singleLayer(names, view.weights) < 0) mixed = view.weights;
+        return { weights: nextLayer(names, view.weights, mixed, step) };
+      });
+      viewer.settle();
+    },
     refresh({ payload, view }) {
       picker.set(payload, view);
       weights.setLayers(payload.content.layers, payload.meta.presets);
@@ -69,6 +79,31 @@ function leftOut(content, method) {
     const map = content.map(method, i);
     return map === null || map.reason === null ? null : map.values ? "constant" : "no map here";
   });
+}
+
+/**
+ * The index of the only layer with a weight; -1 if there are several.
+ *
+ * @param {string[]} names
+ * @param {Record<string, number>} weights
+ */
+function singleLayer(names, weights) {
+  const weighted = names.filter((name) => weights[name] > 0);
+  return weighted.length === 1 ? names.indexOf(weighted[0]) : -1;
+}
+
+/**
+ * All the weight on the next layer; before the first and behind the last, the layers mixed as they were.
+ *
+ * @param {string[]} names
+ * @param {Record<string, number>} weights
+ * @param {Record<string, number>} mixed
+ * @param {number} step
+ */
+function nextLayer(names, weights, mixed, step) {
+  const from = singleLayer(names, weights);
+  const next = from < 0 && step < 0 ? names.length - 1 : from + step;
+  return next in names ? Object.fromEntries(names.map((name, i) => [name, i === next ? 1 : 0])) : mixed;
 }
 
 /** A method's maps at drawing size, normalised, and for products their logarithms. */

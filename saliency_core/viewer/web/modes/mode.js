@@ -98,6 +98,18 @@
  */
 
 /**
+ * What the page's own keys do in a mode.
+ *
+ * @typedef {object} Keys
+ * @property {"layers" | "weights" | null} walk what the arrows walk through: the layers shown, as the depth slider does, or one
+ *   layer after another with all the weight; null where there is nothing to walk through
+ * @property {string[]} methods those that can be chosen, whether or not they have a key
+ * @property {string[]} shown those that are chosen
+ * @property {string} place where a chosen method appears, "" without a choice
+ * @property {string} other where it appears with Shift, "" where that makes no difference
+ */
+
+/**
  * What a mode offers the viewer. One is made when the mode begins, and dropped when another one does.
  *
  * @typedef {object} Mode
@@ -109,6 +121,9 @@
  * @property {() => void} take a payload has come
  * @property {() => void} resize the window or the viewer has another size
  * @property {(frame: Frame) => void} draw draw what the frame asks for; what has not changed costs nothing
+ * @property {(frame: Frame) => Keys} keys
+ * @property {(step: number) => void} [walk] the arrow keys, where they walk through something else than the layers shown
+ * @property {(method: string, other: boolean) => void} [chooseMethod] show a method; on the other side with Shift
  * @property {() => string} announcement what a screen reader says once nothing moves any more
  */
 

@@ -30,6 +30,7 @@ import { ThumbnailPainter } from "../panels/thumbnails.js";
  * @property {(frame: Frame, method: string) => string} caption what a caption says between method and class
  * @property {(method: Method) => boolean} normalised whether a method's map is a share of 1, whatever its sign and unit
  * @property {(draw: (canvas: HTMLCanvasElement, layer: number, side: number) => void) => void} drawThumbnails
+ * @property {(step: number) => void} [walk] the arrow keys, where they do not move the depth
  */
 
 /** @implements {Mode} */
@@ -127,6 +128,30 @@ export class TwoPanels {
     if (left.signed === right.signed) return null;
     const [signed, plain] = left.signed ? [left, right] : [right, left];
     return `${signed.title} has a sign and ${plain.title} has none, so their colours differ.`;
+  }
+
+  /** @param {Frame} frame */
+  keys({ payload, view }) {
+    return {
+      walk: /** @type {"layers" | "weights"} */ (this.variant.walk ? "weights" : "layers"),
+      methods: [...payload.methods.keys()],
+      shown: [view.left, view.right],
+      place: "on the right",
+      other: "on the left",
+    };
+  }
+
+  /** @param {number} step */
+  walk(step) {
+    this.variant.walk?.(step);
+  }
+
+  /**
+   * @param {string} method
+   * @param {boolean} other
+   */
+  chooseMethod(method, other) {
+    this.#choose(other ? "left" : "right", method);
   }
 
   announcement() {

@@ -97,6 +97,10 @@ export class Why {
     this.linked.read(titles);
   }
 
+  keys() {
+    return { walk: /** @type {const} */ ("layers"), methods: [], shown: [], place: "", other: "" };
+  }
+
   announcement() {
     return this.panels.map((panel, i) => `${this.heads[i].element.innerText}, ${panel.canvas.getAttribute("aria-label")}`).join(". ");
   }

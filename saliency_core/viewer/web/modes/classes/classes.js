@@ -156,6 +156,17 @@ export class Classes {
     this.drawPreview({ maps, content, photo: this.linked.photo, opacity: view.opacity, faded: view.fade });
   }
 
+  /** @param {Frame} frame */
+  keys({ payload, view }) {
+    const methods = [...payload.methods.keys()];
+    return { walk: /** @type {const} */ ("layers"), methods, shown: [view.left], place: "for both classes", other: "" };
+  }
+
+  /** @param {string} method */
+  chooseMethod(method) {
+    this.#show({ left: method });
+  }
+
   announcement() {
     return [...this.panels.map((panel) => panel.canvas.getAttribute("aria-label")), this.dial.text].join(". ");
   }

@@ -110,15 +110,15 @@ export class Framework {
     this.choice = element("div", { class: "table-source" }, this.source.element, this.caption);
     this.controls = element("div", { class: "table-controls" }, this.choice, this.ofLayer, this.ofMix);
     this.detail = buildDetail();
-    this.keys = KEYS.map((key) => buildKey(key));
-    this.drawKeys = whenChanged((/** @type {KeyInputs} */ inputs) => drawKeys(this.keys, inputs));
+    this.colorKeys = KEYS.map((key) => buildKey(key));
+    this.drawKeys = whenChanged((/** @type {KeyInputs} */ inputs) => drawKeys(this.colorKeys, inputs));
     this.top = element("div", { class: "table-top" }, this.controls, this.preview.element);
     this.table = element(
       "section",
       { class: "table", role: "tabpanel", "aria-label": TABS[0].title, "data-testid": "framework-table" },
       this.matrix.element,
       this.top,
-      element("aside", { class: "table-aside" }, this.detail.element, buildGuide(this.keys)),
+      element("aside", { class: "table-aside" }, this.detail.element, buildGuide(this.colorKeys)),
     );
     this.element = element("div", { class: "framework" }, this.table, this.allMethods.element);
   }
@@ -191,6 +191,26 @@ export class Framework {
     this.describe({ method });
     this.drawKeys({ colors: frame.colors, mixed: frame.view.mixed });
     this.#readPoint();
+  }
+
+  /** @param {Frame} frame */
+  keys({ payload, view }) {
+    const table = view.tab === "table";
+    return {
+      walk: table && !view.mixed ? /** @type {const} */ ("layers") : null,
+      methods: table ? payload.meta.table.cells.flat() : [],
+      shown: [this.chosen],
+      place: "in the preview",
+      other: "",
+    };
+  }
+
+  /** @param {string} method */
+  chooseMethod(method) {
+    this.chosen = method;
+    this.viewer.schedule();
+    const title = this.viewer.payload.method(method).title;
+    this.viewer.speak(() => `Preview: ${title}, ${this.announcement()}`);
   }
 
   announcement() {
