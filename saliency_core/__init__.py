@@ -57,6 +57,7 @@ from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
 from saliency_core.models.layers import Layer
 from saliency_core.models.targets import Target
+from saliency_core.viewer.html import save_html
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -116,6 +117,7 @@ __all__ = [
     "open_image",
     "rank_correlation",
     "render",
+    "save_html",
     "save_maps",
     "unavailable",
 ]

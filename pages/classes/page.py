@@ -21,8 +21,9 @@ from pages.shared.figure import Figure
 from pages.shared.formats import epsilon, rho
 from pages.shared.method_lists import CELLS, MODIFIED, NAMED
 from pages.shared.session import Scene, Session
-from pages.shared.viewer_host import Asked, ClassRequest, Correlations, StepRequest
+from pages.shared.viewer_host import Asked, ClassRequest, StepRequest
 from saliency_core.viewer import schema
+from saliency_core.viewer.correlations import Correlations
 from saliency_core.viewer.payload import ClassComparison, ClassPair
 
 FIRST_METHOD = "grad_cam"

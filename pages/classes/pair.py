@@ -11,6 +11,7 @@ from pages.shared.session import Scene, Session
 from pages.shared.tasks import results
 from saliency_core.engine.request import ExplainRequest
 from saliency_core.progress import ProgressCallback
+from saliency_core.viewer import correlations
 
 Explanations = tuple[sc.Explanation, sc.Explanation]
 Line = tuple[Figure, ...]
@@ -94,13 +95,4 @@ class Pair:
 
 def correlations_of(both: Explanations, method: str) -> Line:
     """ρ of the method at every layer, or why there is none."""
-    table = sc.compare_classes(*(each.only((method,)) for each in both))
-    entry = sc.METHODS[method]
-    found: list[Figure] = []
-    for layer in table.layers:
-        cell = table.cells.get((method, layer))
-        if cell is None:
-            found.append(Figure(None, f"{entry.title} has no map at {layer}. {entry.needs}".strip()))
-        else:
-            found.append(Figure(cell.correlation, cell.undefined or ""))
-    return tuple(found)
+    return tuple(Figure(each.value, each.reason) for each in correlations.line(*both, method))

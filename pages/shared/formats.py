@@ -4,6 +4,7 @@ import math
 
 import saliency_core as sc
 from saliency_core.backprop.variants import LEARNING_RATE
+from saliency_core.viewer import payload
 
 MINUTE = 60
 MEGABYTE = 1_000_000
@@ -100,6 +101,4 @@ def time_left(seconds: float | None) -> str:
 
 def after_step(variant: sc.MetaStep | None) -> str:
     """The caption's words on the meta step; empty if there is none."""
-    if variant is None or variant.lr == 0:
-        return ""
-    return f"after {'unlearning' if variant.ascend else 'a meta step'} (ε = {epsilon(variant.lr)})"
+    return payload.after_step(variant)

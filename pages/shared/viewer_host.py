@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any, Protocol, TypeGuard
+from typing import Any, TypeGuard
 
 import pyarrow as pa
 import streamlit as st
@@ -20,35 +20,11 @@ from saliency_core.engine.cache import SharedCache
 from saliency_core.viewer import payload as payloads
 from saliency_core.viewer import schema
 from saliency_core.viewer.bundle import bundle
+from saliency_core.viewer.correlations import Correlations, written
 from saliency_core.viewer.payload import ClassComparison, Content, DisplayPhoto, Network
 
 MAX_CONTENTS = 8
 """The number of contents kept, so that a rerun builds nothing."""
-
-
-class Figure(Protocol):
-    """A number, or None and the reason why there is none."""
-
-    @property
-    def value(self) -> float | None: ...
-
-    @property
-    def reason(self) -> str: ...
-
-
-@dataclass(frozen=True)
-class Correlations:
-    """Rank correlations layer by layer, for the rows of the table; None while they are being computed.
-
-    `before` is without a meta step, `after` after the chosen one (None without one), `sweep` has the method
-    in the panels after each step of the sweep. `remark` says why methods that modify backpropagation are not
-    listed, or is empty.
-    """
-
-    before: Mapping[str, Sequence[Figure] | None]
-    after: Mapping[str, Sequence[Figure] | None] | None = None
-    sweep: Sequence[Sequence[Figure]] = ()
-    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -178,7 +154,7 @@ def viewer(
     update: dict[str, Any] = {"key": key, "pending": dict(pending), "correlations": None}
     update["asked"] = None if asked is None else asdict(asked)
     if correlations is not None:
-        update["correlations"] = {"maps": sent.meta["keys"]["maps"], **_written(correlations())}
+        update["correlations"] = {"maps": sent.meta["keys"]["maps"], **written(correlations())}
     _updates()(key=f"{key}-updates", data=update)
     return Report(reported(result.get("view")), open_request(result.get("open"), layers))
 
@@ -222,24 +198,6 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 def _no_callback() -> None:
     """Streamlit gives out a trigger or a state only if there is a callback for it."""
-
-
-def _written(correlations: Correlations) -> dict[str, Any]:
-    def line(found: Sequence[Figure]) -> list[dict[str, Any]]:
-        return [{"value": each.value, "reason": each.reason} for each in found]
-
-    def rows(found: Mapping[str, Sequence[Figure] | None]) -> list[dict[str, Any]]:
-        return [
-            {"method": method, "figures": None if figures is None else line(figures)}
-            for method, figures in found.items()
-        ]
-
-    return {
-        "before": rows(correlations.before),
-        "after": None if correlations.after is None else rows(correlations.after),
-        "sweep": [line(found) for found in correlations.sweep] or None,
-        "remark": correlations.remark,
-    }
 
 
 def _view_of(key: str, revision: int, view: schema.View) -> schema.View:

@@ -11,9 +11,10 @@ from pages.shared import formats, method_lists
 from pages.shared.engine import shared_engine
 from pages.shared.registry import HOME
 from pages.shared.session import Scene, Session
-from pages.shared.viewer_host import Asked, ClassRequest, Correlations, Report, viewer
+from pages.shared.viewer_host import Asked, ClassRequest, Report, viewer
 from saliency_core.engine.request import ExplainRequest
 from saliency_core.viewer import schema
+from saliency_core.viewer.correlations import Correlations
 from saliency_core.viewer.payload import ClassComparison, default_layer
 
 AFTER_STEP = "This method isn’t available after a meta step. Turn the step off to see it."

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_core import render
-from saliency_core.backprop.variants import LEARNING_RATE
+from saliency_core.backprop.variants import LEARNING_RATE, MetaStep
 from saliency_core.combine import layer_weights
 from saliency_core.errors import ArgumentError
 from saliency_core.explain import Explanation
@@ -136,7 +136,7 @@ class ClassComparison:
     Args:
         other: the explanation of the second class.
         method: the method whose maps the sweep has.
-        labels: the names of all classes, by their index.
+        labels: the names of all classes, by their index; none if no other class can be chosen.
         presets: pairs of classes to choose from, each with its title.
         sweep: meta steps in order of size; none for the unmodified network.
         ascend: whether the steps lower the class score.
@@ -159,6 +159,8 @@ class Content:
     meta: Mapping[str, Any]
     maps: NDArray[np.float32]
     """All maps in one array, (values,); `meta` says where each begins."""
+    sizes: tuple[int, ...]
+    """The number of values of each map, in their order."""
     photo: bytes
     """A JPEG."""
 
@@ -307,7 +309,7 @@ def content(
         "defaults": _defaults(explanation, depth),
     }
     meta["keys"] = {"photo": photo.digest, "maps": _digest(values, meta)}
-    return Content(MappingProxyType(meta), values, photo.jpeg)
+    return Content(MappingProxyType(meta), values, tuple(plane.size for plane in store.planes), photo.jpeg)
 
 
 def identity(
@@ -385,7 +387,9 @@ def _comparison(
         "classes": [
             [label, None if features else round(float(probability), 6)]
             for label, probability in zip(comparison.labels, explanation.probabilities, strict=True)
-        ],
+        ]
+        if comparison.labels
+        else None,
         "presets": [[each.title, each.first, each.second] for each in comparison.presets],
         "maps": {name: _method_maps(other, METHODS[name], store) for name in methods},
         "authors": LEARNING_RATE,
@@ -474,6 +478,13 @@ def _presets(model: Model, layers: list[str]) -> dict[str, dict[str, float]]:
         for title, weights in model.presets.items()
         if set(weights) <= set(layers)
     }
+
+
+def after_step(step: MetaStep | None) -> str:
+    """The caption's words on the meta step; empty if there is none."""
+    if step is None or step.lr == 0:
+        return ""
+    return f"after {'unlearning' if step.ascend else 'a meta step'} (ε = {step.lr:.2g})"
 
 
 def default_layer(stages: Sequence[str]) -> str:

@@ -24,6 +24,7 @@ const MAX_TIMINGS = 500;
  * method on Compare, to compute the maps that are missing and those of the mode "classes", and knows how high the page's own header is.
  *
  * @typedef {object} Host
+ * @property {boolean} offline whether nothing can be computed: what is not here, such as another class, is not offered then
  * @property {(view: object) => void} report
  * @property {(request: {method: string, layer: string}) => void} open
  * @property {() => void} compute
@@ -219,6 +220,10 @@ export class Viewer {
 
   headerHeight() {
     return this.host.headerHeight();
+  }
+
+  get offline() {
+    return this.host.offline;
   }
 
   destroy() {

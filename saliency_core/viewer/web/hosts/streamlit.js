@@ -45,6 +45,7 @@ export default function mount({ data, parentElement, setStateValue, setTriggerVa
   const { viewer, disconnect } = parentElement.normgrad;
   parentElement.normgrad.key = data.meta.key;
   viewer.update(decode(data), latest(data.meta.key), {
+    offline: false,
     report: (/** @type {object} */ view) => setStateValue("view", view),
     open: (/** @type {object} */ request) => setTriggerValue("open", request),
     compute: () => setTriggerValue("compute", true),

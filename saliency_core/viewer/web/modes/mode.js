@@ -82,6 +82,7 @@
  * @property {(method: string, layer: string) => void} open ask the surrounding page for this method on Compare
  * @property {() => void} compute ask the surrounding page for the maps of all methods that have none yet
  * @property {(wanted: ClassRequest) => void} request ask the surrounding page for other classes or another step
+ * @property {boolean} offline whether nothing can be computed: what is not here is not offered then
  * @property {() => void} schedule draw again in the next frame
  * @property {(method: string) => Note | null} absence why a method has no maps here; null if it has
  * @property {(text: () => string) => void} speak say something to screen readers once nothing moves any more

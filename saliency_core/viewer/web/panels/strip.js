@@ -201,7 +201,7 @@ export class Strip {
       element("b", {}, ...broken(layerTitle(layer))),
       stage === null ? null : element("small", { class: "own-name" }, ...broken(name)),
       element("small", { text: layerSize(layer) }),
-      stage === null ? remove : null,
+      stage === null && !this.viewer.offline ? remove : null,
     );
   }
 }

@@ -69,6 +69,17 @@ export class ClassPicker {
     if (this.list.hidden) this.#rest();
   }
 
+  /**
+   * Shows the name of a class where no other one can be chosen.
+   *
+   * @param {string} name
+   */
+  fix(name) {
+    this.element.classList.add("fixed");
+    this.input.readOnly = true;
+    this.input.value = this.input.title = name;
+  }
+
   #rest() {
     const name = this.classes[this.chosen]?.[0] ?? "";
     if (this.input.value !== name) this.input.value = name;
@@ -76,7 +87,7 @@ export class ClassPicker {
   }
 
   #open() {
-    if (!this.list.hidden) return;
+    if (!this.list.hidden || this.input.readOnly) return;
     this.input.select();
     this.#match("");
   }
@@ -146,6 +157,7 @@ export class ClassPicker {
   /** @param {KeyboardEvent} event */
   #press(event) {
     const direction = DIRECTIONS[event.key];
+    if (this.input.readOnly) return;
     if (direction !== undefined) {
       event.preventDefault();
       if (this.list.hidden) this.#open();

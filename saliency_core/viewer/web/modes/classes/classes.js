@@ -102,6 +102,7 @@ export class Classes {
     this.linked.setStage();
     this.head.setMethods(this.viewer.payload.methods);
     this.offer({ presets: this.viewer.payload.content.comparison.presets });
+    this.presets.hidden = this.viewer.offline;
   }
 
   resize() {
@@ -119,11 +120,15 @@ export class Classes {
     const note = this.viewer.absence(method) ?? (mapOf(content, method, 0, layer, epsilon) === null ? WAITING : null);
     const { signed } = payload.method(method);
     this.head.setMethod(payload.method(method));
-    this.pickers.forEach((picker, i) => picker.set(content.comparison.classes, asked[i]));
+    const { classes } = content.comparison;
+    this.pickers.forEach((picker, i) => {
+      if (classes === null) picker.fix([content, content.comparison][i].label);
+      else picker.set(classes, asked[i]);
+    });
     this.#markPreset(asked);
     const coming = [content.target, content.comparison.target].map((index, i) => {
       // The maps may still be those of another network, with fewer classes.
-      const name = content.comparison.classes[asked[i]]?.[0] ?? "the class";
+      const name = classes?.[asked[i]]?.[0] ?? "the class";
       return index === asked[i] ? "" : `Explaining ${name}…`;
     });
     const maps = this.drawMaps({

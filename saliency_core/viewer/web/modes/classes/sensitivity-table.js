@@ -72,6 +72,7 @@ export class SensitivityTable {
     this.choice.element.hidden = !stepped;
     this.choice.set(view.figures);
     for (const { name, input, element: label } of this.switches) {
+      label.hidden = this.viewer.offline;
       input.checked = view[name];
       input.disabled = name === "modified" && Boolean(correlations?.remark);
       label.title = input.disabled ? (correlations?.remark ?? "") : "";

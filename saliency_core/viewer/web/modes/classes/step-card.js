@@ -41,6 +41,7 @@ export class StepCard {
       onchange: () => this.#choose(Math.round(Number(this.input.value))),
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.#press(event),
     });
+    this.direction = element("b", {});
     this.name = element("output", { class: "step-name", "data-testid": "epsilon-name" });
     this.ticks = element("div", { class: "step-ticks", "aria-hidden": "true" });
     this.track = element("div", { class: "step-track" }, this.input, this.ticks);
@@ -53,6 +54,7 @@ export class StepCard {
         { class: "step-choice" },
         element("span", { class: "row-label", text: "Meta step" }),
         this.choice.element,
+        this.direction,
         this.name,
       ),
       element("div", { class: "step-body" }, this.track, this.note),
@@ -69,6 +71,10 @@ export class StepCard {
     const step = asked?.step ?? null;
     this.size = epsilon;
     this.choice.set(step === null ? "off" : asked?.ascend ? "unlearn" : "learn");
+    this.element.hidden = this.viewer.offline && sweep === null;
+    this.choice.element.hidden = this.viewer.offline;
+    this.direction.hidden = !this.viewer.offline;
+    setText(this.direction, asked?.ascend ? "Unlearn" : "Learn");
     this.track.hidden = this.name.hidden = sweep === null || step === null;
     if (sweep === null || step === null) {
       setText(this.note, step === null ? OFF : COMPUTING);
@@ -85,7 +91,7 @@ export class StepCard {
 
   /** @param {Sweep} sweep */
   #remark(sweep) {
-    return sweep.complete ? "Computed at the marked sizes, interpolated while you drag." : "More sizes are not computed yet.";
+    return sweep.complete || this.viewer.offline ? "Computed at the marked sizes, interpolated while you drag." : "More sizes are not computed yet.";
   }
 
   /**

@@ -64,6 +64,7 @@ export class AllMethods {
   draw({ payload, updates, colors }) {
     const { content } = payload;
     const named = [...payload.methods.values()].filter((method) => !method.plainCell);
+    this.button.hidden = this.missing.hidden = this.viewer.offline;
     this.#drawOffer(named.filter((method) => method.maps === null && method.unavailable === null), updates.pending);
     this.rows = shared(this.rows, named.map((method) => ({ method, absent: absenceOf(method, updates.pending) })));
     const { rows } = this;

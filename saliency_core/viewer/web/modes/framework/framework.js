@@ -27,7 +27,7 @@ const TABS = [
 ];
 const SOURCES = [
   { name: "layer", title: "One layer", hint: "All cells at the same layer" },
-  { name: "mix", title: "Mixed", hint: "All layers mixed, with the weights of the page Mix layers" },
+  { name: "mix", title: "Mixed", hint: "All layers mixed, with the weights of Mix layers" },
 ];
 /** The cell previewed first. */
 const FIRST = "normgrad";
@@ -105,7 +105,7 @@ export class Framework {
       { class: "of-mix" },
       this.how.element,
       this.bars,
-      element("p", { class: "hint", text: "The weights are those of the page Mix layers." }),
+      element("p", { class: "hint", text: "The weights are those of Mix layers." }),
     );
     this.choice = element("div", { class: "table-source" }, this.source.element, this.caption);
     this.controls = element("div", { class: "table-controls" }, this.choice, this.ofLayer, this.ofMix);

@@ -1,0 +1,560 @@
+"""The viewer as one HTML file: photo, maps and scripts are in it, and it asks nothing of anybody.
+
+The page's Content-Security-Policy lets the browser run this script and use this style sheet, and load
+nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import math
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from saliency_core.errors import ArgumentError, ArgumentTypeError
+from saliency_core.explain import Explanation
+from saliency_core.inputs.images import open_image
+from saliency_core.methods.registry import METHODS
+from saliency_core.registry import unknown
+from saliency_core.render import display_jpeg
+from saliency_core.version import SOFTWARE
+from saliency_core.viewer import correlations as rank_correlations
+from saliency_core.viewer import methods as method_facts
+from saliency_core.viewer import payload as payloads
+from saliency_core.viewer import schema
+from saliency_core.viewer.bundle import bundle
+from saliency_core.viewer.correlations import Correlations
+from saliency_core.viewer.payload import AVERAGING_METHODS, MODES, ClassComparison, DisplayPhoto
+from saliency_core.viewer.quantised import Bits, Quantised, quantise
+
+TABS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "compare": ("Compare", "Two methods at one layer"),
+        "mix": ("Mix layers", "The maps of all layers, mixed into one"),
+        "framework": ("Framework", "Every way to extract and aggregate, as a table of maps"),
+        "classes": ("Classes", "The maps of two classes, and their difference"),
+        "why": ("Why Grad-CAM fails", "What averaging over locations loses"),
+    }
+)
+"""Mode -> what its tab is called, and what it shows."""
+
+NO_SCRIPT = "The maps are drawn by a script in this file, and scripts are switched off."
+PHOTO_NAME = "photo"
+"""What a photo is called that has no name."""
+
+FINE_BYTES = 1_600_000
+"""Maps of up to this size are kept with 16 bits, so that a page stays below 3 MB; larger ones with 8."""
+
+Value = TypeVar("Value")
+
+_SAME_FOR_ALL = ("schema", "methods", "table", "colormaps", "revision", "key", "allLayers", "leftOut")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One explanation of a page.
+
+    Args:
+        explanation: whose maps are shown.
+        photo: what they lie on.
+        comparison: a second class, and meta steps of several sizes for both.
+        correlations: of the two classes' maps; computed if there is a second class and these are None.
+        unavailable: method -> why it does not exist for this network, one sentence.
+    """
+
+    explanation: Explanation
+    photo: DisplayPhoto
+    comparison: ClassComparison | None = None
+    correlations: Correlations | None = None
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+
+
+def save_html(
+    path: str | os.PathLike[str],
+    *explanations: Explanation,
+    mode: str = "compare",
+    title: str | None = None,
+    caption: str = "",
+    address: str = "",
+    photo: Image.Image | str | os.PathLike[str] | None = None,
+    **view: Any,
+) -> None:
+    """Save explanations as a web page that needs no server and no network.
+
+    The page has the photo (at most 1280 pixels wide or high), all maps and the whole viewer. Two explanations
+    of one photo can also be compared as two classes. The maps are rounded to 16 bits, or to 8 if they would
+    take too much room; the page says by how much that changes them at most.
+
+    Args:
+        path: the file's name; it must end in ``.html``.
+        explanations: what :func:`explain` returned.
+        mode: what is shown first: ``"compare"``, ``"mix"``, ``"framework"``, ``"classes"`` or ``"why"``.
+        title: the page's heading; by default the photo's name and the network.
+        caption: a text below it.
+        address: where the page was made, a link that begins with ``http://`` or ``https://``.
+        photo: the photo or its file, for explanations that do not have it.
+        view: what is chosen at first, by the names of the view's fields: ``left``, ``right``, ``layer``,
+            ``weights``, ``how``, ``opacity``, ``colormap``, …
+
+    Raises:
+        ArgumentError: an explanation of a function, one without a photo, a mode that these explanations do
+            not have, a value of the view that cannot be used, or a file that cannot be written.
+        ArgumentTypeError: not explanations.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise ArgumentError(f"the page was to be saved as {target.name!r}; the name must end in .html")
+    shown = page(
+        entries(explanations, mode, photo),
+        mode=mode,
+        view=checked_view(view, explanations),
+        title=title,
+        caption=caption,
+        address=address,
+    )
+    try:
+        target.write_text(shown, encoding="utf-8")
+    except OSError as error:
+        raise ArgumentError(f"{target.name!r} could not be written: {error.strerror}") from error
+
+
+def entries(
+    explanations: Sequence[Explanation],
+    mode: str = "compare",
+    photo: Image.Image | str | os.PathLike[str] | None = None,
+) -> tuple[Entry, ...]:
+    """The explanations as a page takes them: each with its photo, and with the other class if they are two.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: as for :func:`save_html`.
+    """
+    if mode not in MODES:
+        raise ArgumentError(unknown("mode", mode, MODES))
+    if not explanations:
+        raise ArgumentError("there is no explanation to show; pass what sc.explain(...) returned")
+    for each in explanations:
+        if not isinstance(each, Explanation):
+            raise ArgumentTypeError(f"{each!r} was to be shown; expected an Explanation")
+    given = None if photo is None else _display(*_photo_of(photo))
+    found = [Entry(each, _shown_photo(each, given)) for each in explanations]
+    obstacle = _no_pair(explanations)
+    if mode == "classes":
+        if obstacle is not None:
+            raise ArgumentError(obstacle)
+        found = found[:1]
+    if obstacle is None:
+        found = [
+            replace(entry, comparison=ClassComparison(other, _compared_method(entry.explanation), ()))
+            for entry, other in zip(found, explanations[::-1], strict=False)
+        ]
+    return tuple(found)
+
+
+def checked_view(view: Mapping[str, Any], explanations: Sequence[Explanation]) -> dict[str, schema.Value]:
+    """The fields of a view that a person gave, as the viewer takes them.
+
+    Weights may be given as layer -> weight, or in the order of the layers.
+
+    Raises:
+        ArgumentError: a field that does not exist, or a value that it cannot have.
+    """
+    names = tuple(name for name, each in schema.VIEW.items() if each.browser)
+    layers = [layer.name for layer in explanations[0].layers]
+    found: dict[str, schema.Value] = {}
+    for name, value in view.items():
+        if name not in names:
+            raise ArgumentError(unknown("field of the view", name, names))
+        given = value
+        if name == "weights" and isinstance(value, Sequence) and len(value) == len(layers):
+            given = dict(zip(layers, value, strict=True))
+        known = schema.from_browser({name: given}, layers).get(name)
+        if known is None or (name == "layer" and known not in layers):
+            choices = f"; choices: {', '.join(layers)}" if name == "layer" else ""
+            raise ArgumentError(f"{name} is {value!r}, which it cannot be{choices}")
+        found[name] = known
+    return found
+
+
+def page(
+    shown: Sequence[Entry],
+    *,
+    mode: str = "compare",
+    view: schema.View = schema.DEFAULTS,
+    title: str | None = None,
+    caption: str = "",
+    address: str = "",
+    tabs: Collection[str] | None = None,
+) -> str:
+    """The HTML of a page with these explanations.
+
+    Args:
+        shown: at least one.
+        mode: which tab is open at first.
+        view: what is chosen at first.
+        title, caption, address: as for :func:`save_html`.
+        tabs: the modes that are offered beside the first one; None: all that the explanations have maps for.
+
+    Raises:
+        ArgumentError: an unknown mode, or one that these explanations do not have; an address that is none;
+            an explanation that the viewer cannot show (see :func:`payload.content`).
+    """
+    made = _contents(shown, mode, view, tabs)
+    text = json.dumps(made.contents, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    parts = bundle("hosts/page.js")
+    heading = _plain(_title(shown) if title is None else title)
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src '{_hash(parts.script)}'",
+            f"style-src '{_hash(parts.style)}'",
+            "img-src data: blob:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+    below = f"<p>{html.escape(_plain(caption))}</p>" if caption else ""
+    link = _link(address)
+    return "\n".join(
+        (
+            "<!doctype html>",
+            '<html lang="en">',
+            "<head>",
+            '<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy)}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<meta name="color-scheme" content="light dark">',
+            f'<meta name="generator" content="{html.escape(SOFTWARE)}">',
+            '<meta name="referrer" content="no-referrer">',
+            f"<title>{html.escape(heading)}</title>",
+            '<link rel="icon" href="data:,">',
+            f"<style>{parts.style}</style>",
+            "</head>",
+            '<body class="page">',
+            f'<header class="page-head"><h1>{html.escape(heading)}</h1>{below}',
+            '<p class="page-facts"><span id="facts" data-testid="facts"></span>'
+            f" · {html.escape(SOFTWARE)}{link}</p>",
+            "</header>",
+            '<div class="page-bar" id="bar"></div>',
+            '<main class="viewer" id="viewer" data-testid="normgrad-viewer"></main>',
+            f"<noscript><p>{NO_SCRIPT}</p></noscript>",
+            '<footer class="page-foot"><p id="remark" data-testid="remark"></p>'
+            f"<p>{html.escape(rounding(made.quantised))}</p></footer>",
+            f'<script type="application/json" id="contents">{text}</script>',
+            f'<script type="module">{parts.script}</script>',
+            "</body>",
+            "</html>",
+            "",
+        )
+    )
+
+
+def rounding(quantised: Quantised) -> str:
+    """What the page says of the values of its maps; the percentage is rounded up."""
+    words = f"Values are rounded to {quantised.bits} bits"
+    if quantised.error == 0:
+        return f"{words}."
+    share = 100 * quantised.error
+    unit = 10.0 ** math.floor(math.log10(share))
+    return f"{words}, by at most {math.ceil(share / unit) * unit:.1g}% of a map’s range."
+
+
+def quantised_maps(shown: Sequence[Entry], mode: str = "compare") -> Quantised:
+    """The maps of a page with these explanations, as they are in it."""
+    return _contents(shown, mode, schema.DEFAULTS, None).quantised
+
+
+# -- what a page contains ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Contents:
+    contents: Mapping[str, Any]
+    """JSON: what web/hosts/page.js reads."""
+    quantised: Quantised
+
+
+class _Pool(Generic[Value]):
+    """Values in the order in which they came, those with the same bytes once."""
+
+    def __init__(self) -> None:
+        self.values: list[Value] = []
+        self._known: dict[bytes, int] = {}
+
+    def put(self, value: Value, data: bytes) -> int:
+        """The position of a value that has these bytes."""
+        key = hashlib.sha256(data).digest()
+        if key not in self._known:
+            self._known[key] = len(self.values)
+            self.values.append(value)
+        return self._known[key]
+
+
+def _contents(
+    shown: Sequence[Entry], mode: str, view: schema.View, tabs: Collection[str] | None
+) -> _Contents:
+    if mode not in MODES:
+        raise ArgumentError(unknown("mode", mode, MODES))
+    maps: _Pool[NDArray[np.float32]] = _Pool()
+    photos: _Pool[bytes] = _Pool()
+    common: dict[str, Any] = {}
+    written = []
+    for entry, title in zip(shown, _titles(shown), strict=True):
+        modes = _modes(entry, mode, tabs)
+        sent = _sent(entry, mode, modes, view)
+        meta = dict(sent.payload.meta)
+        common = {name: meta.pop(name) for name in _SAME_FOR_ALL}
+        # Every mode may be shown in turn.
+        common["table"] = method_facts.table()
+        del meta["mode"]
+        written.append(
+            {
+                "title": title,
+                "meta": meta,
+                "photo": photos.put(sent.payload.photo, sent.payload.photo),
+                "maps": [maps.put(plane, plane.tobytes()) for plane in sent.planes],
+                "remark": _remark(entry.photo),
+                "updates": _updates(entry, meta, view),
+                "tabs": [{"name": each, "title": TABS[each][0], "hint": TABS[each][1]} for each in modes],
+            }
+        )
+    fine = sum(plane.size for plane in maps.values) * 2 * 4 / 3 <= FINE_BYTES
+    bits: Bits = 16 if fine else 8
+    quantised = quantise(maps.values, bits)
+    contents = {
+        "mode": mode,
+        "meta": common,
+        "entries": written,
+        "photos": [_base64(photo) for photo in photos.values],
+        "luts": _base64(payloads.lookup_tables().tobytes()),
+        "maps": {
+            "bits": bits,
+            "data": _base64(quantised.data),
+            "planes": [
+                {"size": plane.size, "low": plane.low, "step": plane.step} for plane in quantised.planes
+            ],
+        },
+    }
+    return _Contents(contents, quantised)
+
+
+@dataclass(frozen=True)
+class _Sent:
+    payload: payloads.Payload
+    planes: list[NDArray[np.float32]]
+
+
+def _sent(entry: Entry, mode: str, modes: Sequence[str], view: schema.View) -> _Sent:
+    """The payload of an explanation with the maps of all its tabs."""
+    explanation, subject = entry.explanation, entry.explanation.subject
+    needed = {name for each in modes for name in payloads.needed_methods(each, explanation, view)}
+    methods = [name for name in explanation.methods if name in needed]
+    comparison = entry.comparison if "classes" in modes else None
+    if comparison is not None:
+        comparison = replace(comparison, labels=(), presets=())
+    content = payloads.content(
+        entry.photo,
+        explanation,
+        subject,
+        methods,
+        comparison,
+        stages=subject.default_layers,
+        features=subject.features,
+    )
+    absent = {
+        name: f"{method.title} is not in this file."
+        for name, method in METHODS.items()
+        if name not in methods
+    }
+    sent = payloads.payload(
+        content,
+        mode=mode,
+        view=view,
+        unavailable={
+            **absent,
+            **{name: entry.unavailable[name] for name in absent if name in entry.unavailable},
+        },
+        state=payloads.after_step(explanation.meta),
+    )
+    return _Sent(sent, np.split(content.maps, np.cumsum(content.sizes)[:-1]))
+
+
+def _modes(entry: Entry, mode: str, tabs: Collection[str] | None) -> list[str]:
+    """The tabs of an explanation, in their order."""
+    methods = entry.explanation.methods
+    cells = {name for row in method_facts.table()["cells"] for name in row}
+    there = {
+        "compare": True,
+        "mix": True,
+        "framework": cells <= set(methods) or mode == "framework",
+        "classes": entry.comparison is not None,
+        "why": mode == "why",
+    }
+    if mode == "why" and not set(AVERAGING_METHODS) <= set(methods):
+        raise ArgumentError(
+            f"the mode 'why' shows the methods {', '.join(AVERAGING_METHODS)}, which are not all in the "
+            "explanation; explain without methods=, or with these"
+        )
+    if not there[mode]:
+        raise ArgumentError("the mode 'classes' shows two classes, and there is no second one")
+    return [each for each in TABS if there[each] and (tabs is None or each in tabs or each == mode)]
+
+
+def _updates(entry: Entry, meta: Mapping[str, Any], view: schema.View) -> dict[str, Any]:
+    """The figures of the mode "classes"; nothing is ever pending."""
+    comparison = meta["comparison"]
+    if comparison is None or entry.comparison is None:
+        return {"pending": {}, "correlations": None, "asked": None}
+    first, second = entry.explanation, entry.comparison.other
+    found = entry.correlations
+    if found is None:
+        named = [name for name in meta["maps"] if not method_facts.is_plain_cell(METHODS[name])]
+        found = Correlations({name: rank_correlations.line(first, second, name) for name in named})
+    step = view.get("epsilon") if comparison["sweep"] else None
+    return {
+        "pending": {},
+        "correlations": {"maps": meta["keys"]["maps"], **rank_correlations.written(found)},
+        "asked": {
+            "classes": [meta["target"], comparison["target"]],
+            "step": step,
+            "ascend": entry.comparison.ascend,
+        },
+    }
+
+
+# -- photos --------------------------------------------------------------------------------------------------
+
+
+def _photo_of(given: Image.Image | str | os.PathLike[str]) -> tuple[Image.Image, str]:
+    """A photo and its name."""
+    if isinstance(given, Image.Image):
+        return given, Path(str(getattr(given, "filename", "") or PHOTO_NAME)).name
+    if isinstance(given, str | os.PathLike):
+        return open_image(given), Path(given).name
+    raise ArgumentTypeError(f"photo is {given!r}; expected an image, the name of its file, or None")
+
+
+def _display(image: Image.Image, name: str) -> DisplayPhoto:
+    jpeg, (width, height) = display_jpeg(image)
+    return DisplayPhoto(hashlib.sha256(jpeg).hexdigest(), jpeg, width, height, image.size, name)
+
+
+def _shown_photo(explanation: Explanation, given: DisplayPhoto | None) -> DisplayPhoto:
+    image, box = explanation.subject.image, explanation.box
+    if given is None and image is None:
+        raise ArgumentError(
+            f"the explanation of {explanation.label!r} does not have its photo; pass it: photo=..."
+        )
+    if given is None:
+        assert image is not None
+        return _display(*_photo_of(image))
+    width, height = given.original_size
+    if box is not None and (box[2] > width + 1 or box[3] > height + 1):
+        raise ArgumentError(
+            f"the photo has {width} × {height} pixels, and the network saw what lies between {box[0]:g}, "
+            f"{box[1]:g} and {box[2]:g}, {box[3]:g}; pass the photo that was explained"
+        )
+    return given
+
+
+def _remark(photo: DisplayPhoto) -> str:
+    """What the page says of the size of its photo."""
+    width, height = photo.original_size
+    if (photo.width, photo.height) == (width, height):
+        return ""
+    return f"The photo is a smaller copy, {photo.width} × {photo.height} of {width} × {height} pixels."
+
+
+# -- two classes ---------------------------------------------------------------------------------------------
+
+
+def _no_pair(explanations: Sequence[Explanation]) -> str | None:
+    """Why explanations are no two classes of one photo, as a sentence; None if they are."""
+    wanted = "the mode 'classes' shows two explanations of one photo, for two classes"
+    if len(explanations) != 2:
+        return f"{wanted}; {len(explanations)} {'was' if len(explanations) == 1 else 'were'} given"
+    first, second = explanations
+    if first.probabilities.shape != second.probabilities.shape or not np.allclose(
+        first.probabilities, second.probabilities, atol=1e-4
+    ):
+        return f"{wanted}; these are of different photos or networks"
+    if first.target is not None and first.target == second.target:
+        return f"{wanted}; both of these are for {first.label!r}"
+    if any(getattr(first, name) != getattr(second, name) for name in ("layers", "methods", "box", "meta")):
+        return f"{wanted}; explain both with the same layers, methods, fit and meta step"
+    return None
+
+
+def _compared_method(explanation: Explanation) -> str:
+    first = schema.DEFAULT_METHODS[0]
+    return first if first in explanation.methods else explanation.methods[0]
+
+
+# -- texts ---------------------------------------------------------------------------------------------------
+
+
+def _title(shown: Sequence[Entry]) -> str:
+    names = {entry.photo.name for entry in shown}
+    models = {entry.explanation.subject.title for entry in shown}
+    if len(models) > 1:
+        return f"{len(shown)} explanations"
+    of = "A photo" if names == {PHOTO_NAME} else names.pop() if len(names) == 1 else f"{len(names)} photos"
+    return f"{of} explained by {models.pop()}"
+
+
+def _titles(shown: Sequence[Entry]) -> list[str]:
+    """What tells each explanation from the others: its class, and whatever else is not the same for all."""
+
+    def facts(entry: Entry) -> tuple[str, str, str]:
+        step = payloads.after_step(entry.explanation.meta)
+        return entry.photo.name, entry.explanation.subject.title, step
+
+    every = [facts(entry) for entry in shown]
+    varies = [len({each[column] for each in every}) > 1 for column in range(3)]
+    return [
+        " · ".join(
+            part
+            for part in (
+                name if varies[0] else "",
+                model if varies[1] else "",
+                entry.explanation.label,
+                step if varies[2] else "",
+            )
+            if part
+        )
+        for entry, (name, model, step) in zip(shown, every, strict=True)
+    ]
+
+
+def _link(address: str) -> str:
+    if not address:
+        return ""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ArgumentError(f"address is {address!r}; expected a link that begins with http:// or https://")
+    target, host = html.escape(_plain(address)), html.escape(parts.netloc)
+    return f' · <a href="{target}" rel="noopener noreferrer" target="_blank">made at {host}</a>'
+
+
+def _plain(text: str) -> str:
+    """A text without what UTF-8 cannot write: names of files may have it."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
