@@ -235,7 +235,9 @@ def _data_options(shown: Shown) -> Sequence[Option]:
 
 def _data_holds(shown: Shown) -> Sequence[str]:
     explanation = shown.explanation
-    maps = sum(explanation.has(method, layer) for method in explanation.methods for layer in explanation.layers)
+    maps = sum(
+        explanation.has(method, layer) for method in explanation.methods for layer in explanation.layers
+    )
     return (
         f"{maps} raw maps of {len(explanation.methods)} methods at {len(explanation.layers)} layers, "
         "each at the size of its layer.",
