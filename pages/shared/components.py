@@ -1,4 +1,4 @@
-"""The small components around the viewer: the strip of photos, models, the list of classes, lecture mode."""
+"""The small components around the viewer: photos, models, the list of classes, lecture mode, Share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -178,3 +178,12 @@ def lecture(present: bool, *, keys: bool, on_present: Callable[[bool], None], ke
             on_present(choice == "on")
 
     _lecture()(data={"present": present, "keys": keys}, key=key, on_present_change=switched)
+
+
+def _share() -> Callable[..., Any]:
+    return _component("share", '<div class="root"></div>', "share/share")
+
+
+def share(token: str, *, dialog: bool, key: str) -> None:
+    """The button that opens the dialog Share, which is part of it where `dialog` says so, once per page."""
+    _share()(data={"token": token, "dialog": dialog}, key=key)

@@ -11,13 +11,15 @@ from pages.shared.session import Session
 
 
 def draw(session: Session) -> None:
-    """Draw its buttons, once in the header and once in the menu of a narrow window."""
+    """Draw its buttons and that of Share, once in the header and once in the menu of a narrow window."""
     present = bool(session.view["present"])
 
     def switch(on: bool) -> None:
         session.see_view({"present": on})
 
-    with st.container(key="lecture"):
+    with st.container(key="lecture", horizontal=True):
+        components.share(session.token, dialog=True, key="share-header")
         components.lecture(present, keys=True, on_present=switch, key="lecture-header")
     with st.sidebar:
+        components.share(session.token, dialog=False, key="share-menu")
         components.lecture(present, keys=False, on_present=switch, key="lecture-menu")

@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pages.shared import model_routes, theme
+from pages.shared import model_routes, share_routes, theme
 from pages.shared.embedding import frame_ancestors
 from pages.shared.registry import ASSETS, HOME, PAGES, PAGES_FOLDER, PRODUCT, ROOT
 
@@ -257,5 +257,6 @@ def routes() -> list[BaseRoute]:
         Route(f"/assets/{_CONNECTION}", connection),
         Route("/assets/icon.svg", icon),
         *model_routes.routes(),
+        *share_routes.routes(),
         Mount("/assets/fonts", StaticFiles(directory=ASSETS / "fonts")),
     ]

@@ -6,9 +6,11 @@ run.
 """
 
 import secrets
+import threading
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 import streamlit as st
 from PIL import Image
@@ -23,9 +25,10 @@ from pages.shared.registry import PageEntry
 from pages.shared.selection import Selection
 from pages.shared.tasks import Tasks
 from pages.shared.uploads import Uploads, listed, made_room, remembered
+from pages.shared.viewer_host import Correlations
 from saliency_core.engine.request import ExplainRequest, ModelInfo
 from saliency_core.viewer import schema
-from saliency_core.viewer.payload import DisplayPhoto
+from saliency_core.viewer.payload import ClassComparison, DisplayPhoto
 
 Methods = tuple[str, str]
 METHOD_FIELDS = ("left", "right")
@@ -49,6 +52,8 @@ TOO_MANY_LAYERS = (
 )
 
 _SESSION = "studio"
+_sessions: "WeakValueDictionary[str, Session]" = WeakValueDictionary()
+_lock = threading.Lock()  # of _sessions: requests come in several threads
 
 
 @dataclass(frozen=True)
@@ -72,13 +77,32 @@ class Scene:
         return tuple(layer.name for layer in self.explanation.layers)
 
 
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What the viewer on the screen shows, for files that are made of it.
+
+    `page` is the page's slug and `mode` the viewer's. `explanation` is the scene's with the methods that were
+    added to it; `comparison` and `correlations` are there in the mode "classes" alone. `view` is the view
+    that the page was drawn with: what the browser shows in the meantime, it says itself.
+    """
+
+    page: str
+    mode: str
+    scene: Scene
+    explanation: sc.Explanation
+    view: schema.View
+    comparison: ClassComparison | None = None
+    correlations: Correlations | None = None
+
+
 class ViewerState:
     """What Python and the browser agree on about the viewer of a page.
 
     `revision` rises whenever the browser must take over the session's view, and never falls. `pair` and
     `layer` are the methods and the layer of a page that has its own; those of the other pages stay as they
     are. `start` is what the page began with for the photo and the model in `started`; `given`: the address
-    had a method. `settled` are the last two methods of the other pages that had their maps.
+    had a method. `settled` are the last two methods of the other pages that had their maps. `shown` is what
+    is on the screen.
     """
 
     def __init__(self) -> None:
@@ -90,6 +114,7 @@ class ViewerState:
         self.started: Hashable = None
         self.given = False
         self.settled: Methods = schema.DEFAULT_METHODS
+        self.shown: Shown | None = None
 
     def raise_revision(self) -> None:
         """Make the browser take over the view."""
@@ -98,12 +123,12 @@ class ViewerState:
     def enter(self, entry: PageEntry) -> None:
         """A page's viewer is new on the screen."""
         self.page = entry.slug
-        self.pair = self.layer = self.start = self.started = None
+        self.pair = self.layer = self.start = self.started = self.shown = None
         self.raise_revision()
 
     def leave(self) -> None:
         """There is no viewer on the screen: the next one is new."""
-        self.page = None
+        self.page = self.shown = None
 
 
 class Session:
@@ -116,7 +141,8 @@ class Session:
 
     def __init__(self, choice: Choice, own: OwnModels | None = None) -> None:
         self.token = secrets.token_hex(16)
-        """Tells a browser tab whether it still talks to the session that knows its photos."""
+        """Tells a browser tab whether it still talks to the session that knows its photos, and the server's
+        other routes which session asks."""
         self.restored = False
         """Whether the tab has said which photos it had before."""
         self.selection = Selection(choice)
@@ -144,6 +170,8 @@ class Session:
         self.last_drawn: dict[str, Any] = {}
         """What pages have drawn last, kept until the next is there."""
         self._memory: dict[str, tuple[object, Any]] = {}
+        with _lock:
+            _sessions[self.token] = self
 
     @property
     def choice(self) -> Choice:
@@ -504,6 +532,12 @@ class Session:
         if file is not None:
             self.uploads.add(file)
         return file
+
+
+def of_token(token: str) -> Session | None:
+    """The session whose tab has this token."""
+    with _lock:
+        return _sessions.get(token)
 
 
 def model_task(model: str) -> Hashable:

@@ -10,7 +10,7 @@ import saliency_core as sc
 from pages.shared import formats, method_lists
 from pages.shared.engine import shared_engine
 from pages.shared.registry import HOME
-from pages.shared.session import Scene, Session
+from pages.shared.session import Scene, Session, Shown
 from pages.shared.viewer_host import Asked, ClassRequest, Report, viewer
 from saliency_core.engine.request import ExplainRequest
 from saliency_core.viewer import schema
@@ -51,12 +51,20 @@ def draw(
     `on_compute` is called when the missing maps are asked for.
     """
     revision = current.viewer.revision
+    view = {**current.view, "epsilon": epsilon}
+    figures: Correlations | None = None
+
+    def noted(ask: Callable[[], Correlations]) -> Correlations:
+        nonlocal figures
+        figures = ask()
+        return figures
+
     report = viewer(
         mode=mode,
         explanation=explanation,
         photo=scene.photo,
         model=scene.model,
-        view={**current.view, "epsilon": epsilon},
+        view=view,
         revision=revision,
         on_view=partial(_note, current, scene, revision, on_epsilon),
         on_compute=on_compute,
@@ -67,8 +75,10 @@ def draw(
         comparison=comparison,
         asked=asked,
         on_request=on_request,
-        correlations=correlations,
+        correlations=None if correlations is None else partial(noted, correlations),
     )
+    page = current.viewer.page or HOME.slug
+    current.viewer.shown = Shown(page, mode, scene, explanation, view, comparison, figures)
     if report.view is not None:
         _note(current, scene, revision, on_epsilon, report.view)
     _open(current, report)

@@ -41,7 +41,7 @@ function makeSearch(parent, list) {
   const box = new Combobox({
     label: "Search all classes",
     placeholder: "",
-    find: (query, signal) => ask("classes", { model: list.model, q: query }, { signal, token: list.token }),
+    find: (query, signal) => ask("models/classes", { model: list.model, q: query }, { signal, token: list.token }),
     row: ({ title }) => [title],
     onchoose: (option) => {
       list.choose(Number(option.name));

@@ -1,4 +1,4 @@
-/** Requests to the server that are no runs of the page: searching models, and sending a checkpoint. */
+/** Requests to the server that are no runs of the page: searching models, sending a checkpoint, files to take along. */
 
 const HEADER = "X-NormGrad-Session";
 export const UNREACHABLE = "The server did not answer. Check the connection and try again.";
@@ -8,7 +8,7 @@ export const UNREACHABLE = "The server did not answer. Check the connection and 
  * @param {Record<string, string>} query
  */
 function address(path, query) {
-  const found = new URL(`models/${path}`, document.baseURI);
+  const found = new URL(path, document.baseURI);
   for (const [name, value] of Object.entries(query)) found.searchParams.set(name, value);
   return found;
 }
@@ -54,4 +54,52 @@ export function send(path, query, body, { token, signal, onprogress }) {
       request.send(JSON.stringify(body));
     }
   });
+}
+
+/**
+ * A file that the server makes, with the name under which to save it.
+ *
+ * @typedef {{ blob: Blob, name: string, error?: undefined }} Made
+ */
+
+/**
+ * Has the server make a file; where that takes long, `onprogress` hears how much of it is done. Aborting stops the server
+ * too, and gives an empty error.
+ *
+ * @param {object} order
+ * @param {{ token: string, signal: AbortSignal, onprogress: (share: number, words: string) => void }} given
+ * @returns {Promise<Made | { error: string }>}
+ */
+export async function make(order, { token, signal, onprogress }) {
+  const headers = { [HEADER]: token };
+  let job = "";
+  const stop = () => job && fetch(address("share/job", { job }), { method: "DELETE", headers, keepalive: true });
+  signal.addEventListener("abort", stop);
+  try {
+    let answer = await fetch(address("share/make", {}), {
+      method: "POST",
+      headers: { ...headers, "Content-Type": "application/json" },
+      body: JSON.stringify(order),
+      signal,
+    });
+    while (answer.status === 202) {
+      const { fraction, words, ...found } = await answer.json();
+      job = found.job;
+      onprogress(fraction, words);
+      answer = await fetch(address("share/job", { job }), { headers, signal });
+    }
+    job = "";
+    if (!answer.ok) return { error: (await answer.json()).error ?? UNREACHABLE };
+    return { blob: await answer.blob(), name: fileName(answer) };
+  } catch {
+    return { error: signal.aborted ? "" : UNREACHABLE };
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+/** @param {Response} answer */
+function fileName(answer) {
+  const encoded = /filename\*=UTF-8''([^;]+)/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1];
+  return encoded ? decodeURIComponent(encoded) : "normgrad";
 }

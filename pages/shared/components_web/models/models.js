@@ -9,13 +9,13 @@
  * }} Data
  */
 
-import { element, iconButton } from "../../../../saliency_core/viewer/web/controls/dom.js";
+import { element } from "../../../../saliency_core/viewer/web/controls/dom.js";
 import { Combobox } from "../combobox.js";
+import { modal } from "../dialog.js";
 import { DetailsPane } from "./details.js";
 import { OwnForm } from "./own.js";
 import { ask, UNREACHABLE } from "../server.js";
 
-const CROSS = '<path d="M5 5l10 10M15 5L5 15"/>';
 const PAUSE_MILLISECONDS = 90;
 const CATALOGUE = "Choose a model";
 const OWN = "Your own network";
@@ -81,19 +81,15 @@ class Models {
       ),
       this.details.element,
     );
-    this.dialog = element(
-      "dialog",
-      { class: "models", "aria-labelledby": "models-heading", "data-testid": "models-dialog", onkeydown: (/** @type {Event} */ event) => event.stopPropagation() },
-      element("header", {}, this.back, this.heading, iconButton("Close", CROSS, () => this.dialog.close(), { "data-testid": "close-models" })),
+    this.dialog = modal(
+      { class: "models", "data-testid": "models-dialog" },
+      { heading: this.heading, before: this.back, testid: "close-models" },
       this.catalogue,
       this.own.element,
     );
     this.dialog.addEventListener("close", () => {
       this.own.close();
       this.rest?.abort();
-    });
-    this.dialog.addEventListener("click", (event) => {
-      if (event.target === this.dialog) this.dialog.close(); // beside it
     });
     parent.append(this.card, this.dialog);
   }
@@ -162,7 +158,7 @@ class Models {
    * @param {AbortSignal} signal
    */
   async #find(query, signal) {
-    const found = await ask("list", { q: query }, { signal });
+    const found = await ask("models/list", { q: query }, { signal });
     const own = (this.data?.own ?? []).filter(({ title, name }) => query.toLowerCase().split(/\s+/).every((word) => `${title} ${name}`.toLowerCase().includes(word)));
     if (own.length) found.groups.unshift({ title: "Yours", options: own });
     for (const details of own) this.known.set(details.name, details);
@@ -230,7 +226,7 @@ class Models {
   async #details(name, signal) {
     const kept = this.known.get(name);
     if (kept) return kept;
-    const found = await ask("details", { name }, { signal, token: this.data?.token });
+    const found = await ask("models/details", { name }, { signal, token: this.data?.token });
     if (found.error) throw new Error(found.error);
     this.known.set(name, found);
     return found;

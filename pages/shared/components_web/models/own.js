@@ -1,18 +1,13 @@
 /** The form for a network of one's own: a checkpoint, the architecture that it fits, and the names of its classes. */
 
 import { element } from "../../../../saliency_core/viewer/web/controls/dom.js";
+import { fileSize } from "../bytes.js";
 import { Combobox } from "../combobox.js";
 import { ask, send, UNREACHABLE } from "../server.js";
 
 /** @typedef {{ name: string, title: string }} Fitting */
 
-const MEGABYTE = 1e6;
 const FORMATS = ".safetensors,.pth,.pt";
-
-/** @param {number} bytes */
-function megabytes(bytes) {
-  return bytes < MEGABYTE ? `${Math.ceil(bytes / 1000)} kB` : `${Math.round(bytes / MEGABYTE)} MB`;
-}
 
 /**
  * A file's bytes in base64, as text that may stand in JSON.
@@ -51,7 +46,7 @@ export class OwnForm {
     this.box = new Combobox({
       label: "Architecture",
       placeholder: "Search: resnet50, vit_small, …",
-      find: (query, signal) => ask("architectures", { q: query }, { signal }),
+      find: (query, signal) => ask("models/architectures", { q: query }, { signal }),
       row: ({ title, name }) => [element("span", { class: "title", text: title }), element("span", { class: "name", text: name })],
       onchoose: (option) => this.#fits(option.name),
       popup: true,
@@ -88,7 +83,7 @@ export class OwnForm {
   open() {
     this.#reset();
     const { limit, full } = this.given.rules();
-    this.intro.textContent = `Only you can use it, until you close or reload this page: after a reload, upload it again. Up to ${megabytes(limit)}; tensors are read, nothing in the file is executed.`;
+    this.intro.textContent = `Only you can use it, until you close or reload this page: after a reload, upload it again. Up to ${fileSize(limit)}; tensors are read, nothing in the file is executed.`;
     this.#fail(full);
     this.file.disabled = full !== "";
     this.element.hidden = false;
@@ -186,16 +181,16 @@ export class OwnForm {
     this.#ready();
     if (!file) return;
     if (file.size > limit) {
-      this.#fail(`${file.name} has ${megabytes(file.size)}; checkpoints may have up to ${megabytes(limit)}.`);
+      this.#fail(`${file.name} has ${fileSize(file.size)}; checkpoints may have up to ${fileSize(limit)}.`);
       return;
     }
     this.bar.hidden = false;
     this.bar.value = 0;
     const onprogress = (/** @type {number} */ share) => {
       this.bar.value = share;
-      this.fileNote.textContent = share < 1 ? `${megabytes(share * file.size)} of ${megabytes(file.size)} sent` : "Reading the file…";
+      this.fileNote.textContent = share < 1 ? `${fileSize(share * file.size)} of ${fileSize(file.size)} sent` : "Reading the file…";
     };
-    const answer = await send("upload", { name: file.name }, file, { token, signal, onprogress });
+    const answer = await send("models/upload", { name: file.name }, file, { token, signal, onprogress });
     if (signal.aborted) return;
     this.bar.hidden = true;
     this.fileNote.textContent = answer.note ?? "";
@@ -212,7 +207,7 @@ export class OwnForm {
     const { token, labels: most } = this.given.rules();
     const file = this.labels.files?.[0];
     if (file && file.size > most) {
-      this.#fail(`${file.name} has ${megabytes(file.size)}; files of names may have up to ${megabytes(most)}.`);
+      this.#fail(`${file.name} has ${fileSize(file.size)}; files of names may have up to ${fileSize(most)}.`);
       return;
     }
     const labels = file ? { name: file.name, data: await encoded(file) } : null;
@@ -220,7 +215,7 @@ export class OwnForm {
     this.add.disabled = true;
     this.add.textContent = "Reading the checkpoint…";
     const { signal } = this.sending;
-    const answer = await send("own", {}, { upload: this.upload, architecture: this.architecture, labels }, { token, signal });
+    const answer = await send("models/own", {}, { upload: this.upload, architecture: this.architecture, labels }, { token, signal });
     this.add.textContent = "Add this network";
     if (signal.aborted) return;
     this.#ready();

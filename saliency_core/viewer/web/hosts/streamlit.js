@@ -36,9 +36,13 @@ export default function mount({ data, parentElement, setStateValue, setTriggerVa
     const viewer = new Viewer(root);
     const unsubscribe = subscribe((key) => key === parentElement.normgrad.key && viewer.setUpdates(latest(key)));
     const ignoreKeys = listenToKeys(viewer); // which lecture mode sends
+    // Whoever makes files of what is shown asks for it here: the server hears of changes a moment later.
+    const onView = (/** @type {Event} */ event) => /** @type {CustomEvent} */ (event).detail.take(structuredClone(viewer.view), viewer.modeName);
+    window.addEventListener("normgrad-view", onView);
     const disconnect = () => {
       unsubscribe();
       ignoreKeys();
+      window.removeEventListener("normgrad-view", onView);
     };
     parentElement.normgrad = { viewer, disconnect };
   }

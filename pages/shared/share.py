@@ -1,0 +1,264 @@
+"""What the dialog Share offers: one entry for each kind of file, made of what the viewer shows."""
+
+import io
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+import saliency_core as sc
+from pages.shared import models, photos
+from pages.shared.registry import entry_of
+from pages.shared.session import Session, Shown
+from saliency_core.progress import ProgressCallback
+from saliency_core.registry import Registry
+from saliency_core.viewer import schema
+
+MAX_NAME_PART = 40
+MAX_ADDRESS = 4000
+YOUR_PHOTO = "Your photo is part of this file."
+COPY = "It is a smaller copy of {width} × {height} pixels: yours has {original_width} × {original_height}."
+NO_PHOTO = "Your photo is not part of this file; its name is."
+PHOTO_IN_LINK = (
+    "Your photo is not in the link: whoever opens it sees the photo as long as this server keeps it."
+)
+OWN_MODEL_IN_LINK = (
+    "The link works in this tab only, as long as its session lasts: nobody else can use a network that you "
+    "have uploaded. The files below the link work anywhere."
+)
+
+_UNSAFE = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of an option's values; `hint` says more where the title cannot."""
+
+    name: str
+    title: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Option:
+    """What can be chosen of a kind of file: one of `choices`, the first one by default, or a line of text.
+
+    A text has at most `most` characters; `placeholder` says what stands in its place if it is empty.
+    """
+
+    name: str
+    title: str
+    choices: tuple[Choice, ...] = ()
+    most: int = 0
+    placeholder: str = ""
+
+    def read(self, given: object) -> str:
+        """The value that a request names; the default for one that cannot be used."""
+        text = given if isinstance(given, str) else ""
+        if not self.choices:
+            return " ".join(text.split())[: self.most]
+        names = [choice.name for choice in self.choices]
+        return text if text in names else names[0]
+
+    def written(self) -> dict[str, Any]:
+        """The option as the dialog gets it."""
+        if not self.choices:
+            return {
+                "name": self.name,
+                "title": self.title,
+                "most": self.most,
+                "placeholder": self.placeholder,
+            }
+        choices = [{"name": each.name, "title": each.title, "hint": each.hint} for each in self.choices]
+        return {"name": self.name, "title": self.title, "choices": choices}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a file is to be made of: what is on the screen, the view of this moment, and what was chosen.
+
+    `address` reopens the view, and is empty where the browser's cannot be used. `progress` is to be called
+    after every unit of work; it raises `Cancelled` once the file is no longer wanted.
+    """
+
+    shown: Shown
+    view: schema.View
+    options: Mapping[str, str]
+    address: str
+    progress: ProgressCallback
+
+
+@dataclass(frozen=True)
+class File:
+    """A file: `suffix` is the end of its name, `what` a word on its content that goes into the name."""
+
+    data: bytes
+    media_type: str
+    suffix: str
+    what: str = ""
+
+
+def _no_options(_shown: Shown) -> Sequence[Option]:
+    return ()
+
+
+def _nothing(_shown: Shown) -> Sequence[str]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file.
+
+    Args:
+        name, title: in requests, and in the dialog.
+        lead: what it is for.
+        make: makes it, in a thread of its own.
+        photo: what is to be said of the photo in it, as far as it is the visitor's own.
+        holds: sentences on what will be in it.
+        options: what can be chosen.
+        modes: the viewer's modes that have it.
+        action: the words on the button that begins to make it; empty if it is made without being asked, as
+            it does not take long.
+        copy: "picture" or "text" where its content can be copied.
+        preview: the options, other than those chosen, with which it can be looked at, if not as it is.
+    """
+
+    name: str
+    title: str
+    lead: str
+    make: Callable[[Order], File]
+    photo: Callable[[Shown], str]
+    holds: Callable[[Shown], Sequence[str]] = _nothing
+    options: Callable[[Shown], Sequence[Option]] = _no_options
+    modes: tuple[str, ...] = sc.viewer.payload.MODES
+    action: str = ""
+    copy: str = ""
+    preview: Mapping[str, str] = field(default_factory=dict)
+
+    def written(self, shown: Shown) -> dict[str, Any]:
+        """The kind as the dialog gets it."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "lead": self.lead,
+            "holds": list(self.holds(shown)),
+            "photo": self.photo(shown),
+            "options": [option.written() for option in self.options(shown)],
+            "action": self.action,
+            "copy": self.copy,
+            "preview": dict(self.preview) or None,
+        }
+
+
+# -- what is said -------------------------------------------------------------------------------------------
+
+
+def subject(shown: Shown) -> str:
+    """What is on the screen, in words."""
+    explanation = shown.explanation
+    parts = [shown.scene.photo.name, explanation.label]
+    if shown.comparison is not None:
+        parts[-1] += f" and {shown.comparison.other.label}"
+    return " · ".join([*parts, entry_of(shown.page).title])
+
+
+def link_remarks(session: Session) -> list[str]:
+    """What is to be said of the addresses of what a session shows."""
+    choice = session.choice
+    found = [PHOTO_IN_LINK] if choice.photo not in photos.sample_files() else []
+    return [*found, OWN_MODEL_IN_LINK] if models.is_own(choice.model) else found
+
+
+def _is_own(shown: Shown) -> bool:
+    return shown.scene.key not in photos.sample_files()
+
+
+def _photo_inside(shown: Shown) -> str:
+    return YOUR_PHOTO if _is_own(shown) else ""
+
+
+def _photo_left_out(shown: Shown) -> str:
+    return NO_PHOTO if _is_own(shown) else ""
+
+
+def _photo_copy(shown: Shown) -> str:
+    """For files that have the photo as the browser shows it."""
+    photo = shown.scene.photo
+    if not _is_own(shown):
+        return ""
+    if (photo.width, photo.height) == photo.original_size:
+        return YOUR_PHOTO
+    width, height = photo.original_size
+    smaller = COPY.format(
+        width=photo.width, height=photo.height, original_width=width, original_height=height
+    )
+    return f"{YOUR_PHOTO} {smaller}"
+
+
+def file_name(shown: Shown, file: File) -> str:
+    """The name of a file, of photo, class and page: every file system takes it, whatever these are called."""
+    parts = (PurePath(shown.scene.photo.name).stem, shown.explanation.label, shown.page, file.what)
+    names = [found for part in parts if (found := _safe(part))]
+    return "-".join(["normgrad", *names]) + file.suffix
+
+
+def _safe(text: str) -> str:
+    return _UNSAFE.sub("-", unicodedata.normalize("NFKC", text)).strip("-")[:MAX_NAME_PART].strip("-").lower()
+
+
+# -- the kinds of files -------------------------------------------------------------------------------------
+
+KINDS: Registry[Kind] = Registry("kind of file")
+
+
+def _kind(kind: Kind) -> None:
+    KINDS.add(kind.name, kind)
+
+
+MAPS, OTHER = "maps", "other"
+_MAPS = Choice(MAPS, "Maps (NPZ)", "Every map that has been computed, as arrays of 32-bit floats")
+
+
+def _data(order: Order) -> File:
+    other = None if order.shown.comparison is None else order.shown.comparison.other
+    buffer = io.BytesIO()
+    sc.save_maps(buffer, order.shown.explanation, other, photo=order.shown.scene.photo.name)
+    return File(buffer.getvalue(), "application/octet-stream", ".npz", "maps")
+
+
+def _data_options(shown: Shown) -> Sequence[Option]:
+    return (Option("what", "File", (_MAPS,)),)
+
+
+def _data_holds(shown: Shown) -> Sequence[str]:
+    explanation = shown.explanation
+    maps = sum(
+        explanation.has(method, layer) for method in explanation.methods for layer in explanation.layers
+    )
+    return (
+        f"{maps} raw maps of {len(explanation.methods)} methods at {len(explanation.layers)} layers, "
+        "each at the size of its layer.",
+        "Names and sizes of the layers, the probabilities of all classes, the part of the photo seen.",
+        "To read it: saliency_core.load_maps(…), or numpy.load(…) alone.",
+    )
+
+
+_kind(
+    Kind(
+        name="data",
+        title="Data",
+        lead="The numbers behind the pictures, for analyses of your own.",
+        make=_data,
+        photo=_photo_left_out,
+        holds=_data_holds,
+        options=_data_options,
+    )
+)
+
+
+def offered(shown: Shown) -> list[Kind]:
+    """The kinds of files that can be made of what is on the screen."""
+    return [kind for kind in KINDS.values() if shown.mode in kind.modes]
