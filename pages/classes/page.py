@@ -16,6 +16,7 @@ from pages.classes.sweep import Sweep
 from pages.shared import charts as shared_charts
 from pages.shared import method_lists, page, pairs, theme, viewer_panel
 from pages.shared.address import LEARN, UNLEARN
+from pages.shared.embedding import embedded
 from pages.shared.engine import distinct_labels
 from pages.shared.figure import Figure
 from pages.shared.formats import epsilon, rho
@@ -48,6 +49,8 @@ def body(current: Session, scene: Scene) -> None:
     pair, explanations = drawn
     found = sweep.asked(current, pair, current.methods[0])
     _viewer(current, chosen, pair, explanations, found, reasons)
+    if embedded():
+        return
     _remarks(pair)
     _meta(current, pair, found)
     photo_set.draw(current, pair)

@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.shared import charts as shared_charts
 from pages.shared import formats, page, photos, theme, viewer_panel
+from pages.shared.embedding import embedded
 from pages.shared.session import Scene, Session
 from pages.why import charts, texts
 from pages.why.figures import PhotoFigures, photo_figures, pointing_games
@@ -13,7 +14,10 @@ POINTING = ("grad_cam", "linear_approx", "normgrad_selective", "normgrad", "grad
 
 
 def body(current: Session, scene: Scene) -> None:
-    """The pictures, with what they show on this photo beside them."""
+    """The pictures, with what they show on this photo beside them; embedded, the pictures alone."""
+    if embedded():
+        viewer_panel.draw(current, scene, "why", scene.explanation)
+        return
     objects = objects_inside(scene.photo, scene.explanation.box)
     boxes = [each.box for each in objects if each.index == scene.explanation.target]
     figures: PhotoFigures = current.remember(
@@ -67,4 +71,5 @@ def _heading(text: str) -> None:
 
 
 page.show(body)
-published()
+if not embedded():
+    published()

@@ -1,23 +1,33 @@
 /**
- * Lecture mode: the page for a projector. Two buttons, the key L, Escape, and the arrow keys for the depth.
+ * Lecture mode, the page for a projector, and the page embedded in another one; in both the viewer follows the keys.
  *
- * The attribute data-present of the page's root element says whether it is on; the style sheets follow it. The page
- * begins with what its address says (pages/shared/server.py).
+ * The attributes data-present and data-embed of the page's root element say which it is; the style sheets follow them.
+ * The page begins with what its address says (pages/shared/server.py).
  */
 
+import { isTyping, KEYS_EVENT, pressKey, somethingOpen } from "../../../saliency_core/viewer/web/controls/keys.js";
+
 const SCREEN = '<path d="M3 4.5h14v9H3zM7 16.5h6M10 13.5v3"/>';
+const KEYBOARD = '<rect x="2.5" y="5.5" width="15" height="9" rx="1.5"/><path d="M5.5 8.5h.1M8.5 8.5h.1M11.5 8.5h.1M14.5 8.5h.1M6.5 11.5h7"/>';
+const OUT = '<path d="M11.5 4.5h4v4M15.5 4.5l-6 6M8.5 5.5h-4v10h10v-4"/>';
 const LINK = '<path d="M8.5 11.5l3-3M9 6.5l1.6-1.6a3.2 3.2 0 0 1 4.5 4.5L13.5 11M11 13.5l-1.6 1.6a3.2 3.2 0 0 1-4.5-4.5L6.5 9"/>';
 const COPY = "Copy link";
 const CONFIRMATION_MILLISECONDS = 1800;
-const OWN_ARROWS = "input, select, textarea, [contenteditable=true], [role=tab], [role=slider], [role=application], [tabindex='0']:not([data-testid=stMain])";
-const TYPING = "select, textarea, [contenteditable=true], input:not([type=range], [type=checkbox], [type=radio], [type=button])";
+/** What makes of an address that of the whole page. */
+const EMBEDDING = ["embed", "embed_options", "present"];
 
 const root = document.documentElement;
 const presenting = () => root.hasAttribute("data-present");
+const embedded = () => root.hasAttribute("data-embed");
 
-function button(parent, path, onclick) {
-  const element = document.createElement("button");
-  element.type = "button";
+/** Asks the viewer to show what the keys mean: "offer", "toggle" or "hide". */
+function showKeys(what) {
+  window.dispatchEvent(new CustomEvent(KEYS_EVENT, { detail: what }));
+}
+
+function button(parent, path, onclick, tag = "button") {
+  const element = document.createElement(tag);
+  if (tag === "button") element.type = "button";
   element.innerHTML = `<svg viewBox="0 0 20 20" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round"
     stroke-linejoin="round" aria-hidden="true">${path}</svg><span class="words"></span>`;
   element.addEventListener("click", onclick);
@@ -49,10 +59,26 @@ async function copy(text) {
   }
 }
 
-/** Whether something lies open above the page that Escape closes first. */
-function somethingOpen() {
-  const roots = [document, ...[...document.querySelectorAll("*")].map((element) => element.shadowRoot).filter(Boolean)];
-  return roots.some((each) => each.querySelector("dialog[open], :popover-open, [data-baseweb=popover]"));
+/** The address of the whole page with this view. */
+function wholePage() {
+  const url = new URL(location.href);
+  for (const name of EMBEDDING) url.searchParams.delete(name);
+  return url.href;
+}
+
+/** What an embedded page has in place of its header: one line below the viewer. */
+function drawFrame(parent) {
+  const keys = button(parent, KEYBOARD, () => showKeys("toggle"));
+  keys.dataset.testid = "show-keys";
+  label(keys, "Keys", "What the keys do. Key: ?");
+  // The address changes with the view: it is read when the link is about to be used.
+  const follow = () => (link.href = wholePage());
+  const link = button(parent, OUT, follow, "a");
+  Object.assign(link, { target: "_blank", rel: "noopener" });
+  link.dataset.testid = "whole-page";
+  for (const event of ["pointerenter", "pointerdown", "focus"]) link.addEventListener(event, follow);
+  label(link, "Open in NormGrad Studio", "Opens this view with all its controls in a new tab");
+  follow();
 }
 
 class Lecture {
@@ -61,6 +87,11 @@ class Lecture {
     /** What was reported and is not yet confirmed. */
     this.reported = null;
     this.parent = parent;
+    if (embedded()) {
+      parent.classList.add("frame");
+      drawFrame(parent);
+      return;
+    }
     this.link = button(parent, LINK, () => this.#copy());
     this.toggle = button(parent, SCREEN, () => this.set(!presenting()));
     this.toggle.dataset.testid = "lecture";
@@ -81,6 +112,7 @@ class Lecture {
     root.toggleAttribute("data-present", present);
     this.reported = present;
     this.send(present);
+    showKeys(present && !embedded() ? "offer" : "hide");
   }
 
   draw() {
@@ -98,21 +130,14 @@ class Lecture {
   }
 
   key(event) {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    const target = event.composedPath()[0];
-    const within = (selector) => target instanceof Element && target.closest(selector) !== null;
-    if (event.key.toLowerCase() === "l" && !event.repeat && !within(TYPING)) this.set(!presenting());
-    else if (!presenting()) return;
-    else if (event.key === "Escape" && !somethingOpen()) this.set(false);
-    else if (["ArrowLeft", "ArrowRight"].includes(event.key) && !within(OWN_ARROWS)) {
-      window.dispatchEvent(new CustomEvent("normgrad-depth", { detail: event.key === "ArrowRight" ? 1 : -1 }));
-      event.preventDefault();
-    }
+    if (event.key.toLowerCase() === "l" && !event.repeat && !isTyping(event)) this.set(!presenting());
+    else if (presenting() && event.key === "Escape" && !event.defaultPrevented && !somethingOpen()) this.set(false);
+    else if (presenting() || embedded()) pressKey(event);
   }
 
   destroy() {
     clearTimeout(this.timer);
-    this.observer.disconnect();
+    this.observer?.disconnect();
     this.parent.replaceChildren();
   }
 }

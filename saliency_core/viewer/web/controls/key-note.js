@@ -16,7 +16,7 @@ const WALKS = { layers: "One layer back or on", weights: "One layer alone, then 
 
 /** Keys and what they do; `state` is what else is to be said of a method. @typedef {{keys: string[], text: string, state: string}} Line */
 
-/** Lines below a heading, which may be empty. @typedef {{heading: string, lines: Line[]}} Group */
+/** @typedef {{heading: string, lines: Line[]}} Group */
 
 export class KeyNote {
   constructor() {
@@ -28,8 +28,8 @@ export class KeyNote {
     this.element = element(
       "aside",
       { class: "key-note", popover: "manual", "aria-label": "Keys", "data-testid": "key-note" },
-      element("header", {}, element("h2", { text: "Keys" }), close),
       this.body,
+      close,
     );
   }
 
@@ -40,7 +40,7 @@ export class KeyNote {
   /** What the note says, for screen readers. */
   get text() {
     const line = (/** @type {Line} */ { keys, text, state }) => `${keys.join(" ")}: ${[text, state].filter(Boolean).join(", ")}`;
-    return this.groups.map(({ heading, lines }) => [heading, ...lines.map(line)].filter(Boolean).join(". ")).join(". ");
+    return this.groups.map(({ heading, lines }) => [heading, ...lines.map(line)].join(". ")).join(". ");
   }
 
   /**
@@ -91,18 +91,26 @@ function groupsOf({ walk, methods, shown, place, other }, payload) {
     const { title, unavailable } = payload.method(name);
     return [{ keys: [String(i + 1)], text: title, state: unavailable ? "not available" : shown.includes(name) ? "shown" : "" }];
   });
-  const depth = { heading: "", lines: walk === null ? [] : [{ keys: ["←", "→"], text: WALKS[walk], state: "" }] };
-  const shift = other === "" ? [] : [{ keys: ["Shift", "1–9"], text: `Method ${other}`, state: "" }];
-  const choice = { heading: `Method ${place}`, lines: [...digits, ...shift] };
-  const help = { heading: "", lines: [{ keys: ["?"], text: "Show or hide these keys", state: "" }] };
-  return [depth, choice, help].filter(({ lines }) => lines.length > 0);
+  const page = [
+    ...(walk === null ? [] : [{ keys: ["←", "→"], text: WALKS[walk], state: "" }]),
+    ...(other === "" ? [] : [{ keys: ["Shift", "1–9"], text: `Method ${other}`, state: "" }]),
+    { keys: ["?"], text: "Show or hide these keys", state: "" },
+  ];
+  return [
+    { heading: "Keys", lines: page },
+    { heading: `Method ${place}`, lines: digits },
+  ].filter(({ lines }) => lines.length > 0);
 }
 
 /** @param {Group} group */
 function written({ heading, lines }) {
-  const entries = lines.flatMap(({ keys, text, state }) => [
-    element("dt", { "data-state": state }, ...keys.map((key) => element("kbd", { text: key }))),
-    element("dd", { "data-state": state, text }, state === "not available" ? element("small", { text: state }) : null),
-  ]);
-  return element("section", {}, heading === "" ? null : element("h3", { text: heading }), element("dl", {}, ...entries));
+  const entries = lines.map(({ keys, text, state }) =>
+    element(
+      "div",
+      { "data-state": state },
+      element("dt", {}, ...keys.map((key) => element("kbd", { text: key }))),
+      element("dd", { text }, state === "not available" ? element("small", { text: state }) : null),
+    ),
+  );
+  return element("section", {}, element("h2", { text: heading }), element("dl", {}, ...entries));
 }

@@ -63,7 +63,7 @@ export class Toolbar {
     this.lead = element("div", { class: "toolbar-lead" });
     this.scaleField = element(
       "div",
-      { class: "field" },
+      { class: "field scale" },
       element("span", { class: "field-name", text: "Scale", "aria-hidden": "true" }),
       this.scale.element,
     );

@@ -9,6 +9,12 @@ function headerHeight() {
   return /** @type {HTMLElement | null} */ (document.querySelector("[data-testid=stHeader]"))?.offsetHeight ?? 0;
 }
 
+/** Whether the page is one for a projector, whose keys are worth a note; a small frame has no room for it. */
+function presenting() {
+  const root = document.documentElement;
+  return root.hasAttribute("data-present") && !root.hasAttribute("data-embed");
+}
+
 /**
  * Arrow tables as typed arrays, decoded when asked for.
  *
@@ -47,6 +53,7 @@ export default function mount({ data, parentElement, setStateValue, setTriggerVa
     parentElement.normgrad = { viewer, disconnect };
   }
   const { viewer, disconnect } = parentElement.normgrad;
+  const begins = viewer.revision === null;
   parentElement.normgrad.key = data.meta.key;
   viewer.update(decode(data), latest(data.meta.key), {
     offline: false,
@@ -56,6 +63,7 @@ export default function mount({ data, parentElement, setStateValue, setTriggerVa
     request: (/** @type {object} */ wanted) => setTriggerValue("request", wanted),
     headerHeight,
   });
+  if (begins && presenting()) viewer.showKeys("offer");
   return () => {
     disconnect();
     viewer.destroy();

@@ -105,8 +105,8 @@
  * @property {"layers" | "weights" | null} walk what the arrows walk through: the layers shown, as the depth slider does, or one
  *   layer after another with all the weight; null where there is nothing to walk through
  * @property {string[]} methods those that can be chosen, whether or not they have a key
- * @property {string[]} shown those that are chosen
- * @property {string} place where a chosen method appears, "" without a choice
+ * @property {string[]} shown those that are shown where a chosen one appears
+ * @property {string} place where that is, "" without a choice
  * @property {string} other where it appears with Shift, "" where that makes no difference
  */
 

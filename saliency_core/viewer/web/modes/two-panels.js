@@ -135,7 +135,7 @@ export class TwoPanels {
     return {
       walk: /** @type {"layers" | "weights"} */ (this.variant.walk ? "weights" : "layers"),
       methods: [...payload.methods.keys()],
-      shown: [view.left, view.right],
+      shown: [view.right],
       place: "on the right",
       other: "on the left",
     };
