@@ -25,9 +25,9 @@ from pages.shared.registry import PageEntry
 from pages.shared.selection import Selection
 from pages.shared.tasks import Tasks
 from pages.shared.uploads import Uploads, listed, made_room, remembered
-from pages.shared.viewer_host import Correlations
 from saliency_core.engine.request import ExplainRequest, ModelInfo
 from saliency_core.viewer import schema
+from saliency_core.viewer.correlations import Correlations
 from saliency_core.viewer.payload import ClassComparison, DisplayPhoto
 
 Methods = tuple[str, str]
