@@ -27,6 +27,10 @@ from saliency_core.errors import (
     WeightsError,
 )
 from saliency_core.explain import Explanation, explain, explain_classes, explain_many
+from saliency_core.figures.compose import compose
+from saliency_core.figures.kinds import KINDS as FIGURES
+from saliency_core.figures.kinds import figure
+from saliency_core.figures.picture import Picture
 from saliency_core.inputs.images import ImageError, open_image
 from saliency_core.inputs.preprocess import FITS, Fit, Preprocess
 from saliency_core.methods.framework import framework
@@ -59,6 +63,7 @@ from saliency_core.models.targets import Target
 
 __all__ = [
     "DEFAULT_MODEL",
+    "FIGURES",
     "FITS",
     "METHODS",
     "MODELS",
@@ -86,6 +91,7 @@ __all__ = [
     "NetworkError",
     "NonFiniteError",
     "Option",
+    "Picture",
     "Preprocess",
     "SaliencyError",
     "SharedPass",
@@ -102,10 +108,12 @@ __all__ = [
     "class_sensitivity_table",
     "combine",
     "compare_classes",
+    "compose",
     "energy_inside",
     "explain",
     "explain_classes",
     "explain_many",
+    "figure",
     "framework",
     "layer_weights",
     "load_checkpoint",
