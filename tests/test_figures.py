@@ -25,8 +25,14 @@ def photo(width: int = 60, height: int = 40) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def explanation() -> sc.Explanation:
-    return sc.explain(classifier(labels=CLASSES), photo(), "dog")
+def both() -> tuple[sc.Explanation, sc.Explanation]:
+    first, second = sc.explain_classes(classifier(labels=CLASSES), photo(), ["dog", "cat"])
+    return first, second
+
+
+@pytest.fixture(scope="module")
+def explanation(both: tuple[sc.Explanation, sc.Explanation]) -> sc.Explanation:
+    return both[0]
 
 
 def test_a_composed_picture_is_the_definition_pixel_by_pixel() -> None:
@@ -57,11 +63,11 @@ def test_a_png_has_the_size_of_the_figure_times_its_scale(explanation: sc.Explan
 
 @pytest.mark.parametrize("kind", sc.FIGURES)
 def test_every_kind_gives_the_same_bytes_again_as_png_svg_and_pdf(
-    explanation: sc.Explanation, kind: str, tmp_path: Path
+    both: tuple[sc.Explanation, sc.Explanation], kind: str, tmp_path: Path
 ) -> None:
     for suffix in ("png", "svg", "pdf"):
-        saved = sc.figure(explanation, kind).save(tmp_path / f"figure.{suffix}").read_bytes()
-        assert saved == sc.figure(explanation, kind).to_bytes(suffix)
+        saved = sc.figure(both[0], kind, other=both[1]).save(tmp_path / f"figure.{suffix}").read_bytes()
+        assert saved == sc.figure(both[0], kind, other=both[1]).to_bytes(suffix)
 
 
 def test_the_text_of_an_svg_is_text(explanation: sc.Explanation) -> None:

@@ -91,6 +91,17 @@ def cut(text: str, room: float, size: float, weight: int = REGULAR) -> str:
     return text[:low].rstrip(" ·,.") + ELLIPSIS
 
 
+def cut_start(text: str, room: float, size: float, weight: int = REGULAR) -> str:
+    """The same from its end, where the names of layers differ."""
+    text = clean(text)
+    if width(text, size, weight) <= room:
+        return text
+    start = next(
+        (i for i in range(1, len(text)) if width(ELLIPSIS + text[i:], size, weight) <= room), len(text)
+    )
+    return ELLIPSIS + text[start:].lstrip(" ._")
+
+
 def lines(text: str, room: float, size: float, weight: int = REGULAR, *, most: int = 3) -> list[str]:
     """The text in lines of at most so many points; the last of at most `most` is cut if there is more."""
     return joined(clean(text).split(" "), " ", room, size, weight, most=most)

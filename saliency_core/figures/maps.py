@@ -18,9 +18,12 @@ from saliency_core.methods.method import Method
 from saliency_core.methods.registry import METHODS, Domain
 from saliency_core.viewer import formats
 from saliency_core.viewer.complete import complete
-from saliency_core.viewer.payload import DisplayPhoto, objects_inside
+from saliency_core.viewer.payload import ClassComparison, DisplayPhoto, objects_inside
 
 SAME = "The map has the same value everywhere, so there is nothing to colour."
+Other = Explanation | ClassComparison | None
+"""The second class of a figure, with meta steps of several sizes or without."""
+
 NO_WEIGHTS = "All weights are zero. Raise at least one layer’s weight to see a map."
 NOTHING_TO_MIX = (
     "This method has nothing to mix at the layers that have a weight. "
@@ -161,6 +164,8 @@ class Drawn:
     """The scale that the map has by itself."""
     low: float = 0.0
     high: float = 0.0
+    missing: bool = False
+    """Whether there is no map at all, as opposed to one with nothing to see."""
 
     @classmethod
     def measured(cls, values: FloatMap, diverging: bool) -> Drawn:
@@ -171,9 +176,9 @@ class Drawn:
         return cls(values, "", diverging, scale_of(values, diverging), low, high)
 
     @classmethod
-    def empty(cls, note: str, diverging: bool) -> Drawn:
-        """No map."""
-        return cls(None, note, diverging, None)
+    def empty(cls, note: str, diverging: bool, *, missing: bool = False) -> Drawn:
+        """Nothing to see, and why."""
+        return cls(None, note, diverging, None, missing=missing)
 
     def remark(self, scale: Scale) -> str:
         """What is to be known about the scale beside its ends."""
@@ -213,7 +218,7 @@ def layer_map(explanation: Explanation, name: str, layer: str, side: int = SIDE)
     method = METHODS[name]
     values, reason = raw_map(explanation, method, layer)
     if values is None or reason:
-        return Drawn.empty(reason, method.signed)
+        return Drawn.empty(reason, method.signed, missing=values is None)
     return Drawn.measured(resize(values, (side, side)), method.signed)
 
 
