@@ -1,0 +1,98 @@
+"""The kinds of figures, by name. A new kind is a function that draws it, and one more entry."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from PIL import Image
+
+from saliency_core.errors import ArgumentError, ArgumentTypeError
+from saliency_core.explain import Explanation
+from saliency_core.figures import classes, framework, heat_map, layers, pair, strip
+from saliency_core.figures.maps import Other, Scene, View
+from saliency_core.figures.picture import Picture
+from saliency_core.figures.request import Kind, Request
+from saliency_core.figures.sheet import DARK, LIGHT, Sheet
+from saliency_core.registry import Registry
+from saliency_core.viewer.payload import ClassComparison, DisplayPhoto
+
+
+def _kinds(*kinds: Kind) -> Registry[Kind]:
+    registry = Registry[Kind]("kind of figure")
+    for kind in kinds:
+        registry.add(kind.name, kind)
+    return registry
+
+
+KINDS: Final = _kinds(
+    Kind("panel", "One map", "The method on the left, at one layer or mixed over the layers.", pair.panel),
+    Kind("pair", "Two methods", "Both methods side by side, at one layer or mixed.", pair.pair),
+    Kind("strip", "Strip of layers", "Both methods at every layer, from input to output.", strip.draw),
+    Kind(
+        "framework", "Framework", "Every cell of extract × aggregate, at one layer or mixed.", framework.draw
+    ),
+    Kind("layers", "All methods by layer", "Every named method at every layer.", layers.draw),
+    Kind("classes", "Two classes", "One method for two classes, and the difference.", classes.draw, True),
+    Kind(
+        "heat_map",
+        "Class sensitivity",
+        "How alike the maps of two classes are: rank correlation for every method and layer.",
+        heat_map.draw,
+        True,
+    ),
+)
+
+
+def figure(
+    explanation: Explanation,
+    kind: str = "pair",
+    *,
+    other: Other = None,
+    photo: Image.Image | DisplayPhoto | None = None,
+    dark: bool = False,
+    **view: Any,
+) -> Picture:
+    """A figure for a paper or a slide: what the viewer shows for a view, with captions and colour bars.
+
+    Args:
+        explanation: of a photo.
+        kind: one of ``sc.FIGURES``: "panel" (the method on the left), "pair" (both methods), "strip" (both at
+            every layer), "framework" (extract × aggregate), "layers" (every named method at every layer),
+            "classes" (one method for two classes, and the difference), "heat_map" (rank correlation of two
+            classes' maps).
+        other: the explanation of the second class; needed for "classes" and "heat_map".
+        photo: the photo, where the explanation does not hold it.
+        dark: on dark paper.
+        view: fields of the view, by their names in ``saliency_core.viewer.schema``: ``left``, ``right``,
+            ``layer``, ``mixed``, ``weights``, ``how``, ``opacity``, ``fade``, ``colormap``, ``scale``, …;
+            those not given have the viewer's defaults.
+
+    Returns:
+        A :class:`Picture` with ``save(path)``, ``to_bytes(format, scale)`` and ``image(scale)``.
+
+    Raises:
+        UnknownNameError: an unknown kind, method, layer, colour map or field, with the choices.
+        ArgumentError, ArgumentTypeError: a value that cannot be used, no photo, or no second explanation.
+
+    >>> import saliency_core as sc
+    >>> clf = sc.load_classifier()  # doctest: +SKIP
+    >>> e = sc.explain(clf, sc.open_image("cat.jpg"))  # doctest: +SKIP
+    >>> sc.figure(e, "strip", right="grad_cam").save("strip.pdf")  # doctest: +SKIP
+    """
+    entry = KINDS[kind]
+    scene = Scene.of(explanation, photo)
+    _check_other(explanation, other)
+    return entry.draw(Request(scene, View.of(view, explanation), Sheet(DARK if dark else LIGHT), other))
+
+
+def _check_other(explanation: Explanation, other: Other) -> None:
+    if other is None:
+        return
+    if not isinstance(other, Explanation | ClassComparison):
+        raise ArgumentTypeError(f"other is {other!r}; expected the Explanation of a second class")
+    second = other.other if isinstance(other, ClassComparison) else other
+    if (second.layers, second.box, second.size) != (explanation.layers, explanation.box, explanation.size):
+        raise ArgumentError(
+            "the two classes were explained at different layers or on different photos; explain both with "
+            "the same arguments"
+        )
