@@ -28,6 +28,10 @@ from saliency_core.errors import (
 )
 from saliency_core.explain import Explanation, explain, explain_classes, explain_many
 from saliency_core.export.arrays import load_maps, save_maps
+from saliency_core.figures.compose import compose
+from saliency_core.figures.kinds import KINDS as FIGURES
+from saliency_core.figures.kinds import figure
+from saliency_core.figures.picture import Picture
 from saliency_core.inputs.images import ImageError, open_image
 from saliency_core.inputs.preprocess import FITS, Fit, Preprocess
 from saliency_core.methods.framework import framework
@@ -61,6 +65,7 @@ from saliency_core.viewer.html import save_html
 
 __all__ = [
     "DEFAULT_MODEL",
+    "FIGURES",
     "FITS",
     "METHODS",
     "MODELS",
@@ -88,6 +93,7 @@ __all__ = [
     "NetworkError",
     "NonFiniteError",
     "Option",
+    "Picture",
     "Preprocess",
     "SaliencyError",
     "SharedPass",
@@ -104,10 +110,12 @@ __all__ = [
     "class_sensitivity_table",
     "combine",
     "compare_classes",
+    "compose",
     "energy_inside",
     "explain",
     "explain_classes",
     "explain_many",
+    "figure",
     "framework",
     "layer_weights",
     "load_checkpoint",

@@ -2,29 +2,28 @@
 
 import math
 
-import saliency_core as sc
 from saliency_core.backprop.variants import LEARNING_RATE
-from saliency_core.viewer import payload
+from saliency_core.viewer.formats import after_step, epsilon, percent, rho, signed
+
+__all__ = [
+    "after_step",
+    "count",
+    "epsilon",
+    "epsilon_title",
+    "exact_percent",
+    "input_size",
+    "percent",
+    "rank",
+    "rho",
+    "signed",
+    "size",
+    "time_left",
+]
 
 MINUTE = 60
 MEGABYTE = 1_000_000
 NO_VALUE = "no value"
 WITHOUT_STEP = "without a step"
-
-
-def percent(share: float) -> str:
-    """A share or a probability: two significant digits below 10%, whole percents above.
-
-    The browser has the same rule: `percent` in `saliency_core/viewer/web/core/format.js`.
-    """
-    number = 100 * share
-    if number == 0:
-        return "0%"
-    if number >= 99.95:
-        return "100%"
-    if number < 0.01:
-        return "<0.01%"
-    return f"{number:.2g}%" if number < 9.95 else f"{number:.0f}%"
 
 
 def rank(place: int) -> str:
@@ -63,22 +62,6 @@ def input_size(shape: tuple[int, int, int]) -> str:
     return pixels if channels == 3 else f"{pixels}, {channels} channel{'s' if channels > 1 else ''}"
 
 
-def rho(value: float) -> str:
-    """A correlation with two decimals and a true minus."""
-    return f"{value + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
-
-
-def signed(value: float) -> str:
-    """A change with two decimals and its sign."""
-    text = rho(value)
-    return text if text.startswith("−") or text == "0.00" else f"+{text}"
-
-
-def epsilon(size: float) -> str:
-    """The size of a meta step."""
-    return f"{size:.2g}"
-
-
 def epsilon_title(size: float) -> str:
     """The size of a meta step on a slider, with the paper's own size marked."""
     if size == 0:
@@ -97,8 +80,3 @@ def time_left(seconds: float | None) -> str:
     if seconds < 2 * MINUTE:
         return f"about {5 * math.ceil(seconds / 5)} s left"
     return f"about {math.ceil(seconds / MINUTE)} min left"
-
-
-def after_step(variant: sc.MetaStep | None) -> str:
-    """The caption's words on the meta step; empty if there is none."""
-    return payload.after_step(variant)

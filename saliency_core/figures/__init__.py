@@ -1,0 +1,1 @@
+"""Figures for papers and slides: what the viewer shows, as PNG, SVG or PDF."""
