@@ -560,9 +560,9 @@ def test_a_layer_without_gradient_has_gaps_with_reasons_and_no_zeros(explanation
 
     found = figures.photo_figures(Dead(), [(0, 0, 0.5, 1)])
     assert found.area == 0.5
-    _, (row,), reasons = texts.layer_table(found)
-    assert row == [explanation.layers[0].name, *(4 * [formats.NO_VALUE])]
-    assert len(reasons) == 4
+    table = texts.layer_table(found)
+    assert table.rows == [[explanation.layers[0].name, *(4 * [None])]]
+    assert len(table.remarks) == 4
     assert "“cat” has no gradient" in texts.averaging(found, "cat")
     assert "no positive value" in texts.inside(found)
 

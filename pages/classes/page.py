@@ -18,11 +18,11 @@ from pages.shared import method_lists, page, pairs, theme, viewer_panel
 from pages.shared.address import LEARN, UNLEARN
 from pages.shared.embedding import embedded
 from pages.shared.engine import distinct_labels
-from pages.shared.figure import Figure
 from pages.shared.formats import epsilon, rho
 from pages.shared.method_lists import CELLS, MODIFIED, NAMED
 from pages.shared.session import Scene, Session
 from pages.shared.viewer_host import Asked, ClassRequest, StepRequest
+from saliency_core.export.tables import Table, line_table
 from saliency_core.viewer import schema
 from saliency_core.viewer.correlations import Correlations
 from saliency_core.viewer.payload import ClassComparison, ClassPair
@@ -51,6 +51,7 @@ def body(current: Session, scene: Scene) -> None:
     _viewer(current, chosen, pair, explanations, found, reasons)
     if embedded():
         return
+    _save(current, pair)
     _remarks(pair)
     _meta(current, pair, found)
     photo_set.draw(current, pair)
@@ -174,6 +175,19 @@ def _rows(current: Session, pair: Pair) -> tuple[str, ...]:
     return rows if method in rows else (method, *rows)
 
 
+def _save(current: Session, pair: Pair) -> None:
+    """A button that saves the table of the viewer, once its figures are there."""
+    variant, rows = current.choice.variant, _rows(current, pair)
+    lines = {name: pair.known_line(variant, name) for name in rows}
+    known = {name: line for name, line in lines.items() if line is not None}
+    if len(known) < len(lines):
+        return
+    title = texts.CORRELATIONS.format(pair.title(pair.first), pair.title(pair.second))
+    values = ((sc.METHODS[name].title, [each.value for each in line]) for name, line in known.items())
+    with st.container(key="class-save"):
+        theme.csv_button(line_table(title, "correlations", pair.scene.layers, values), texts.SAVE)
+
+
 # -- below the viewer ----------------------------------------------------------------------------------------
 
 
@@ -200,15 +214,12 @@ def _meta(current: Session, pair: Pair, found: Sweep) -> None:
         st.markdown(f"**ρ against ε: {sc.METHODS[method].title} at {layer}**")
         figure = charts.curve(found.sizes, values, step)
         st.plotly_chart(figure, key="class-curve", config=shared_charts.CONFIG)
-        rows = [[epsilon(size), _cell(each)] for size, each in zip(found.sizes, values, strict=True)]
-        theme.table(texts.CURVE_TABLE, ["ε", "ρ"], rows)
+        rows = [(epsilon(size), each.value) for size, each in zip(found.sizes, values, strict=True)]
+        curve = Table(texts.CURVE_TABLE, "curve", ("ε", "ρ"), rows)
+        theme.table(curve, rho, missing=texts.UNDEFINED)
         if not found.complete and sweep.was_declined(current, pair, method):
             theme.note([texts.DECLINED])
             st.button(texts.COMPUTE, key="class-sweep", on_click=sweep.ask_again)
-
-
-def _cell(figure: Figure) -> str:
-    return texts.UNDEFINED if figure.value is None else rho(figure.value)
 
 
 page.show(body)

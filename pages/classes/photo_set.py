@@ -14,6 +14,7 @@ from pages.shared.formats import rho, signed
 from pages.shared.method_lists import NAMED
 from pages.shared.session import Session
 from pages.shared.tasks import results
+from saliency_core.export.tables import Cell, Table, line_table
 from saliency_core.metrics.class_sensitivity import MeanSensitivity, SensitivityTable
 from saliency_core.progress import ProgressCallback
 
@@ -21,6 +22,7 @@ Means = Mapping[tuple[str, str], MeanSensitivity | None]
 
 MEANS = "Mean of ρ and its 95% interval over {count} photos"
 CHANGES = "Mean change of ρ by the step, and its 95% interval, over {count} photos"
+FILE_HEAD = ("Method", "Layer", "Mean", "Low", "High", "Photos")
 _ASKED = "photo set asked"
 
 
@@ -79,9 +81,9 @@ def draw(current: Session, pair: Pair) -> None:
         )
     if found is not None:
         layers = pair.scene.layers
-        _table(found.means, MEANS, count, layers)
+        _table(found.means, "photo-set", MEANS, count, layers)
         if found.changes:
-            _table(found.changes, CHANGES, count, layers, signed)
+            _table(found.changes, "photo-set-changes", CHANGES, count, layers, signed)
         return
 
     def ask() -> None:
@@ -96,18 +98,38 @@ def _withdraw() -> None:
 
 
 def _table(
-    means: Means, title: str, count: int, layers: tuple[str, ...], written: Callable[[float], str] = rho
+    means: Means,
+    name: str,
+    title: str,
+    count: int,
+    layers: tuple[str, ...],
+    written: Callable[[float], str] = rho,
 ) -> None:
-    rows = [
-        [sc.METHODS[method].title, *(_interval(means[method, layer], written) for layer in layers)]
+    title = title.format(count=count)
+    lines = (
+        (sc.METHODS[method].title, [_interval(means[method, layer], written) for layer in layers])
         for method in NAMED
-    ]
+    )
     left_out = [
         f"{sc.METHODS[method].title}, {layer}: defined for {found.count} of {count} photos."
         for (method, layer), found in means.items()
         if found is not None and found.count < count
     ]
-    theme.table(title.format(count=count), ["Method", *layers], rows, left_out, unfolded=True)
+    shown = line_table(title, name, layers, lines, left_out)
+    theme.table(shown, unfolded=True, download=Table(title, name, FILE_HEAD, _file_rows(means, layers)))
+
+
+def _file_rows(means: Means, layers: tuple[str, ...]) -> list[tuple[Cell, ...]]:
+    """The numbers one by one: an interval in one cell could not be read by a program."""
+    rows: list[tuple[Cell, ...]] = []
+    for method in NAMED:
+        for layer in layers:
+            found = means[method, layer]
+            numbers = (
+                (None, None, None, 0) if found is None else (found.mean, found.low, found.high, found.count)
+            )
+            rows.append((sc.METHODS[method].title, layer, *numbers))
+    return rows
 
 
 def _computation(current: Session, pair: Pair) -> Callable[[ProgressCallback], SetMeans]:

@@ -23,6 +23,8 @@ DECLINED = "The other sizes of the step were not computed."
 COMPUTE = "Compute them"
 CURVE_TABLE = "This curve as a table"
 UNDEFINED = "undefined"
+CORRELATIONS = "Rank correlation of the maps of “{}” and “{}”"
+SAVE = "Table as CSV"
 
 SAME = 0.995
 """From here on a correlation is written as 1.00."""

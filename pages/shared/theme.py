@@ -9,7 +9,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.navigation.page import Page
 
+from pages.shared.formats import NO_VALUE
 from pages.shared.registry import ASSETS, PRODUCT, THEME_FILE, PageEntry
+from saliency_core.export.tables import Cell, Table
 
 EXPLAINING = "Explaining the photo"
 FIRST_TIME = "The first time, the network has to be loaded, which takes some seconds."
@@ -100,27 +102,53 @@ def progress(title: str, fraction: float, words: str) -> None:
 
 
 def table(
-    title: str,
-    head: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    remarks: Sequence[str] = (),
+    shown: Table,
+    written: Callable[[float], str] = str,
     *,
+    missing: str = NO_VALUE,
     unfolded: bool = False,
+    download: Table | None = None,
 ) -> None:
-    """A table that can be folded: what a chart shows, in numbers that can be read aloud and copied."""
+    """A table that can be folded: what a chart shows, in numbers that can be read aloud, copied and saved.
 
-    def row(name: str, *cells: str) -> str:
-        values = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-        return f'<tr><th scope="row">{html.escape(name)}</th>{values}</tr>'
+    `written` writes its numbers, `missing` stands where there is none. The file beside it has the numbers
+    with all their digits; `download` is what it has instead.
+    """
 
-    header = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
-    body = "".join(row(*cells) for cells in rows)
-    notes = "".join(f"<p>{html.escape(remark)}</p>" for remark in remarks)
+    def cell(value: Cell) -> str:
+        text = missing if value is None else value if isinstance(value, str) else written(value)
+        return html.escape(text)
+
+    def row(name: Cell, *cells: Cell) -> str:
+        values = "".join(f"<td>{cell(each)}</td>" for each in cells)
+        return f'<tr><th scope="row">{cell(name)}</th>{values}</tr>'
+
+    title = html.escape(shown.title)
+    header = "".join(f'<th scope="col">{html.escape(each)}</th>' for each in shown.head)
+    body = "".join(row(*cells) for cells in shown.rows)
+    notes = "".join(f"<p>{html.escape(remark)}</p>" for remark in shown.remarks)
     state = " open" if unfolded else ""
-    st.html(
-        f'<details class="ng-table" data-testid="table"{state}><summary>{html.escape(title)}</summary>'
-        f'<div tabindex="0" role="region" aria-label="{html.escape(title)}"><table>'
-        f"<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>{notes}</details>"
+    with st.container(key=f"table-{shown.name}"):
+        st.html(
+            f'<details class="ng-table" data-testid="table"{state}><summary>{title}</summary>'
+            f'<div tabindex="0" role="region" aria-label="{title}"><table>'
+            f"<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>{notes}</details>"
+        )
+        csv_button(download or shown)
+
+
+def csv_button(saved: Table, label: str = "CSV") -> None:
+    """A small button that saves a table."""
+    st.download_button(
+        label,
+        saved.csv(),
+        f"normgrad-{saved.name}.csv",
+        "text/csv",
+        key=f"csv-{saved.name}",
+        help=f"Save as CSV: {saved.title}",
+        on_click="ignore",
+        type="tertiary",
+        icon=":material/download:",
     )
 
 

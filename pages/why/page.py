@@ -30,7 +30,7 @@ def body(current: Session, scene: Scene) -> None:
     with words, st.container(key="why-words"):
         _photo(scene, figures, objects)
     st.caption(texts.DEFINITIONS)
-    theme.table(texts.TABLE, *texts.layer_table(figures))
+    theme.table(texts.layer_table(figures), formats.exact_percent)
 
 
 def _photo(scene: Scene, figures: PhotoFigures, objects: tuple[PhotoObject, ...]) -> None:
@@ -60,7 +60,7 @@ def published() -> None:
         with column:
             figure = charts.published(game, f"{network}: hits in the pointing game", POINTING)
             st.plotly_chart(figure, key=f"why-{game.network}", config=shared_charts.CONFIG)
-            theme.table(f"All published figures for {network}", *texts.game_table(game))
+            theme.table(texts.game_table(game), formats.exact_percent)
     st.caption(f"Source: {source}")
     _heading("What follows")
     st.markdown(texts.ADVICE)

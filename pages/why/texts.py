@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 import saliency_core as sc
-from pages.shared.figure import Figure
-from pages.shared.formats import NO_VALUE, exact_percent, percent
+from pages.shared.formats import percent
 from pages.why.figures import (
     AVERAGE_LOSES_LITTLE,
     AVERAGE_LOSES_NOTHING,
@@ -12,6 +11,7 @@ from pages.why.figures import (
     PhotoFigures,
     PointingGame,
 )
+from saliency_core.export.tables import Table, line_table
 from saliency_core.viewer.payload import AVERAGING_METHODS, PhotoObject
 
 NETWORKS = {"vgg16": "VGG-16", "resnet50": "ResNet-50"}
@@ -184,12 +184,12 @@ def game(published: PointingGame) -> str:
     )
 
 
-def layer_table(figures: PhotoFigures) -> tuple[list[str], list[list[str]], list[str]]:
-    """Head, rows and the reasons for missing values."""
+def layer_table(figures: PhotoFigures) -> Table:
+    """The figures of every layer, with the reasons for missing values."""
     methods = list(figures.layers[0].inside)
     head = ["Layer", "Energy kept", *(f"Inside the box, {sc.METHODS[method].title}" for method in methods)]
     rows = [
-        [each.layer, _cell(each.energy), *(_cell(each.inside[method]) for method in methods)]
+        [each.layer, each.energy.value, *(each.inside[method].value for method in methods)]
         for each in figures.layers
     ]
     reasons = [
@@ -199,20 +199,17 @@ def layer_table(figures: PhotoFigures) -> tuple[list[str], list[list[str]], list
         if each.inside[method].value is None
     ]
     reasons += [f"{each.layer}: {each.energy.reason}" for each in figures.layers if each.energy.value is None]
-    return head, rows, reasons
+    return Table(TABLE, "averaging", head, rows, reasons)
 
 
-def game_table(game: PointingGame) -> tuple[list[str], list[list[str]], list[str]]:
-    """Head and rows of all published figures for one network."""
-    rows = [
-        [_published_title(name), *(exact_percent(hits[layer]) for layer in game.layers)]
+def game_table(game: PointingGame) -> Table:
+    """All published figures for one network."""
+    lines = (
+        (_published_title(name), [hits[layer] for layer in game.layers])
         for name, hits in game.accuracy.items()
-    ]
-    return ["Method", *game.layers], rows, []
-
-
-def _cell(figure: Figure) -> str:
-    return NO_VALUE if figure.value is None else exact_percent(figure.value)
+    )
+    title = f"All published figures for {NETWORKS[game.network]}"
+    return line_table(title, f"pointing-{game.network}", game.layers, lines)
 
 
 def _published_title(name: str) -> str:
