@@ -58,6 +58,7 @@ from saliency_core.models.devices import choose_device
 from saliency_core.models.layers import Layer
 from saliency_core.models.targets import Target
 from saliency_core.viewer.html import save_html
+from saliency_core.viewer.notebook import NotebookView, show
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -87,6 +88,7 @@ __all__ = [
     "MultiPass",
     "NetworkError",
     "NonFiniteError",
+    "NotebookView",
     "Option",
     "Preprocess",
     "SaliencyError",
@@ -119,5 +121,6 @@ __all__ = [
     "render",
     "save_html",
     "save_maps",
+    "show",
     "unavailable",
 ]

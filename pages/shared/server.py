@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pages.shared import model_routes, theme
 from pages.shared.embedding import frame_ancestors
 from pages.shared.registry import ASSETS, HOME, PAGES, PAGES_FOLDER, PRODUCT, ROOT
+from saliency_core.viewer.bundle import FONTS
 
 log = logging.getLogger(__name__)
 
@@ -257,5 +258,5 @@ def routes() -> list[BaseRoute]:
         Route(f"/assets/{_CONNECTION}", connection),
         Route("/assets/icon.svg", icon),
         *model_routes.routes(),
-        Mount("/assets/fonts", StaticFiles(directory=ASSETS / "fonts")),
+        Mount("/assets/fonts", StaticFiles(directory=FONTS)),
     ]
