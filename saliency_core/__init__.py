@@ -62,6 +62,7 @@ from saliency_core.models.devices import choose_device
 from saliency_core.models.layers import Layer
 from saliency_core.models.targets import Target
 from saliency_core.viewer.html import save_html
+from saliency_core.viewer.notebook import NotebookView, show
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -92,6 +93,7 @@ __all__ = [
     "MultiPass",
     "NetworkError",
     "NonFiniteError",
+    "NotebookView",
     "Option",
     "Picture",
     "Preprocess",
@@ -127,5 +129,6 @@ __all__ = [
     "render",
     "save_html",
     "save_maps",
+    "show",
     "unavailable",
 ]

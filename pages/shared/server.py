@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pages.shared import model_routes, share_routes, theme
 from pages.shared.embedding import frame_ancestors
 from pages.shared.registry import ASSETS, HOME, PAGES, PAGES_FOLDER, PRODUCT, ROOT
+from saliency_core.viewer.bundle import FONTS
 
 log = logging.getLogger(__name__)
 
@@ -258,5 +259,5 @@ def routes() -> list[BaseRoute]:
         Route("/assets/icon.svg", icon),
         *model_routes.routes(),
         *share_routes.routes(),
-        Mount("/assets/fonts", StaticFiles(directory=ASSETS / "fonts")),
+        Mount("/assets/fonts", StaticFiles(directory=FONTS)),
     ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from saliency_core.backprop.variants import MetaStep
 from saliency_core.combine import FloatMap, checked_size, is_constant, normalise, resize
 from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
+from saliency_core.explain import display
 from saliency_core.explain.arguments import chosen_names, layer_name
 from saliency_core.explain.subject import Subject
 from saliency_core.inputs.preprocess import InputRegion
@@ -195,6 +196,18 @@ class Explanation:
     def without_image(self) -> Explanation:
         """This explanation without its photo, for those who keep explanations but no photos."""
         return replace(self, subject=self.subject.without_image())
+
+    def __repr__(self) -> str:
+        network = f"{self.subject.title} with random weights" if self.random_weights else self.subject.title
+        step = "" if self.meta is None else f", {self.meta}"
+        return (
+            f"Explanation({self.label!r} by {network}: {len(self.methods)} methods at {len(self.layers)} "
+            f"layers{step})"
+        )
+
+    def _repr_html_(self) -> str | None:
+        """The viewer, for notebooks."""
+        return display.html(self)
 
     @property
     def nbytes(self) -> int:

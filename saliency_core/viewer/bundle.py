@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 WEB = Path(__file__).parent / "web"
+FONTS = WEB / "fonts"
 THEME = "theme.css"
 
 _IMPORT = re.compile(

@@ -7,6 +7,7 @@ nothing else.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import html
 import json
@@ -31,10 +32,10 @@ from saliency_core.registry import unknown
 from saliency_core.render import display_jpeg
 from saliency_core.version import SOFTWARE
 from saliency_core.viewer import correlations as rank_correlations
+from saliency_core.viewer import formats, schema
 from saliency_core.viewer import methods as method_facts
 from saliency_core.viewer import payload as payloads
-from saliency_core.viewer import schema
-from saliency_core.viewer.bundle import bundle
+from saliency_core.viewer.bundle import FONTS, bundle
 from saliency_core.viewer.correlations import Correlations
 from saliency_core.viewer.payload import AVERAGING_METHODS, MODES, ClassComparison, DisplayPhoto
 from saliency_core.viewer.quantised import Bits, Quantised, quantise
@@ -54,8 +55,8 @@ NO_SCRIPT = "The maps are drawn by a script in this file, and scripts are switch
 PHOTO_NAME = "photo"
 """What a photo is called that has no name."""
 
-FINE_BYTES = 1_600_000
-"""Maps of up to this size are kept with 16 bits, so that a page stays below 3 MB; larger ones with 8."""
+FINE_BYTES = 3_000_000
+"""Maps that take up to this many bytes of the page are kept with 16 bits, others with 8."""
 
 Value = TypeVar("Value")
 
@@ -101,7 +102,7 @@ def save_html(
         path: the file's name; it must end in ``.html``.
         explanations: what :func:`explain` returned.
         mode: what is shown first: ``"compare"``, ``"mix"``, ``"framework"``, ``"classes"`` or ``"why"``.
-        title: the page's heading; by default the photo's name and the network.
+        title: the page's heading; by default the photo's name and the network; empty for none.
         caption: a text below it.
         address: where the page was made, a link that begins with ``http://`` or ``https://``.
         photo: the photo or its file, for explanations that do not have it.
@@ -196,6 +197,7 @@ def page(
     caption: str = "",
     address: str = "",
     tabs: Collection[str] | None = None,
+    fine_bytes: int = FINE_BYTES,
 ) -> str:
     """The HTML of a page with these explanations.
 
@@ -205,26 +207,30 @@ def page(
         view: what is chosen at first.
         title, caption, address: as for :func:`save_html`.
         tabs: the modes that are offered beside the first one; None: all that the explanations have maps for.
+        fine_bytes: maps that take up to this many bytes are kept with 16 bits, others with 8.
 
     Raises:
         ArgumentError: an unknown mode, or one that these explanations do not have; an address that is none;
             an explanation that the viewer cannot show (see :func:`payload.content`).
     """
-    made = _contents(shown, mode, view, tabs)
+    made = _contents(shown, mode, view, tabs, fine_bytes)
     text = json.dumps(made.contents, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     parts = bundle("hosts/page.js")
-    heading = _plain(_title(shown) if title is None else title)
+    style = parts.style + _font_face()
+    heading = plain(title or _title(shown))
     policy = "; ".join(
         (
             "default-src 'none'",
             f"script-src '{_hash(parts.script)}'",
-            f"style-src '{_hash(parts.style)}'",
+            f"style-src '{_hash(style)}'",
             "img-src data: blob:",
+            "font-src data:",
             "base-uri 'none'",
             "form-action 'none'",
         )
     )
-    below = f"<p>{html.escape(_plain(caption))}</p>" if caption else ""
+    above = "" if title == "" else f"<h1>{html.escape(heading)}</h1>"
+    below = f"<p>{html.escape(plain(caption))}</p>" if caption else ""
     link = _link(address)
     return "\n".join(
         (
@@ -239,10 +245,10 @@ def page(
             '<meta name="referrer" content="no-referrer">',
             f"<title>{html.escape(heading)}</title>",
             '<link rel="icon" href="data:,">',
-            f"<style>{parts.style}</style>",
+            f"<style>{style}</style>",
             "</head>",
             '<body class="page">',
-            f'<header class="page-head"><h1>{html.escape(heading)}</h1>{below}',
+            f'<header class="page-head">{above}{below}',
             '<p class="page-facts"><span id="facts" data-testid="facts"></span>'
             f" · {html.escape(SOFTWARE)}{link}</p>",
             "</header>",
@@ -272,7 +278,7 @@ def rounding(quantised: Quantised) -> str:
 
 def quantised_maps(shown: Sequence[Entry], mode: str = "compare") -> Quantised:
     """The maps of a page with these explanations, as they are in it."""
-    return _contents(shown, mode, schema.DEFAULTS, None).quantised
+    return _contents(shown, mode, schema.DEFAULTS, None, FINE_BYTES).quantised
 
 
 # -- what a page contains ------------------------------------------------------------------------------------
@@ -302,7 +308,7 @@ class _Pool(Generic[Value]):
 
 
 def _contents(
-    shown: Sequence[Entry], mode: str, view: schema.View, tabs: Collection[str] | None
+    shown: Sequence[Entry], mode: str, view: schema.View, tabs: Collection[str] | None, fine_bytes: int
 ) -> _Contents:
     if mode not in MODES:
         raise ArgumentError(unknown("mode", mode, MODES))
@@ -329,7 +335,7 @@ def _contents(
                 "tabs": [{"name": each, "title": TABS[each][0], "hint": TABS[each][1]} for each in modes],
             }
         )
-    fine = sum(plane.size for plane in maps.values) * 2 * 4 / 3 <= FINE_BYTES
+    fine = sum(plane.size for plane in maps.values) * 2 * 4 / 3 <= fine_bytes
     bits: Bits = 16 if fine else 8
     quantised = quantise(maps.values, bits)
     contents = {
@@ -385,7 +391,7 @@ def _sent(entry: Entry, mode: str, modes: Sequence[str], view: schema.View) -> _
             **absent,
             **{name: entry.unavailable[name] for name in absent if name in entry.unavailable},
         },
-        state=payloads.after_step(explanation.meta),
+        state=formats.after_step(explanation.meta),
     )
     return _Sent(sent, np.split(content.maps, np.cumsum(content.sizes)[:-1]))
 
@@ -517,7 +523,7 @@ def _titles(shown: Sequence[Entry]) -> list[str]:
     """What tells each explanation from the others: its class, and whatever else is not the same for all."""
 
     def facts(entry: Entry) -> tuple[str, str, str]:
-        step = payloads.after_step(entry.explanation.meta)
+        step = formats.after_step(entry.explanation.meta)
         return entry.photo.name, entry.explanation.subject.title, step
 
     every = [facts(entry) for entry in shown]
@@ -543,13 +549,20 @@ def _link(address: str) -> str:
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ArgumentError(f"address is {address!r}; expected a link that begins with http:// or https://")
-    target, host = html.escape(_plain(address)), html.escape(parts.netloc)
+    target, host = html.escape(plain(address)), html.escape(parts.netloc)
     return f' · <a href="{target}" rel="noopener noreferrer" target="_blank">made at {host}</a>'
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A text without what UTF-8 cannot write: names of files may have it."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+@functools.cache
+def _font_face() -> str:
+    data = _base64((FONTS / "inter-latin-wght-normal.woff2").read_bytes())
+    source = f'url("data:font/woff2;base64,{data}") format("woff2")'
+    return f'@font-face {{ font-family: "Inter"; font-weight: 100 900; src: {source}; }}\n'
 
 
 def _hash(text: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_core import render
-from saliency_core.backprop.variants import LEARNING_RATE, MetaStep
+from saliency_core.backprop.variants import LEARNING_RATE
 from saliency_core.combine import layer_weights
 from saliency_core.errors import ArgumentError
 from saliency_core.explain import Explanation
@@ -478,13 +478,6 @@ def _presets(model: Model, layers: list[str]) -> dict[str, dict[str, float]]:
         for title, weights in model.presets.items()
         if set(weights) <= set(layers)
     }
-
-
-def after_step(step: MetaStep | None) -> str:
-    """The caption's words on the meta step; empty if there is none."""
-    if step is None or step.lr == 0:
-        return ""
-    return f"after {'unlearning' if step.ascend else 'a meta step'} (ε = {step.lr:.2g})"
 
 
 def default_layer(stages: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 /** A web page of its own as a host: photo and maps are in the page, and nothing is asked of anybody. */
 
 import { element, select, setText } from "../controls/dom.js";
+import { listenToKeys, pressKey } from "../controls/keys.js";
 import { Tabs } from "../controls/tabs.js";
 import { classText } from "../core/format.js";
 import { bytesOf, joined, restored } from "../core/quantised.js";
@@ -54,6 +55,8 @@ class Page {
     );
     this.choice = element("span", { class: "select-wrap", hidden: contents.entries.length < 2 }, this.chooser);
     this.#show();
+    listenToKeys(this.viewer);
+    document.addEventListener("keydown", pressKey);
   }
 
   #choose() {
