@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from pages.shared.registry import PAGES
 from tests.browser_helpers import view, viewer
-from tools.layout_shift import BOUND, RECORD, Meter, page_changes, shifts
+from tools.layout_shift import BOUND, QUIET, RECORD, Meter, page_changes, shifts
 
 LECTURE_WINDOWS = ((1280, 720), (1920, 1080))
 
@@ -89,6 +89,7 @@ def test_lecture_mode_keeps_large_maps_and_depth_in_view_and_the_arrow_keys_move
         )
         assert frame == pytest.approx(region, abs=2), "the object's box follows the size of the stage"
         assert page.evaluate("document.scrollingElement.scrollWidth") == width
+    page.get_by_test_id("key-note-close").click()
     page.get_by_test_id("finding").click()  # which gives the focus to the scrolling area
     page.keyboard.press("ArrowRight")
     expect(page.get_by_test_id("caption-right")).to_contain_text("blocks.4")
@@ -100,6 +101,94 @@ def test_lecture_mode_keeps_large_maps_and_depth_in_view_and_the_arrow_keys_move
     expect(page.get_by_test_id("stSidebar")).to_be_hidden()
     page.wait_for_url(re.compile("present=1"))
     assert view(page)["layer"] == "blocks.4"
+    expect(page.get_by_test_id("key-note")).to_be_hidden()  # it was dismissed before
+
+
+def test_the_keys_that_lecture_mode_names_choose_methods_and_walk_the_layers_on_every_page(
+    app_url: str, page: Page
+) -> None:
+    page.goto(f"{app_url}/compare?present=1&layer=blocks.5")
+    viewer(page)
+    note = page.get_by_test_id("key-note")
+    expect(note).to_contain_text("Method on the right")
+    expect(note).to_contain_text("5Linear approximation")
+    expect(page.get_by_role("status").filter(has_text="5: Linear approximation")).to_be_attached()
+    page.keyboard.press("5")
+    page.keyboard.press("Shift+Digit6")
+    expect(page.get_by_test_id("caption-right")).to_contain_text("Linear approximation")
+    expect(page.get_by_test_id("caption-left")).to_contain_text("Gradient · blocks.5")
+    expect(note.locator("[data-state=shown]")).to_have_text("5Linear approximation")
+    page.wait_for_url(re.compile("left=gradient&right=linear_approx"))
+    page.get_by_test_id("layers").first.click()
+    page.get_by_test_id("layer-search").fill("")
+    page.keyboard.type("1?")  # into a field
+    expect(page.get_by_test_id("layer-search")).to_have_value("1?")
+    page.keyboard.press("Escape")
+    assert view(page)["right"] == "linear_approx"
+    expect(note).to_be_visible()
+    page.get_by_test_id("stTopNavLink").filter(has_text="Mix").click()
+    expect(page.get_by_test_id("caption-right")).to_contain_text("Linear approximation · product of")
+    before = view(page)["weights"]
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url(re.compile("weights="))
+    weights = view(page)["weights"]
+    assert list(weights.values()) == [0] * (len(weights) - 1) + [1]
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(lambda url: "weights=" not in url)
+    assert view(page)["weights"] == before
+    page.get_by_test_id("stTopNavLink").filter(has_text="Framework").click()
+    expect(page.get_by_test_id("framework-caption")).to_be_visible()
+    expect(note).to_contain_text("4NormGrad 3 × 3")
+    expect(note).not_to_contain_text("Grad-CAM")  # which is no cell
+    page.keyboard.press("4")
+    expect(page.get_by_test_id("cell-conv3x3-norm")).to_have_class(re.compile("previewed"))
+    page.get_by_test_id("stTopNavLink").filter(has_text="Classes").click()
+    expect(page.get_by_test_id("caption-first")).to_contain_text("Gradient")
+    page.keyboard.press("7")
+    expect(page.get_by_test_id("caption-first")).to_contain_text("Layer-CAM")
+    page.keyboard.press("?")
+    expect(note).to_be_hidden()
+
+
+def test_an_embedded_page_shows_the_viewer_alone_with_its_keys_and_a_link_to_the_whole_page(
+    app_url: str, page: Page
+) -> None:
+    page.add_init_script(RECORD)
+    page.route(
+        f"{app_url}/outer",
+        lambda route: route.fulfill(
+            body='<iframe src="compare?embed=1&photo=coffee" style="border: 0"></iframe>',
+            content_type="text/html",
+        ),
+    )
+    page.set_viewport_size({"width": 1400, "height": 900})
+    page.goto(f"{app_url}/outer")
+    inside = page.frame_locator("iframe")
+    expect(inside.get_by_test_id("caption-right")).to_contain_text("Grad-CAM")
+    frame = page.frames[1]
+    around = "stSidebar", "stHeader", "stTopNav", "stExpandSidebarButton", "lecture"
+    assert [name for name in around if inside.get_by_test_id(name).locator("visible=true").count()] == []
+    for width, height in ((1280, 720), (800, 600)):
+        page.locator("iframe").evaluate(f"frame => {{ frame.width = {width}; frame.height = {height}; }}")
+        frame.wait_for_function(QUIET, polling=50)
+        depth, stage, line = (
+            frame.get_by_test_id(name).evaluate("element => element.getBoundingClientRect().toJSON()")
+            for name in ("depth", "stage-right", "whole-page")
+        )
+        assert depth["bottom"] <= line["top"] < height
+        assert stage["right"] > width - 20
+        assert stage["top"] < 120
+        assert stage["height"] > 0.4 * height
+        assert frame.evaluate("document.scrollingElement.scrollWidth") == width
+    inside.get_by_test_id("stage-right").click()
+    page.keyboard.press("6")
+    expect(inside.get_by_test_id("caption-right")).to_contain_text("Gradient")
+    frame.wait_for_url(re.compile("embed=true.*right=gradient|right=gradient.*embed=true"))
+    with page.expect_popup() as opened:
+        inside.get_by_test_id("whole-page").click()
+    expect(opened.value.get_by_test_id("stSidebar")).to_be_visible()
+    expect(opened.value.get_by_test_id("caption-right")).to_contain_text("Gradient")
+    assert "embed" not in opened.value.url
 
 
 def test_typing_an_l_into_a_field_searches_and_a_link_is_copied(app_url: str, browser: Browser) -> None:

@@ -15,6 +15,7 @@ import saliency_core as sc
 from pages.shared import formats
 from saliency_core.combine import is_constant, normalise, resize
 from saliency_core.viewer import schema
+from saliency_core.viewer.methods import methods
 from saliency_core.viewer.payload import MODES
 from tests.test_viewer import FULL_VIEW, LAYERS
 
@@ -33,6 +34,7 @@ def test_the_browser_functions_do_what_their_tests_and_saliency_core_say(tmp_pat
         "painted": painted(),
         "reaches": reaches(),
         "modes": MODES,
+        "at once": [method["name"] for method in methods() if not method["passes"]],
         "view": view(),
         "inside": inside(),
         "percents": [[share, formats.percent(share)] for share in SHARES],

@@ -1,4 +1,4 @@
-"""The app inside another page: `?embed=true` shows the viewer alone, and which sites may frame it is a setting."""
+"""The app inside another page: `?embed=true` shows the viewer alone; a setting says who may frame it."""
 
 import os
 import re
@@ -36,8 +36,8 @@ def frame_ancestors() -> str:
         if _ANYWHERE.fullmatch(source) or (_HOST.fullmatch(source) and source not in ("self", "none")):
             continue
         raise ArgumentError(
-            f"{SETTING} is “{given}”, and “{source}” is no site that can be allowed to embed the app. Expected "
-            "'self' or 'none' (with their quotes), *, or origins without a path, such as "
+            f"{SETTING} is “{given}”, and “{source}” is no site that can be allowed to embed the app. "
+            "Expected 'self' or 'none' (with their quotes), *, or origins without a path, such as "
             "https://lectures.example.org, separated by spaces."
         )
     return " ".join(sources)

@@ -1,7 +1,7 @@
 """Lecture mode: the same pages for a projector, with large type and without the sidebar.
 
-An embedded page has one line below the viewer instead: its keys, and a link to the whole page. The browser switches at once by itself (components_web/lecture.js); the session follows for the address and
-the charts.
+An embedded page has one line below the viewer instead: its keys, and a link to the whole page. The browser
+switches at once by itself (components_web/lecture.js); the session follows for the address and the charts.
 """
 
 import streamlit as st
@@ -12,7 +12,7 @@ from pages.shared.session import Session
 
 
 def draw(session: Session) -> None:
-    """Draw its buttons and that of Share, once in the header and once in the menu of a narrow window."""
+    """Draw its buttons and Share's, in the header and in the menu of a narrow window; or that line."""
     present = bool(session.view["present"])
 
     def switch(on: bool) -> None:

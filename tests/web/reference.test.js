@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { METHOD_KEYS } from "../../saliency_core/viewer/web/controls/keys.js";
 import { packTable, paint, scaleOf } from "../../saliency_core/viewer/web/core/colors.js";
 import { percent } from "../../saliency_core/viewer/web/core/format.js";
 import { absolutePercentile, energyInside, normalise, resize, resizedAt } from "../../saliency_core/viewer/web/core/maths.js";
@@ -86,6 +87,11 @@ test("a signed map's scale reaches to the 99th percentile of its absolute values
     assert.equal(absolutePercentile(Float32Array.from(values), 0.99), reach);
     assert.deepEqual(scaleOf(Float32Array.from(values), true), { low: -reach, high: reach });
   }
+});
+
+test("every digit means a method that each explanation has at once", { skip }, () => {
+  assert.deepEqual(METHOD_KEYS.filter((name) => !cases["at once"].includes(name)), []);
+  assert.equal(new Set(METHOD_KEYS).size, 9);
 });
 
 test("the modes are those that Python knows", { skip }, () => {
