@@ -51,7 +51,7 @@ def draw(request: Request) -> Picture:
     for i, (each, (values, reason)) in enumerate(zip(classes.both(), planes, strict=True)):
         drawn = Drawn.empty(reason, signed) if reason else Drawn.measured(values, signed)
         text = formats.class_text(each.label, *classes.probabilities(i, view.epsilon))
-        words = (text, f"{method.title} · {_place(method, view.layer)}", _step(request, classes))
+        words = (text, method.title, _place(method, view.layer), _step(request, classes))
         title = f"{'AB'[i]}  {each.label}"
         panels.append(Panel(title, _given(words), drawn, shown, (method.dark, method.bright)))
     if difference == "classes":

@@ -26,6 +26,7 @@ VEIL = 0.62
 GREY = np.array([0.2126, 0.7152, 0.0722], np.float32)
 """The shares of red, green and blue in a photo's grey, as CSS has them."""
 PAPER = (255, 255, 255)
+GROUND = (246, 247, 249)
 
 Pixels = NDArray[np.uint8]
 Region = tuple[float, float, float, float]
@@ -98,6 +99,7 @@ def compose(
     size: tuple[int, int] = (SIDE, SIDE),
     shown: Region | None = None,
     paper: Color = PAPER,
+    ground: Color = GROUND,
 ) -> Pixels:
     """A map on its photo, RGB uint8 (height, width, 3).
 
@@ -117,7 +119,8 @@ def compose(
         opacity: of the map, from 0 to 1.
         size: (height, width) of the picture.
         shown: the part of the photo that the picture shows; None: the region.
-        paper: the colour where there is no photo.
+        paper: the colour of the veil.
+        ground: the colour where there is no photo.
 
     Raises:
         UnknownNameError: an unknown colour map.
@@ -128,7 +131,13 @@ def compose(
     if not 0 <= opacity <= 1:
         raise ArgumentError(f"opacity is {opacity!r}; expected a number from 0 to 1")
     view = Backdrop.of(
-        photo, checked_region(region), size=checked_size(size), shown=shown, fade=fade, paper=paper
+        photo,
+        checked_region(region),
+        size=checked_size(size),
+        shown=None if shown is None else checked_region(shown),
+        fade=fade,
+        paper=paper,
+        ground=ground,
     )
     if values is None:
         return view.pixels.copy()
@@ -172,11 +181,12 @@ class Backdrop:
         shown: Region | None = None,
         fade: bool = True,
         paper: Color = PAPER,
+        ground: Color = GROUND,
     ) -> Backdrop:
         """The photo's part `shown` at (height, width) `size`, veiled outside the region."""
         part = region if shown is None else shown
         pixels = np.empty((*size, 3), np.uint8)
-        pixels[:] = paper
+        pixels[:] = ground
         placed = _placed(photo, part, size)
         if placed is not None:
             inside, (left, top) = placed

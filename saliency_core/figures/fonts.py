@@ -22,6 +22,8 @@ REGULAR, STRONG = 400, 600
 MISSING = "□"
 """Stands for a letter that no font has."""
 ELLIPSIS = "…"
+WORTH = 0.6
+"""The share of the letters that fit which a whole part of a name must have to stand for them."""
 
 LOCK = threading.RLock()
 """Matplotlib's fonts and settings belong to the whole process: one figure is drawn at a time."""
@@ -99,7 +101,9 @@ def cut_start(text: str, room: float, size: float, weight: int = REGULAR) -> str
     start = next(
         (i for i in range(1, len(text)) if width(ELLIPSIS + text[i:], size, weight) <= room), len(text)
     )
-    return ELLIPSIS + text[start:].lstrip(" ._")
+    # A whole part of a name reads better, if it says nearly as much.
+    whole = next((i for i in range(start, len(text)) if text[i - 1] in " ._"), start)
+    return ELLIPSIS + text[whole if len(text) - whole >= WORTH * (len(text) - start) else start :]
 
 
 def lines(text: str, room: float, size: float, weight: int = REGULAR, *, most: int = 3) -> list[str]:

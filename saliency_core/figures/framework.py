@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from saliency_core.figures import fonts
 from saliency_core.figures.cells import SIDE, by_class, cell, reasons, remarks
-from saliency_core.figures.maps import Drawn, Scene, View, map_of
+from saliency_core.figures.maps import RANDOM_WEIGHTS, Drawn, Scene, View, map_of
 from saliency_core.figures.panels import (
     CAPTION,
     LINE,
     MARGIN,
-    RANDOM_WEIGHTS,
     SMALL,
     Painter,
     Stage,

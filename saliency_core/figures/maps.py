@@ -33,6 +33,7 @@ LITTLE = 0.25
 """A map that takes up less of a shared scale than this is nearly of one colour: the colour bar says why."""
 ALIKE = 0.2
 """Values that differ by less than this share of the largest still get all colours: the colour bar says so."""
+RANDOM_WEIGHTS = "random weights"
 WHOLE = 0.9
 """A box that covers more of the input than this leaves hardly any place that is not the object."""
 
@@ -142,7 +143,8 @@ class Scene:
     def model(self) -> str:
         """The network's title, and whether its weights are random."""
         title = self.explanation.subject.title
-        return f"{title}, random weights" if self.explanation.random_weights else title
+        said = RANDOM_WEIGHTS in title or not self.explanation.random_weights
+        return title if said else f"{title}, {RANDOM_WEIGHTS}"
 
 
 def file_name(image: Image.Image) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from saliency_core.combine import resize
 from saliency_core.figures import fonts
 from saliency_core.figures.compose import LEVELS, Backdrop, Pixels, Region, Scale, color_table
-from saliency_core.figures.maps import Drawn, Scene, View
+from saliency_core.figures.maps import RANDOM_WEIGHTS, Drawn, Scene, View
 from saliency_core.figures.sheet import Paint, Sheet
 from saliency_core.version import SOFTWARE
 from saliency_core.viewer import formats
@@ -27,7 +27,6 @@ FLATTEST, STEEPEST = 1.35, 0.8
 """The limits of a panel's width / height; what surrounds the input region is cut to them."""
 TALLEST = 1.25
 """Greatest height of a panel as a multiple of its width."""
-RANDOM_WEIGHTS = "random weights"
 CHECKS = np.array([(143, 147, 155), (185, 188, 194)], np.float32)
 """The squares behind transparent colours, as the viewer has them."""
 
@@ -79,7 +78,7 @@ class Painter:
     def __init__(self, scene: Scene, view: View, sheet: Sheet, stage: Stage) -> None:
         self.scene = scene
         self.view = view
-        self.paper = sheet.theme.paper
+        self.theme = sheet.theme
         self.stage = stage
         self._backdrop = functools.lru_cache(2)(self._prepared)
 
@@ -106,7 +105,8 @@ class Painter:
             size=(height, width),
             shown=self.stage.shown,
             fade=self.view.fade,
-            paper=self.paper,
+            paper=self.theme.paper,
+            ground=self.theme.quiet,
         )
 
 
@@ -125,7 +125,7 @@ class Panel:
 
 def row(sheet: Sheet, painter: Painter, panels: Sequence[Panel], top: int, width: int) -> int:
     """Draw panels side by side, each so wide; returns the y of their lower edge."""
-    captions = [fonts.joined(panel.words, " · ", width, CAPTION) for panel in panels]
+    captions = [fonts.joined(panel.words, " · ", width, CAPTION, most=3) for panel in panels]
     most = max(map(len, captions))
     stage = painter.stage
     below = 0
@@ -149,6 +149,9 @@ def row(sheet: Sheet, painter: Painter, panels: Sequence[Panel], top: int, width
 def _over(sheet: Sheet, painter: Painter, panel: Panel, x: int, y: int) -> None:
     """What lies over a map: the boxes of the objects, the mark of random weights, why there is no map."""
     stage = painter.stage
+    if stage.shown != painter.scene.region:
+        x0, y0, wide, tall = _inside(painter, (0, 0, 1, 1), x, y)
+        sheet.box(x0, y0, wide, tall, edge=sheet.theme.ink, alpha=0.55, line=0.7)
     for box in panel.boxes:
         _outline(sheet, painter, box, x, y)
     if painter.scene.explanation.random_weights:
@@ -158,6 +161,13 @@ def _over(sheet: Sheet, painter: Painter, panel: Panel, x: int, y: int) -> None:
 
 
 def _outline(sheet: Sheet, painter: Painter, box: Region, x: int, y: int) -> None:
+    place = _inside(painter, box, x, y)
+    sheet.box(*place, edge=(0, 0, 0), alpha=0.4, line=1.6)
+    sheet.box(*place, edge=(255, 255, 255), alpha=0.95, line=1.0, dashed=True)
+
+
+def _inside(painter: Painter, box: Region, x: int, y: int) -> tuple[float, float, float, float]:
+    """The (x, y, width, height) on the page of a part of the region, given in fractions of it."""
     stage, (left, top, right, bottom) = painter.stage, painter.scene.region
     across, down = (
         stage.width / (stage.shown[2] - stage.shown[0]),
@@ -166,8 +176,7 @@ def _outline(sheet: Sheet, painter: Painter, box: Region, x: int, y: int) -> Non
     x0 = x + (left + box[0] * (right - left) - stage.shown[0]) * across
     y0 = y + (top + box[1] * (bottom - top) - stage.shown[1]) * down
     width, height = (box[2] - box[0]) * (right - left) * across, (box[3] - box[1]) * (bottom - top) * down
-    sheet.box(x0, y0, width, height, edge=(0, 0, 0), alpha=0.4, line=1.6)
-    sheet.box(x0, y0, width, height, edge=(255, 255, 255), alpha=0.95, line=1.0, dashed=True)
+    return x0, y0, width, height
 
 
 def tag(sheet: Sheet, x: float, y: float, text: str, size: float, *, weight: int = fonts.REGULAR) -> None:
@@ -234,8 +243,9 @@ def bar(table: NDArray[np.uint8]) -> Paint:
 
 def credit(sheet: Sheet, scene: Scene, y: int, width: int) -> int:
     """The small line at the foot; returns the height of the finished page."""
-    words = (scene.photo_name, scene.model, scene.state, SOFTWARE)
-    text = " · ".join(filter(None, map(fonts.clean, words)))
+    name = fonts.cut(scene.photo_name, width / 3, CREDIT)
+    model = fonts.cut(scene.model, width / 3, CREDIT)
+    text = " · ".join(filter(None, (name, model, scene.state, SOFTWARE)))
     baseline = y + 12 + CREDIT
     sheet.text(MARGIN, baseline, text, CREDIT, color=sheet.theme.muted, room=width - 2 * MARGIN)
     return round(baseline + MARGIN - 6)

@@ -14,8 +14,8 @@ from saliency_core.figures.cells import (
     remarks,
     row_label,
 )
-from saliency_core.figures.maps import Drawn, at_input, layer_map
-from saliency_core.figures.panels import CAPTION, MARGIN, RANDOM_WEIGHTS, SMALL, Painter, Stage, credit
+from saliency_core.figures.maps import RANDOM_WEIGHTS, Drawn, at_input, layer_map
+from saliency_core.figures.panels import CAPTION, MARGIN, SMALL, Painter, Stage, credit
 from saliency_core.figures.picture import Picture
 from saliency_core.figures.request import Request
 from saliency_core.figures.sheet import Sheet
