@@ -12,6 +12,7 @@ from saliency_core.figures import film as films
 from saliency_core.figures.film import TRACK, Film
 from saliency_core.figures.panels import MARGIN
 from saliency_core.progress import Cancelled
+from saliency_core.viewer.payload import ClassComparison, SweepPoint
 from tests.networks import classifier
 
 PHOTO = Image.effect_noise((60, 40), 90).convert("RGB")
@@ -72,6 +73,24 @@ def test_a_film_over_epsilon_shows_the_network_after_every_step() -> None:
     film = sc.film(steps[0], "epsilon", kind="panel", sweep=steps, layer="act")
     for frame, step in zip(film.images(), steps, strict=True):
         assert_frame(frame, sc.figure(step, "panel", layer="act"))
+
+
+def test_a_film_of_two_classes_goes_through_the_steps_of_both() -> None:
+    sizes = (0.0, 0.01, 0.1)
+    steps = [
+        [sc.explain(classifier(), PHOTO, target, LAYERS, meta=sc.MetaStep(lr)) for target in (1, 3)]
+        for lr in sizes
+    ]
+    sweep = tuple(SweepPoint(lr, *both) for lr, both in zip(sizes, steps, strict=True))
+    first, second = (sc.explain(classifier(), PHOTO, target, LAYERS) for target in (1, 3))
+    comparison = ClassComparison(second, "normgrad", first.subject.labels, sweep=sweep)
+    film = sc.film(first, "epsilon", kind="classes", other=comparison, layer="act")
+    for frame, lr in zip(film.images(), sizes, strict=True):
+        view = {"layer": "act", "epsilon": lr}
+        assert_frame(frame, sc.figure(first, "classes", other=comparison, **view))
+    pairs = sc.film(first, "epsilon", kind="classes", sweep=steps, layer="act")
+    for frame, (one, other) in zip(pairs.images(), steps, strict=True):
+        assert_frame(frame, sc.figure(one, "classes", other=other, layer="act"))
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -18,6 +18,7 @@ from saliency_core.explain import Explanation
 from saliency_core.explain.arguments import layer_name
 from saliency_core.figures import fonts
 from saliency_core.figures.kinds import KINDS, figure
+from saliency_core.figures.maps import Other
 from saliency_core.figures.panels import CAPTION, MARGIN
 from saliency_core.figures.picture import Picture
 from saliency_core.figures.sheet import Item, Raster, Sheet, Theme
@@ -25,7 +26,7 @@ from saliency_core.progress import ProgressCallback, no_progress
 from saliency_core.registry import Registry, listed, unknown
 from saliency_core.viewer import formats
 from saliency_core.viewer.complete import complete
-from saliency_core.viewer.payload import DisplayPhoto, SweepPoint
+from saliency_core.viewer.payload import ClassComparison, DisplayPhoto, SweepPoint
 
 FORMATS: Final = ("gif", "webp")
 SCALES: Final = (1, 2)
@@ -49,7 +50,7 @@ class Frame:
     """One frame before it is drawn: its explanations, its view, and what stands at the top."""
 
     explanation: Explanation
-    other: Explanation | None
+    other: Other
     view: Mapping[str, Any]
     value: str
     """What has changed, in words."""
@@ -74,7 +75,7 @@ class Asked:
     """What a film is asked for."""
 
     explanation: Explanation
-    other: Explanation | None
+    other: Other
     kind: str
     view: Mapping[str, Any]
     sweep: Sequence[Any] | None
@@ -89,7 +90,7 @@ def film(
     over: str = "depth",
     *,
     kind: str = "pair",
-    other: Explanation | None = None,
+    other: Other = None,
     sweep: Sequence[Any] | None = None,
     steps: int = STEPS,
     photo: Image.Image | DisplayPhoto | None = None,
@@ -103,7 +104,7 @@ def film(
         over: what changes: "depth" (the layer, from input to output), "weights" (the layers are mixed, and
             the weight moves from the first one to the last) or "epsilon" (the size of the meta step).
         kind: of the figures: "panel", "pair", "classes", …; see ``sc.FIGURES``.
-        other: the explanation of the second class, for "classes".
+        other: the explanation of the second class, for "classes"; see :func:`saliency_core.figure`.
         sweep: what the film runs through. For "depth" layers, all of them if None. For "weights" the weights
             of every frame, one number per layer or a mapping from layers. For "epsilon", where it is needed,
             explanations after steps of several sizes, in their order; for "classes" pairs of them, one for
@@ -315,22 +316,37 @@ def _moving(layers: int, steps: int) -> list[tuple[float, ...]]:
 
 @_over("epsilon", "Meta step", *KINDS)
 def _epsilon(asked: Asked) -> list[Frame]:
-    if asked.sweep is None:
+    other, sweep, view = asked.other, asked.sweep, asked.view
+    if sweep is None and isinstance(other, ClassComparison):
+        sweep = other.sweep
+    if sweep is None:
         raise ArgumentError(
             "a film over epsilon needs sweep, explanations after steps of several sizes: "
             "[sc.explain(classifier, image, meta=sc.MetaStep(lr)) for lr in (0, 0.0025, 0.01)]"
         )
-    pairs = [_pair(each, asked.other) for each in asked.sweep]
     frames = []
-    for at, (first, second) in enumerate(pairs):
+    for at, each in enumerate(sweep):
+        seconds = 1.8 if at == len(sweep) - 1 else 0.8
+        if (
+            isinstance(each, SweepPoint)
+            and isinstance(other, ClassComparison)
+            and KINDS[asked.kind].needs_other
+        ):
+            # The second class and its steps belong together: the view says which step is shown.
+            shown = {**view, "epsilon": each.epsilon}
+            frames.append(Frame(asked.explanation, other, shown, _size(each.epsilon), seconds))
+            continue
+        first, second = _pair(each, other)
         size = 0.0 if first.meta is None else first.meta.lr
-        value = f"ε = {formats.epsilon(size)}" if size else "without a step"
-        seconds = 1.8 if at == len(pairs) - 1 else 0.8
-        frames.append(Frame(first, second, asked.view, value, seconds))
+        frames.append(Frame(first, second, view, _size(size), seconds))
     return frames
 
 
-def _pair(given: Any, other: Explanation | None) -> tuple[Explanation, Explanation | None]:
+def _size(epsilon: float) -> str:
+    return f"ε = {formats.epsilon(epsilon)}" if epsilon else "without a step"
+
+
+def _pair(given: Any, other: Other) -> tuple[Explanation, Other]:
     """An explanation of the sweep, or one for each class."""
     if isinstance(given, SweepPoint):
         return given.first, given.second
