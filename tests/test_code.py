@@ -228,6 +228,19 @@ def test_a_checkpoint_of_ones_own_is_loaded_from_its_file() -> None:
     np.testing.assert_array_equal(found["left"], e.map("normgrad", layer))
 
 
+def test_an_uploaded_network_needs_its_checkpoint_and_one_of_a_folder_its_variable() -> None:
+    network = sc.load_classifier("timm:test_resnet", random=5).module
+
+    def lines(name: str) -> str:
+        clf = sc.Classifier(network, name=name)
+        return code("compare", sc.explain(clf, sc.open_image(ODD), 1), {}, photo=ODD)
+
+    with pytest.raises(sc.ArgumentError, match="pass its file and architecture as checkpoint"):
+        lines(f"own:{'0' * 32}")
+    assert "SALIENCY_MODELS of the environment" in lines("folder:birds")
+    assert 'sc.load_classifier("folder:birds")' in lines("folder:birds")
+
+
 def test_a_label_that_two_classes_have_is_replaced_by_the_index() -> None:
     network = sc.load_classifier("timm:test_resnet", random=5).module
     clf = sc.Classifier(network, labels=["same"] * 2 + LABELLED[2:])

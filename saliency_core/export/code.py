@@ -67,7 +67,8 @@ def code(
         checkpoint: where the network is from, if it was loaded from a file of one's own.
 
     Raises:
-        ArgumentError: an unknown mode; a mode "classes" without a second class; an explanation of a function.
+        ArgumentError: an unknown mode; a mode "classes" without a second class; an explanation of a function;
+            an uploaded network without its checkpoint.
     """
     if mode not in MODES:
         raise ArgumentError(unknown("mode", mode, MODES))
@@ -120,6 +121,10 @@ def _start(
         random = None
         if parsed.prefix in LIBRARIES and parsed.seed is not None:
             name, random = parsed.trained, str(parsed.seed)
+        elif parsed.prefix == "own":
+            raise ArgumentError(
+                "the network is an uploaded one; pass its file and architecture as checkpoint"
+            )
         elif parsed.prefix == "folder":
             yield "# The variable SALIENCY_MODELS of the environment must name the folder of the networks."
         loaded = call("sc.load_classifier", text(name), random=random)
