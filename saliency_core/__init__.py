@@ -29,6 +29,7 @@ from saliency_core.errors import (
 from saliency_core.explain import Explanation, explain, explain_classes, explain_many
 from saliency_core.export.arrays import load_maps, save_maps
 from saliency_core.figures.compose import compose
+from saliency_core.figures.film import Film, film
 from saliency_core.figures.kinds import KINDS as FIGURES
 from saliency_core.figures.kinds import figure
 from saliency_core.figures.picture import Picture
@@ -80,6 +81,7 @@ __all__ = [
     "Engine",
     "Explanation",
     "ExtraBackward",
+    "Film",
     "Fit",
     "ImageError",
     "Layer",
@@ -118,6 +120,7 @@ __all__ = [
     "explain_classes",
     "explain_many",
     "figure",
+    "film",
     "framework",
     "layer_weights",
     "load_checkpoint",

@@ -56,16 +56,20 @@ def ran(mode: str, explanation: sc.Explanation, view: Mapping[str, Any], **optio
 
 def test_compare_gives_both_maps_of_the_layer() -> None:
     e = explained(target=3)
-    found = ran("compare", e, {"left": "normgrad", "right": "grad_cam", "layer": e.layers[1].name})
-    np.testing.assert_array_equal(found["left"], e.map("normgrad", e.layers[1]))
+    view = {"left": "gradient", "right": "grad_cam", "layer": e.layers[1].name, "opacity": 0.5, "fade": False}
+    view |= {"scale": "shared", "colormap": "viridis", "tab": "layers", "difference": "first"}
+    found = ran("compare", e, view)
+    np.testing.assert_array_equal(found["left"], e.map("gradient", e.layers[1]))
     np.testing.assert_array_equal(found["right"], e.map("grad_cam", e.layers[1]))
+    assert Path("compare.png").read_bytes() == sc.figure(e, **view).to_bytes()
 
 
 def test_a_view_of_defaults_is_short() -> None:
     e = explained("tf_efficientnet_lite0")
     lines = code("compare", e, {}, photo="cat.png", sample=True)
-    assert lines.startswith(
-        f"""import saliency_core as sc
+    assert (
+        lines
+        == f"""import saliency_core as sc
 
 # The photo must lie beside this script.
 # The samples are in the folder assets/samples of NormGrad Studio.
@@ -76,6 +80,9 @@ explanation = sc.explain(classifier, image, "{e.label}")
 layer = "blocks.4"
 left = explanation.map("normgrad", layer)
 right = explanation.map("grad_cam", layer)
+
+picture = sc.figure(explanation, layer=layer)
+picture.save("compare.png")
 """
     )
 
@@ -121,6 +128,9 @@ def test_mix_gives_both_mixed_maps(how: str, weights: tuple[float, ...]) -> None
         expected = sc.combine(maps, weights or None, how, (448, 448))
         np.testing.assert_allclose(found[side], expected, atol=1e-6)
         assert not is_constant(expected)
+    drawn = sc.figure(e, right="gradient", mixed=True, weights=weights, how=how)
+    assert Path("mix.png").read_bytes() == drawn.to_bytes()
+    assert ("weights" in found) == bool(weights)
 
 
 def test_mix_leaves_out_the_layers_where_a_method_has_no_map() -> None:
@@ -183,6 +193,9 @@ def test_classes_gives_both_maps_and_what_the_third_panel_subtracts(method: str,
     np.testing.assert_allclose(found["difference"], subtracted[difference](), atol=1e-6)
     expected = sc.rank_correlation(*(resize(each.map(method, "layer1"), each.size) for each in after))
     assert found["rho"] == pytest.approx(expected)
+    if difference == "classes":
+        drawn = sc.figure(after[0], "classes", other=after[1], left=method, layer="layer1")
+        assert Path("classes.png").read_bytes() == drawn.to_bytes()
 
 
 def test_classes_without_a_step_subtracts_the_classes() -> None:
@@ -213,6 +226,19 @@ def test_a_checkpoint_of_ones_own_is_loaded_from_its_file() -> None:
     assert found["explanation"].label == "label 9"
     layer = found["layer"]
     np.testing.assert_array_equal(found["left"], e.map("normgrad", layer))
+
+
+def test_an_uploaded_network_needs_its_checkpoint_and_one_of_a_folder_its_variable() -> None:
+    network = sc.load_classifier("timm:test_resnet", random=5).module
+
+    def lines(name: str) -> str:
+        clf = sc.Classifier(network, name=name)
+        return code("compare", sc.explain(clf, sc.open_image(ODD), 1), {}, photo=ODD)
+
+    with pytest.raises(sc.ArgumentError, match="pass its file and architecture as checkpoint"):
+        lines(f"own:{'0' * 32}")
+    assert "SALIENCY_MODELS of the environment" in lines("folder:birds")
+    assert 'sc.load_classifier("folder:birds")' in lines("folder:birds")
 
 
 def test_a_label_that_two_classes_have_is_replaced_by_the_index() -> None:

@@ -67,7 +67,8 @@ def code(
         checkpoint: where the network is from, if it was loaded from a file of one's own.
 
     Raises:
-        ArgumentError: an unknown mode; a mode "classes" without a second class; an explanation of a function.
+        ArgumentError: an unknown mode; a mode "classes" without a second class; an explanation of a function;
+            an uploaded network without its checkpoint.
     """
     if mode not in MODES:
         raise ArgumentError(unknown("mode", mode, MODES))
@@ -120,6 +121,10 @@ def _start(
         random = None
         if parsed.prefix in LIBRARIES and parsed.seed is not None:
             name, random = parsed.trained, str(parsed.seed)
+        elif parsed.prefix == "own":
+            raise ArgumentError(
+                "the network is an uploaded one; pass its file and architecture as checkpoint"
+            )
         elif parsed.prefix == "folder":
             yield "# The variable SALIENCY_MODELS of the environment must name the folder of the networks."
         loaded = call("sc.load_classifier", text(name), random=random)
@@ -161,6 +166,16 @@ class _Shown:
         if isinstance(given, tuple) and len(given) == len(self.layers):
             weights = [float(each) for each in given]
         return {name: weight for name, weight in zip(self.layers, weights, strict=True) if weight > 0}
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all layers have the same weight."""
+        return len(self.weights) == len(self.layers) and len(set(self.weights.values())) == 1
+
+    @property
+    def mixture(self) -> dict[str, str]:
+        """What a figure of mixed maps is called with."""
+        return {"mixed": "True"} | ({} if self.uniform else {"weights": "weights"})
 
     def has(self, method: str, layer: str) -> bool:
         """Whether a method has a map at a layer; one that was not computed counts as defined there."""
@@ -224,7 +239,7 @@ class _Shown:
     def mixing(self, methods: Iterable[str]) -> Iterator[str]:
         """A function that mixes the layers of one of these methods."""
         how = None if self.field("how") == "product" else text(str(self.field("how")))
-        if len(self.weights) == len(self.layers) and len(set(self.weights.values())) == 1:
+        if self.uniform:
             layers, weights = "explanation.layers_of(method)", None
         else:
             yield statement("weights", mapping({text(k): number(each) for k, each in self.weights.items()}))
@@ -247,6 +262,28 @@ class _Shown:
             yield from self.map(name, method)
         else:
             yield statement(name, call("mixed", text(method)))
+
+    # -- the figure ------------------------------------------------------------------------------------------
+
+    def figure(
+        self,
+        mode: str,
+        fields: Iterable[str] = (),
+        *,
+        kind: str | None = None,
+        of: str = "explanation",
+        **given: str,
+    ) -> Iterator[str]:
+        """The figure of what is shown, with these fields of the view where they are not the defaults."""
+        view: dict[str, str] = {}
+        for name in (*fields, "opacity", "fade", "colormap"):
+            value = self.field(name)
+            if value is not None and value != schema.VIEW[name].default:
+                view[name] = text(value) if isinstance(value, str) else repr(value)
+        arguments = [of] if kind is None else [of, text(kind)]
+        yield ""
+        yield statement("picture", call("sc.figure", *arguments, **{**given, **view}))
+        yield f'picture.save("{mode}.png")'
 
 
 def _target(explanation: Explanation) -> str:
@@ -282,6 +319,8 @@ def _compare(shown: _Shown) -> Iterator[str]:
         yield statement("layer", text(shown.layer))
     yield from shown.map("left", left)
     yield from shown.map("right", right)
+    at = {} if _at_the_input(left, right) else {"layer": "layer"}
+    yield from shown.figure("compare", ("left", "right", "scale"), **at)
 
 
 def _mix(shown: _Shown) -> Iterator[str]:
@@ -295,6 +334,10 @@ def _mix(shown: _Shown) -> Iterator[str]:
         yield from shown.mixing((left, right))
     yield from shown.mixed("left", left)
     yield from shown.mixed("right", right)
+    if _at_the_input(left, right):
+        yield from shown.figure("mix", ("left", "right", "scale"))
+    else:
+        yield from shown.figure("mix", ("left", "right", "how", "scale"), **shown.mixture)
 
 
 def _framework(shown: _Shown) -> Iterator[str]:
@@ -302,15 +345,16 @@ def _framework(shown: _Shown) -> Iterator[str]:
         extra = [name for name in shown.explanation.methods if name not in SINGLE_PASS]
         yield from shown.explained(extra, all_others=True)
         yield from ("", *_every_map("explanation.methods"))
+        yield from shown.figure("framework", kind="layers")
         return
     yield from shown.explained(())
     yield ""
     if not shown.field("mixed"):
         yield statement("layer", text(shown.layer))
-        cell = "explanation.map(name, layer)"
+        cell, given = "explanation.map(name, layer)", {"layer": "layer"}
     elif shown.weights:
         yield from shown.mixing(())
-        cell = "mixed(name)"
+        cell, given = "mixed(name)", shown.mixture
     else:
         yield "# All weights are zero, so there is nothing to mix."
         return
@@ -318,6 +362,8 @@ def _framework(shown: _Shown) -> Iterator[str]:
     yield "for name, method in sc.METHODS.items():"
     yield "    if method.cell:  # (extract, aggregate)"
     yield f"        cells[method.cell] = {cell}"
+    fields = ("how",) if shown.field("mixed") else ()
+    yield from shown.figure("framework", fields, kind="framework", **given)
 
 
 def _classes(shown: _Shown) -> Iterator[str]:
@@ -351,6 +397,8 @@ def _classes(shown: _Shown) -> Iterator[str]:
     yield statement("b", maps["second"])
     if before is None:
         yield statement("difference", "a - b")
+        both = {"of": "first", "other": "second", "layer": "layer"}
+        yield from shown.figure("classes", ("left",), kind="classes", **both)
     else:
         after = "a" if before is shown.explanation else "b"
         yield statement("difference", f"{after} - {maps['before']}")
@@ -363,6 +411,7 @@ def _why(shown: _Shown) -> Iterator[str]:
     yield from _every_map("methods")
     yield "# The share of the gradient's energy that averaging over all locations keeps."
     yield "kept = {layer.name: explanation.energy(layer) for layer in explanation.layers}"
+    yield from shown.figure("why", kind="layers", of="explanation.only(methods)")
 
 
 def _every_map(methods: str) -> Iterator[str]:
