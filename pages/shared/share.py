@@ -11,15 +11,17 @@ from typing import Any
 import saliency_core as sc
 from pages.shared import models, photos
 from pages.shared.registry import entry_of
-from pages.shared.session import Session, Shown
+from pages.shared.session import METHOD_FIELDS, Session, Shown
 from saliency_core.progress import ProgressCallback
 from saliency_core.registry import Registry
-from saliency_core.viewer import schema
+from saliency_core.viewer import html, schema
+from saliency_core.viewer.payload import MODES
 
 MAX_NAME_PART = 40
 MAX_ADDRESS = 4000
 YOUR_PHOTO = "Your photo is part of this file."
 COPY = "It is a smaller copy of {width} × {height} pixels: yours has {original_width} × {original_height}."
+NOT_THERE = "{title} has no maps yet. Wait until they are computed, or choose another method."
 NO_PHOTO = "Your photo is not part of this file; its name is."
 PHOTO_IN_LINK = (
     "Your photo is not in the link: whoever opens it sees the photo as long as this server keeps it."
@@ -43,9 +45,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Option:
-    """What can be chosen of a kind of file: one of `choices`, the first one by default, or a line of text.
+    """What can be chosen of a kind of file: one of `choices`, or a line of text.
 
-    A text has at most `most` characters; `placeholder` says what stands in its place if it is empty.
+    A text has at most `most` characters; `placeholder` says what stands in its place if it is empty. `first`
+    is the name of the choice that is made at first, if it is not the first one.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Option:
     choices: tuple[Choice, ...] = ()
     most: int = 0
     placeholder: str = ""
+    first: str = ""
 
     def read(self, given: object) -> str:
         """The value that a request names; the default for one that cannot be used."""
@@ -60,7 +64,7 @@ class Option:
         if not self.choices:
             return " ".join(text.split())[: self.most]
         names = [choice.name for choice in self.choices]
-        return text if text in names else names[0]
+        return text if text in names else self.first or names[0]
 
     def written(self) -> dict[str, Any]:
         """The option as the dialog gets it."""
@@ -72,7 +76,8 @@ class Option:
                 "placeholder": self.placeholder,
             }
         choices = [{"name": each.name, "title": each.title, "hint": each.hint} for each in self.choices]
-        return {"name": self.name, "title": self.title, "choices": choices}
+        first = self.first or self.choices[0].name
+        return {"name": self.name, "title": self.title, "choices": choices, "first": first}
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class Kind:
     photo: Callable[[Shown], str]
     holds: Callable[[Shown], Sequence[str]] = _nothing
     options: Callable[[Shown], Sequence[Option]] = _no_options
-    modes: tuple[str, ...] = sc.viewer.payload.MODES
+    modes: tuple[str, ...] = MODES
     action: str = ""
     copy: str = ""
     preview: Mapping[str, str] = field(default_factory=dict)
@@ -151,6 +156,27 @@ class Kind:
             "copy": self.copy,
             "preview": dict(self.preview) or None,
         }
+
+
+_METHODS_OF: Mapping[str, tuple[str, ...]] = {
+    "compare": ("left", "right"),
+    "mix": ("left", "right"),
+    "classes": ("left",),
+}
+"""Mode -> the fields of the view whose methods it shows; the others have methods of their own."""
+
+
+def known_view(shown: Shown, view: schema.View) -> schema.View:
+    """The view with methods that have maps.
+
+    Raises:
+        sc.UnavailableError: a method on the screen has none, or not yet.
+    """
+    missing = {field for field in METHOD_FIELDS if view.get(field) not in shown.explanation.methods}
+    for name in _METHODS_OF.get(shown.mode, ()):
+        if name in missing:
+            raise sc.UnavailableError(NOT_THERE.format(title=sc.METHODS[str(view[name])].title))
+    return {name: value for name, value in view.items() if name not in missing}
 
 
 # -- what is said -------------------------------------------------------------------------------------------
@@ -218,31 +244,72 @@ def _kind(kind: Kind) -> None:
     KINDS.add(kind.name, kind)
 
 
-MAPS, OTHER = "maps", "other"
-_MAPS = Choice(MAPS, "Maps (NPZ)", "Every map that has been computed, as arrays of 32-bit floats")
+# One web page
 
 
-def _data(order: Order) -> File:
+def _page(order: Order) -> File:
+    shown = order.shown
+    entry = html.Entry(
+        shown.explanation, shown.scene.photo, shown.comparison, shown.correlations, shown.unavailable
+    )
+    text = html.page(
+        [entry],
+        mode=shown.mode,
+        view=order.view,
+        title=order.options["title"] or None,
+        caption=order.options["caption"],
+        address=order.address,
+    )
+    return File(text.encode(), "text/html", ".html")
+
+
+def _page_holds(shown: Shown) -> Sequence[str]:
+    title = entry_of(shown.page).title
+    return (
+        f"The viewer as it is here: it opens on {title}, and all its controls work in the file.",
+        "Photo and maps are inside. The file asks no server and no network for anything.",
+        "Model, class, software version and the address that made it stand below the title.",
+    )
+
+
+_kind(
+    Kind(
+        name="page",
+        title="Web page",
+        lead="One HTML file with the whole viewer: for handouts, for a lecture without a network.",
+        make=_page,
+        photo=_photo_copy,
+        holds=_page_holds,
+        options=lambda _: (
+            Option("title", "Title", most=120, placeholder="Photo and network"),
+            Option("caption", "Caption", most=600, placeholder="None"),
+        ),
+    )
+)
+
+# Data
+
+
+def _maps(order: Order) -> File:
     other = None if order.shown.comparison is None else order.shown.comparison.other
     buffer = io.BytesIO()
     sc.save_maps(buffer, order.shown.explanation, other, photo=order.shown.scene.photo.name)
     return File(buffer.getvalue(), "application/octet-stream", ".npz", "maps")
 
 
-def _data_options(shown: Shown) -> Sequence[Option]:
-    return (Option("what", "File", (_MAPS,)),)
+def _data_options(_shown: Shown) -> Sequence[Option]:
+    return (Option("what", "File", (Choice("maps", "Maps (NPZ)", "Every map as an array"),)),)
 
 
 def _data_holds(shown: Shown) -> Sequence[str]:
     explanation = shown.explanation
-    maps = sum(
-        explanation.has(method, layer) for method in explanation.methods for layer in explanation.layers
-    )
+    layers = len(explanation.layers)
     return (
-        f"{maps} raw maps of {len(explanation.methods)} methods at {len(explanation.layers)} layers, "
-        "each at the size of its layer.",
-        "Names and sizes of the layers, the probabilities of all classes, the part of the photo seen.",
-        "To read it: saliency_core.load_maps(…), or numpy.load(…) alone.",
+        f"The raw maps of {len(explanation.methods)} methods at {layers} layers, as 32-bit floats, in the "
+        "size of each layer.",
+        "Names and sizes of the layers, the probabilities of all classes, the part of the photo that the "
+        "network saw.",
+        "numpy.load reads it; saliency_core.load_maps gives the explanation back.",
     )
 
 
@@ -251,7 +318,7 @@ _kind(
         name="data",
         title="Data",
         lead="The numbers behind the pictures, for analyses of your own.",
-        make=_data,
+        make=_maps,
         photo=_photo_left_out,
         holds=_data_holds,
         options=_data_options,

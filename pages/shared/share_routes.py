@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+import saliency_core as sc
 from pages.shared import formats, share
 from pages.shared.model_routes import HEADER, NOT_UNDERSTOOD, STRANGER
 from pages.shared.session import Session, Shown, of_token
@@ -99,7 +100,11 @@ async def make(request: Request) -> Response:
     if kind is None or (asked["page"], asked["mode"]) != (shown.page, shown.mode):
         return _refusal(CHANGED, 409)
     job = secrets.token_hex(16)
-    task = _queue.submit((session.token, job), _work(kind, shown, asked), title=f"Making the {kind.name}")
+    try:
+        work = _work(kind, shown, asked)
+    except sc.SaliencyError as error:
+        return _refusal(str(error), 409)
+    task = _queue.submit((session.token, job), work, title=f"Making the file {kind.name!r}")
     _keep(session, job, task)
     return await _result(request, session, job, task)
 
@@ -135,7 +140,7 @@ def _asked(sent: bytes) -> dict[str, Any] | None:
 def _work(kind: Kind, shown: Shown, asked: Mapping[str, Any]) -> Callable[[ProgressCallback], Made]:
     """The computation that makes a file; everything that a request says is checked here."""
     layers = tuple(layer.name for layer in shown.explanation.layers)
-    view = {**shown.view, **schema.from_browser(asked["view"], layers)}
+    view = share.known_view(shown, {**shown.view, **schema.from_browser(asked["view"], layers)})
     options = {option.name: option.read(asked["options"].get(option.name)) for option in kind.options(shown)}
     address = _address(asked["address"])
 
