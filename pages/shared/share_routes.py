@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute, Route
 import saliency_core as sc
 from pages.shared import formats, share
 from pages.shared.model_routes import HEADER, NOT_UNDERSTOOD, STRANGER
+from pages.shared.own_models import OwnModel
 from pages.shared.session import Session, Shown, of_token
 from pages.shared.share import File, Kind, Order
 from saliency_core.engine.tasks import Task, TaskQueue, TaskState
@@ -101,7 +102,7 @@ async def make(request: Request) -> Response:
         return _refusal(CHANGED, 409)
     job = secrets.token_hex(16)
     try:
-        work = _work(kind, shown, asked)
+        work = _work(kind, shown, asked, session.own.get(shown.scene.model.name))
     except sc.SaliencyError as error:
         return _refusal(str(error), 409)
     task = _queue.submit((session.token, job), work, title=f"Making the file {kind.name!r}")
@@ -137,7 +138,9 @@ def _asked(sent: bytes) -> dict[str, Any] | None:
     return found if all(isinstance(found.get(name), kind) for name, kind in expected.items()) else None
 
 
-def _work(kind: Kind, shown: Shown, asked: Mapping[str, Any]) -> Callable[[ProgressCallback], Made]:
+def _work(
+    kind: Kind, shown: Shown, asked: Mapping[str, Any], own: OwnModel | None
+) -> Callable[[ProgressCallback], Made]:
     """The computation that makes a file; everything that a request says is checked here."""
     layers = tuple(layer.name for layer in shown.explanation.layers)
     view = share.known_view(shown, {**shown.view, **schema.from_browser(asked["view"], layers)})
@@ -145,7 +148,7 @@ def _work(kind: Kind, shown: Shown, asked: Mapping[str, Any]) -> Callable[[Progr
     address = _address(asked["address"])
 
     def work(progress: ProgressCallback) -> Made:
-        file = kind.make(Order(shown, view, options, address, progress))
+        file = kind.make(Order(shown, view, options, address, own, progress))
         return Made(file, share.file_name(shown, file))
 
     return work
