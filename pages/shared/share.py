@@ -273,7 +273,7 @@ def _page(order: Order) -> File:
 def _page_holds(shown: Shown) -> Sequence[str]:
     title = entry_of(shown.page).title
     return (
-        f"The viewer as it is here. It opens on {title}; methods, layers, weights and colours can be changed.",
+        f"The viewer as it is here: it opens on {title}, and methods, layers and weights can be changed.",
         "Photo and maps are inside. The file asks no server and no network for anything.",
         "Model, class, software version and the address that made it stand below the title.",
     )
