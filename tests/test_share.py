@@ -7,7 +7,7 @@ import io
 import json
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -31,7 +31,7 @@ from pages.shared.share import File, Kind, Order
 from saliency_core.viewer import schema
 from saliency_core.viewer.payload import ClassComparison
 
-ODD = '猫 <b>"cat"</b>\r\n; ../../x=1.png'
+ODD = '猫 <b>"cat" \r\n;%..\\x=1.png'
 SECONDS = 30.0
 APP = UnknownAddresses(Starlette(routes=share_routes.routes()), shell="<head>")
 
@@ -95,9 +95,20 @@ def comparison() -> ClassComparison:
     return ClassComparison(other, "normgrad", distinct_labels(scene().model.labels))
 
 
+_sessions: list[Session] = []
+"""A session is forgotten once nobody holds it."""
+
+
+@pytest.fixture(autouse=True)
+def sessions() -> Iterator[None]:
+    yield
+    _sessions.clear()
+
+
 def session_on(slug: str = "compare", **changes: Any) -> Session:
     """A session that shows a page; the viewers' modes are named after their pages."""
     current = Session(Choice())
+    _sessions.append(current)
     current.viewer.enter(entry_of(slug))
     view = {**schema.DEFAULTS, "layer": "blocks.3"}
     shown = Shown(slug, slug, scene(), scene().explanation, view, {})
@@ -107,7 +118,7 @@ def session_on(slug: str = "compare", **changes: Any) -> Session:
     return current
 
 
-def order(kind: str, slug: str = "compare", **changes: Any) -> bytes:
+def order(kind: str, slug: str = "compare", /, **changes: Any) -> bytes:
     """What the dialog sends to have a file made."""
     asked = {"kind": kind, "page": slug, "mode": slug, "view": {}, "options": {}, "address": ""}
     return json.dumps({**asked, **changes}).encode()
@@ -148,8 +159,8 @@ def test_every_kind_of_file_of_a_page_opens_whatever_is_chosen(slug: str) -> Non
     for kind in ask("/share/list", current.token).json["kinds"]:
         tried: list[dict[str, str]] = [{}]
         for option in kind["options"]:
-            # Formats are the same on every page.
-            choices = option.get("choices", ()) if slug == "compare" or option["name"] != "format" else ()
+            same = slug != "compare" and option["name"] in ("format", "paper")  # on every page
+            choices = () if same else option.get("choices", ())
             tried += [{option["name"]: choice["name"]} for choice in choices]
         for options in tried if not kind["action"] else tried[:1]:
             smallest = {"format": "png1"} if kind["name"] == "picture" else {}
@@ -230,14 +241,10 @@ def test_an_odd_file_name_gives_a_name_that_every_system_takes_and_a_header_of_o
     photo = replace(scene().photo, name=ODD)
     current = session_on(scene=replace(scene(), key="upload-x", photo=photo))
     answer = made(current, "data", options={"what": "layers"})
-    assert answer.name == "normgrad-猫-b-cat-b-x-1-ladybug-compare-layers.csv".replace(
-        "-b-cat-b-x-1", "-b-cat-b-x-1"
-    )
+    assert answer.name == "normgrad-猫-b-cat-x-1-ladybug-compare-layers.csv"
     header = answer.headers["content-disposition"]
     assert header.startswith('attachment; filename="normgrad-')
     assert header.isascii()
-    assert not set('<>"\r\n/\\') & set(answer.name)
-    assert json.dumps(ODD)[1:-1].replace("/", "\\/") or True
     text = made(current, "page").body.decode()
     assert "<b>" not in text.partition("<script")[0]
 

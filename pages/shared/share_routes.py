@@ -5,6 +5,7 @@ says how far it is until it is there, and once it has been handed out nothing of
 """
 
 import asyncio
+import contextlib
 import json
 import secrets
 import threading
@@ -184,7 +185,8 @@ async def _result(request: Request, session: Session, name: str, task: Task[Made
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def wake() -> None:
-        loop.call_soon_threadsafe(ended.set)
+        with contextlib.suppress(RuntimeError):  # the server has ended
+            loop.call_soon_threadsafe(ended.set)
 
     task.when_ended(wake)
     try:
