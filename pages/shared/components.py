@@ -170,7 +170,7 @@ def _lecture() -> Callable[..., Any]:
 
 
 def lecture(present: bool, *, keys: bool, on_present: Callable[[bool], None], key: str) -> None:
-    """The buttons that copy the address and switch lecture mode; with `keys` also its keys, once per page."""
+    """The button that switches lecture mode; with `keys` also its keys, once per page."""
 
     def switched() -> None:
         choice = _sent(key, "present")

@@ -19,10 +19,11 @@ def draw(session: Session) -> None:
         session.see_view({"present": on})
 
     with st.container(key="lecture", horizontal=True):
-        components.share(session.token, dialog=True, key="share-header")
+        if not embedded():
+            components.share(session.token, dialog=True, key="share-header")
         components.lecture(present, keys=True, on_present=switch, key="lecture-header")
     if embedded():
         return
-    with st.sidebar:
+    with st.sidebar, st.container(key="lecture-menu", horizontal=True):
         components.share(session.token, dialog=False, key="share-menu")
-        components.lecture(present, keys=False, on_present=switch, key="lecture-menu")
+        components.lecture(present, keys=False, on_present=switch, key="lecture-switch")

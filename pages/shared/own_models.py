@@ -134,11 +134,17 @@ class Upload:
 
 @dataclass(frozen=True)
 class OwnModel:
-    """One uploaded network: its name in requests and addresses, and the title that the session sees."""
+    """One uploaded network: its name in requests and addresses, and the title that the session sees.
+
+    The title is the name of its file; `architecture` is the network that it was put into, `labels` the name
+    of the file with its classes, if there was one.
+    """
 
     name: str
     title: str
     upload: Upload
+    architecture: str
+    labels: str
 
 
 class OwnModels:
@@ -161,6 +167,10 @@ class OwnModels:
 
     def __contains__(self, name: str) -> bool:
         return name in self._models
+
+    def get(self, name: str) -> OwnModel | None:
+        """One of them; None for any other name."""
+        return self._models.get(name)
 
     def title(self, name: str) -> str:
         """The title of one of them; empty for any other name."""
@@ -212,7 +222,9 @@ class OwnModels:
         if self._waiting is not waiting:  # another file has come meanwhile, which removed this one
             raise sc.WeightsError(NOT_HERE)
         shared_engine().add_model(spec)
-        self._models[name] = OwnModel(name, waiting.name, waiting)
+        self._models[name] = OwnModel(
+            name, waiting.name, waiting, architecture, "" if labels is None else labels[0]
+        )
         self._waiting = None
         if self._closed:
             self.close()

@@ -201,10 +201,10 @@ class UnknownAddresses:
         async def send_unless_page(message: Message) -> None:
             nonlocal fallback
             if message["type"] == "http.response.start":
-                fallback = message["status"] == 200 and any(
-                    name.lower() == b"content-type" and value.startswith(b"text/html")
-                    for name, value in message.get("headers", ())
-                )
+                headers = {name.lower(): value for name, value in message.get("headers", ())}
+                page = headers.get(b"content-type", b"").startswith(b"text/html")
+                # A web page to be saved is none of Streamlit's.
+                fallback = page and message["status"] == 200 and b"content-disposition" not in headers
             if not fallback:
                 await send(message)
 

@@ -82,8 +82,9 @@ class Shown:
     """What the viewer on the screen shows, for files that are made of it.
 
     `page` is the page's slug and `mode` the viewer's. `explanation` is the scene's with the methods that were
-    added to it; `comparison` and `correlations` are there in the mode "classes" alone. `view` is the view
-    that the page was drawn with: what the browser shows in the meantime, it says itself.
+    added to it, and `unavailable` says of methods why they do not exist for this network. `view` is the view
+    that the page was drawn with: what the browser shows in the meantime, it says itself. `comparison` and
+    `correlations` are there in the mode "classes" alone.
     """
 
     page: str
@@ -91,6 +92,7 @@ class Shown:
     scene: Scene
     explanation: sc.Explanation
     view: schema.View
+    unavailable: Mapping[str, str]
     comparison: ClassComparison | None = None
     correlations: Correlations | None = None
 

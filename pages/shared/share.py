@@ -10,16 +10,23 @@ from typing import Any
 
 import saliency_core as sc
 from pages.shared import models, photos
+from pages.shared.own_models import OwnModel
 from pages.shared.registry import entry_of
-from pages.shared.session import Session, Shown
+from pages.shared.session import METHOD_FIELDS, Session, Shown
+from saliency_core.export import code, tables
+from saliency_core.export.code import Checkpoint
+from saliency_core.export.tables import Table
 from saliency_core.progress import ProgressCallback
 from saliency_core.registry import Registry
-from saliency_core.viewer import schema
+from saliency_core.viewer import html, schema
+from saliency_core.viewer.payload import AVERAGING_METHODS, MODES, objects_inside
 
 MAX_NAME_PART = 40
 MAX_ADDRESS = 4000
 YOUR_PHOTO = "Your photo is part of this file."
 COPY = "It is a smaller copy of {width} × {height} pixels: yours has {original_width} × {original_height}."
+NOT_THERE = "{title} has no maps yet. Wait until they are computed, or choose another method."
+BESIDE = "Your photo is not part of this file: it must lie beside the script, under its own name."
 NO_PHOTO = "Your photo is not part of this file; its name is."
 PHOTO_IN_LINK = (
     "Your photo is not in the link: whoever opens it sees the photo as long as this server keeps it."
@@ -43,9 +50,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Option:
-    """What can be chosen of a kind of file: one of `choices`, the first one by default, or a line of text.
+    """What can be chosen of a kind of file: one of `choices`, or a line of text.
 
-    A text has at most `most` characters; `placeholder` says what stands in its place if it is empty.
+    A text has at most `most` characters; `placeholder` says what stands in its place if it is empty. `first`
+    is the name of the choice that is made at first, if it is not the first one.
     """
 
     name: str
@@ -53,6 +61,7 @@ class Option:
     choices: tuple[Choice, ...] = ()
     most: int = 0
     placeholder: str = ""
+    first: str = ""
 
     def read(self, given: object) -> str:
         """The value that a request names; the default for one that cannot be used."""
@@ -60,7 +69,7 @@ class Option:
         if not self.choices:
             return " ".join(text.split())[: self.most]
         names = [choice.name for choice in self.choices]
-        return text if text in names else names[0]
+        return text if text in names else self.first or names[0]
 
     def written(self) -> dict[str, Any]:
         """The option as the dialog gets it."""
@@ -72,14 +81,16 @@ class Option:
                 "placeholder": self.placeholder,
             }
         choices = [{"name": each.name, "title": each.title, "hint": each.hint} for each in self.choices]
-        return {"name": self.name, "title": self.title, "choices": choices}
+        first = self.first or self.choices[0].name
+        return {"name": self.name, "title": self.title, "choices": choices, "first": first}
 
 
 @dataclass(frozen=True)
 class Order:
     """What a file is to be made of: what is on the screen, the view of this moment, and what was chosen.
 
-    `address` reopens the view, and is empty where the browser's cannot be used. `progress` is to be called
+    `address` reopens the view, and is empty where the browser's cannot be used. `own` is the network if it
+    is one that the session has uploaded. `progress` is to be called
     after every unit of work; it raises `Cancelled` once the file is no longer wanted.
     """
 
@@ -87,6 +98,7 @@ class Order:
     view: schema.View
     options: Mapping[str, str]
     address: str
+    own: OwnModel | None
     progress: ProgressCallback
 
 
@@ -133,7 +145,7 @@ class Kind:
     photo: Callable[[Shown], str]
     holds: Callable[[Shown], Sequence[str]] = _nothing
     options: Callable[[Shown], Sequence[Option]] = _no_options
-    modes: tuple[str, ...] = sc.viewer.payload.MODES
+    modes: tuple[str, ...] = MODES
     action: str = ""
     copy: str = ""
     preview: Mapping[str, str] = field(default_factory=dict)
@@ -151,6 +163,27 @@ class Kind:
             "copy": self.copy,
             "preview": dict(self.preview) or None,
         }
+
+
+_METHODS_OF: Mapping[str, tuple[str, ...]] = {
+    "compare": ("left", "right"),
+    "mix": ("left", "right"),
+    "classes": ("left",),
+}
+"""Mode -> the fields of the view whose methods it shows; the others have methods of their own."""
+
+
+def known_view(shown: Shown, view: schema.View) -> schema.View:
+    """The view with methods that have maps.
+
+    Raises:
+        sc.UnavailableError: a method on the screen has none, or not yet.
+    """
+    missing = {field for field in METHOD_FIELDS if view.get(field) not in shown.explanation.methods}
+    for name in _METHODS_OF.get(shown.mode, ()):
+        if name in missing:
+            raise sc.UnavailableError(NOT_THERE.format(title=sc.METHODS[str(view[name])].title))
+    return {name: value for name, value in view.items() if name not in missing}
 
 
 # -- what is said -------------------------------------------------------------------------------------------
@@ -218,31 +251,187 @@ def _kind(kind: Kind) -> None:
     KINDS.add(kind.name, kind)
 
 
-MAPS, OTHER = "maps", "other"
-_MAPS = Choice(MAPS, "Maps (NPZ)", "Every map that has been computed, as arrays of 32-bit floats")
+# One web page
 
 
-def _data(order: Order) -> File:
+def _page(order: Order) -> File:
+    shown = order.shown
+    entry = html.Entry(
+        shown.explanation, shown.scene.photo, shown.comparison, shown.correlations, shown.unavailable
+    )
+    text = html.page(
+        [entry],
+        mode=shown.mode,
+        view=order.view,
+        title=order.options["title"] or None,
+        caption=order.options["caption"],
+        address=order.address,
+    )
+    return File(text.encode(), "text/html", ".html")
+
+
+def _page_holds(shown: Shown) -> Sequence[str]:
+    title = entry_of(shown.page).title
+    return (
+        f"The viewer as it is here: it opens on {title}, and methods, layers and weights can be changed.",
+        "Photo and maps are inside. The file asks no server and no network for anything.",
+        "Model, class, software version and the address that made it stand below the title.",
+    )
+
+
+_kind(
+    Kind(
+        name="page",
+        title="Web page",
+        lead="One HTML file with the whole viewer: for handouts, for a lecture without a network.",
+        make=_page,
+        photo=_photo_copy,
+        holds=_page_holds,
+        options=lambda _: (
+            Option("title", "Title", most=120, placeholder="Photo and network"),
+            Option("caption", "Caption", most=600, placeholder="None"),
+        ),
+    )
+)
+
+# One picture
+
+_FIGURES: Mapping[str, tuple[str, ...]] = {
+    "compare": ("pair", "panel", "strip", "layers"),
+    "mix": ("pair", "panel", "strip"),
+    "framework": ("framework", "layers"),
+    "classes": ("classes", "heat_map"),
+    "why": ("strip", "layers"),
+}
+"""Mode -> the figures that it has, that of its whole viewer first."""
+_FORMATS = (
+    Choice("png1", "PNG 1×", "For the web"),
+    Choice("png2", "PNG 2×", "For slides and sharp screens"),
+    Choice("png4", "PNG 4×", "For print"),
+    Choice("svg", "SVG", "Text stays text"),
+    Choice("pdf", "PDF", "Text stays text; for LaTeX"),
+)
+_FORMAT = Option("format", "Format", _FORMATS, first="png2")
+_PAPER = Option("paper", "Background", (Choice("light", "Light"), Choice("dark", "Dark")))
+_MEDIA = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
+
+
+def _figure_option(shown: Shown) -> Option:
+    names = [name for name in _FIGURES[shown.mode] if name in sc.FIGURES]
+    choices = tuple(Choice(name, sc.FIGURES[name].title, sc.FIGURES[name].summary) for name in names)
+    return Option("figure", "Figure", choices, first="layers" if _is_layers_tab(shown) else "")
+
+
+def _is_layers_tab(shown: Shown) -> bool:
+    return shown.mode == "framework" and shown.view.get("tab") == "layers"
+
+
+def _figure_view(order: Order) -> dict[str, Any]:
+    """The view as figures take it: what a page always shows is a field there."""
+    view = dict(order.view)
+    if order.shown.mode != "framework":
+        view["mixed"] = order.shown.mode == "mix"
+    if order.shown.mode == "why":
+        view["left"], *_, view["right"] = AVERAGING_METHODS
+    return view
+
+
+def _picture(order: Order) -> File:
+    shown, kind = order.shown, order.options["figure"]
+    figure = sc.figure(
+        shown.explanation,
+        kind,
+        other=shown.comparison,
+        photo=shown.scene.photo,
+        dark=order.options["paper"] == "dark",
+        **_figure_view(order),
+    )
+    wanted = order.options["format"]
+    name, scale = (wanted[:3], int(wanted[3:])) if wanted.startswith("png") else (wanted, 2)
+    return File(figure.to_bytes(name, scale), _MEDIA[name], f".{name}", kind)
+
+
+_kind(
+    Kind(
+        name="picture",
+        title="Picture",
+        lead="A figure with captions and colour bars, of exactly what is seen here.",
+        make=_picture,
+        photo=_photo_inside,
+        options=lambda shown: (_figure_option(shown), _FORMAT, _PAPER),
+        copy="picture",
+        preview={"format": "png2"},
+    )
+)
+
+# Data
+
+
+def _maps(order: Order) -> File:
     other = None if order.shown.comparison is None else order.shown.comparison.other
     buffer = io.BytesIO()
     sc.save_maps(buffer, order.shown.explanation, other, photo=order.shown.scene.photo.name)
     return File(buffer.getvalue(), "application/octet-stream", ".npz", "maps")
 
 
+def _boxes(shown: Shown) -> list[tuple[float, float, float, float]]:
+    """Those around the objects of the class explained."""
+    explanation = shown.explanation
+    objects = objects_inside(shown.scene.photo, explanation.box)
+    return [each.box for each in objects if each.index == explanation.target]
+
+
+def _correlations(shown: Shown) -> Table:
+    assert shown.comparison is not None
+    return tables.correlations_table(sc.compare_classes(shown.explanation, shown.comparison.other))
+
+
+_TABLES: Mapping[str, tuple[Choice, Callable[[Shown], Table]]] = {
+    choice.name: (choice, table)
+    for choice, table in (
+        (
+            Choice("values", "Maps (CSV)", "Least, greatest and mean value of every map"),
+            lambda shown: tables.maps_table(shown.explanation, _boxes(shown)),
+        ),
+        (
+            Choice("layers", "Layers (CSV)", "Their sizes, and how much energy averaging leaves"),
+            lambda shown: tables.layers_table(shown.explanation),
+        ),
+        (
+            Choice("classes", "Classes (CSV)", "The probabilities of all classes"),
+            lambda shown: tables.classes_table(shown.explanation),
+        ),
+        (
+            Choice("correlations", "Correlations (CSV)", "How alike the maps of both classes are"),
+            _correlations,
+        ),
+    )
+}
+_ARRAYS = Choice("arrays", "Arrays (NPZ)", "Every map, with all that is known of it")
+
+
+def _data(order: Order) -> File:
+    what = order.options["what"]
+    if what == _ARRAYS.name:
+        return _maps(order)
+    table = _TABLES[what][1](order.shown)
+    return File(table.csv(), "text/csv", ".csv", table.name)
+
+
 def _data_options(shown: Shown) -> Sequence[Option]:
-    return (Option("what", "File", (_MAPS,)),)
+    found = [choice for choice, _ in _TABLES.values() if choice.name != "correlations" or shown.comparison]
+    return (Option("what", "File", (_ARRAYS, *found)),)
 
 
 def _data_holds(shown: Shown) -> Sequence[str]:
     explanation = shown.explanation
-    maps = sum(
-        explanation.has(method, layer) for method in explanation.methods for layer in explanation.layers
-    )
+    classes = "both classes" if shown.comparison else "the class"
     return (
-        f"{maps} raw maps of {len(explanation.methods)} methods at {len(explanation.layers)} layers, "
-        "each at the size of its layer.",
-        "Names and sizes of the layers, the probabilities of all classes, the part of the photo seen.",
-        "To read it: saliency_core.load_maps(…), or numpy.load(…) alone.",
+        f"The raw maps of {len(explanation.methods)} methods for {classes}, at {len(explanation.layers)} "
+        "layers, as 32-bit floats in the size of each layer.",
+        "Names and sizes of the layers, the probabilities of all classes, and the part of the photo that the "
+        "network saw.",
+        "numpy.load reads it; saliency_core.load_maps gives the explanation back.",
     )
 
 
@@ -255,6 +444,36 @@ _kind(
         photo=_photo_left_out,
         holds=_data_holds,
         options=_data_options,
+    )
+)
+
+# Python
+
+
+def _code(order: Order) -> File:
+    shown, own = order.shown, order.own
+    sample = photos.sample_files().get(shown.scene.key)
+    text = code.code(
+        shown.mode,
+        shown.explanation,
+        order.view,
+        photo=shown.scene.photo.name if sample is None else sample.name,
+        sample=sample is not None,
+        other=None if shown.comparison is None else shown.comparison.other,
+        ascend=shown.comparison is not None and shown.comparison.ascend,
+        checkpoint=None if own is None else Checkpoint(own.title, own.architecture, own.labels),
+    )
+    return File(text.encode("utf-8", "replace"), "text/x-python", ".py")
+
+
+_kind(
+    Kind(
+        name="code",
+        title="Python",
+        lead="The lines that give this view once more, with the package saliency_core and nothing else.",
+        make=_code,
+        photo=lambda shown: BESIDE if _is_own(shown) else "",
+        copy="text",
     )
 )
 

@@ -5,6 +5,7 @@ says how far it is until it is there, and once it has been handed out nothing of
 """
 
 import asyncio
+import contextlib
 import json
 import secrets
 import threading
@@ -20,8 +21,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+import saliency_core as sc
 from pages.shared import formats, share
 from pages.shared.model_routes import HEADER, NOT_UNDERSTOOD, STRANGER
+from pages.shared.own_models import OwnModel
 from pages.shared.session import Session, Shown, of_token
 from pages.shared.share import File, Kind, Order
 from saliency_core.engine.tasks import Task, TaskQueue, TaskState
@@ -99,7 +102,11 @@ async def make(request: Request) -> Response:
     if kind is None or (asked["page"], asked["mode"]) != (shown.page, shown.mode):
         return _refusal(CHANGED, 409)
     job = secrets.token_hex(16)
-    task = _queue.submit((session.token, job), _work(kind, shown, asked), title=f"Making the {kind.name}")
+    try:
+        work = _work(kind, shown, asked, session.own.get(shown.scene.model.name))
+    except sc.SaliencyError as error:
+        return _refusal(str(error), 409)
+    task = _queue.submit((session.token, job), work, title=f"Making the file {kind.name!r}")
     _keep(session, job, task)
     return await _result(request, session, job, task)
 
@@ -132,15 +139,17 @@ def _asked(sent: bytes) -> dict[str, Any] | None:
     return found if all(isinstance(found.get(name), kind) for name, kind in expected.items()) else None
 
 
-def _work(kind: Kind, shown: Shown, asked: Mapping[str, Any]) -> Callable[[ProgressCallback], Made]:
+def _work(
+    kind: Kind, shown: Shown, asked: Mapping[str, Any], own: OwnModel | None
+) -> Callable[[ProgressCallback], Made]:
     """The computation that makes a file; everything that a request says is checked here."""
     layers = tuple(layer.name for layer in shown.explanation.layers)
-    view = {**shown.view, **schema.from_browser(asked["view"], layers)}
+    view = share.known_view(shown, {**shown.view, **schema.from_browser(asked["view"], layers)})
     options = {option.name: option.read(asked["options"].get(option.name)) for option in kind.options(shown)}
     address = _address(asked["address"])
 
     def work(progress: ProgressCallback) -> Made:
-        file = kind.make(Order(shown, view, options, address, progress))
+        file = kind.make(Order(shown, view, options, address, own, progress))
         return Made(file, share.file_name(shown, file))
 
     return work
@@ -176,7 +185,8 @@ async def _result(request: Request, session: Session, name: str, task: Task[Made
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def wake() -> None:
-        loop.call_soon_threadsafe(ended.set)
+        with contextlib.suppress(RuntimeError):  # the server has ended
+            loop.call_soon_threadsafe(ended.set)
 
     task.when_ended(wake)
     try:

@@ -78,7 +78,7 @@ def draw(
         correlations=None if correlations is None else partial(noted, correlations),
     )
     page = current.viewer.page or HOME.slug
-    current.viewer.shown = Shown(page, mode, scene, explanation, view, comparison, figures)
+    current.viewer.shown = Shown(page, mode, scene, explanation, view, dict(unavailable), comparison, figures)
     if report.view is not None:
         _note(current, scene, revision, on_epsilon, report.view)
     _open(current, report)

@@ -5,14 +5,13 @@
  * The page begins with what its address says (pages/shared/server.py).
  */
 
+import { element, icon } from "../../../saliency_core/viewer/web/controls/dom.js";
 import { isTyping, KEYS_EVENT, pressKey, somethingOpen } from "../../../saliency_core/viewer/web/controls/keys.js";
+import { headerButton } from "./header_button.js";
 
 const SCREEN = '<path d="M3 4.5h14v9H3zM7 16.5h6M10 13.5v3"/>';
 const KEYBOARD = '<rect x="2.5" y="5.5" width="15" height="9" rx="1.5"/><path d="M5.5 8.5h.1M8.5 8.5h.1M11.5 8.5h.1M14.5 8.5h.1M6.5 11.5h7"/>';
 const OUT = '<path d="M11.5 4.5h4v4M15.5 4.5l-6 6M8.5 5.5h-4v10h10v-4"/>';
-const LINK = '<path d="M8.5 11.5l3-3M9 6.5l1.6-1.6a3.2 3.2 0 0 1 4.5 4.5L13.5 11M11 13.5l-1.6 1.6a3.2 3.2 0 0 1-4.5-4.5L6.5 9"/>';
-const COPY = "Copy link";
-const CONFIRMATION_MILLISECONDS = 1800;
 /** What makes of an address that of the whole page. */
 const EMBEDDING = ["embed", "embed_options", "present"];
 
@@ -25,38 +24,10 @@ function showKeys(what) {
   window.dispatchEvent(new CustomEvent(KEYS_EVENT, { detail: what }));
 }
 
-function button(parent, path, onclick, tag = "button") {
-  const element = document.createElement(tag);
-  if (tag === "button") element.type = "button";
-  element.innerHTML = `<svg viewBox="0 0 20 20" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round"
-    stroke-linejoin="round" aria-hidden="true">${path}</svg><span class="words"></span>`;
-  element.addEventListener("click", onclick);
-  parent.append(element);
-  return element;
-}
-
 /** Writes what a button is for: beside its icon where there is room, else as its name and hint. */
-function label(element, words, hint = words) {
-  element.lastChild.textContent = words;
-  element.title = hint;
-}
-
-/** Copies a text; without the clipboard's interface (on a page without encryption) by the browser's old command. */
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const field = document.createElement("textarea");
-    field.value = text;
-    field.style.position = "fixed";
-    field.style.opacity = "0";
-    document.body.append(field);
-    field.select();
-    const done = document.execCommand("copy");
-    field.remove();
-    return done;
-  }
+function label(button, words, hint) {
+  button.lastChild.textContent = words;
+  button.title = hint;
 }
 
 /** The address of the whole page with this view. */
@@ -68,17 +39,15 @@ function wholePage() {
 
 /** What an embedded page has in place of its header: one line below the viewer. */
 function drawFrame(parent) {
-  const keys = button(parent, KEYBOARD, () => showKeys("toggle"));
-  keys.dataset.testid = "show-keys";
-  label(keys, "Keys", "What the keys do. Key: ?");
+  const keys = headerButton(KEYBOARD, "Keys", () => showKeys("toggle"), { title: "What the keys do. Key: ?", "data-testid": "show-keys" });
+  const words = element("span", { class: "words", text: "Open in NormGrad Studio" });
+  const title = "Opens this view with all its controls in a new tab";
+  const link = element("a", { target: "_blank", rel: "noopener", title, "data-testid": "whole-page" }, icon(OUT), words);
   // The address changes with the view: it is read when the link is about to be used.
   const follow = () => (link.href = wholePage());
-  const link = button(parent, OUT, follow, "a");
-  Object.assign(link, { target: "_blank", rel: "noopener" });
-  link.dataset.testid = "whole-page";
-  for (const event of ["pointerenter", "pointerdown", "focus"]) link.addEventListener(event, follow);
-  label(link, "Open in NormGrad Studio", "Opens this view with all its controls in a new tab");
+  for (const event of ["pointerenter", "pointerdown", "focus", "click"]) link.addEventListener(event, follow);
   follow();
+  parent.append(keys, link);
 }
 
 class Lecture {
@@ -92,11 +61,8 @@ class Lecture {
       drawFrame(parent);
       return;
     }
-    this.link = button(parent, LINK, () => this.#copy());
-    this.toggle = button(parent, SCREEN, () => this.set(!presenting()));
-    this.toggle.dataset.testid = "lecture";
-    this.link.dataset.testid = "copy-link";
-    label(this.link, COPY, "Copy the address of this view");
+    this.toggle = headerButton(SCREEN, "", () => this.set(!presenting()), { "data-testid": "lecture" });
+    parent.append(this.toggle);
     this.observer = new MutationObserver(() => this.draw());
     this.observer.observe(root, { attributeFilter: ["data-present"] });
     this.draw();
@@ -122,13 +88,6 @@ class Lecture {
     this.parent.classList.toggle("presenting", on);
   }
 
-  async #copy() {
-    const done = await copy(location.href);
-    label(this.link, done ? "Copied" : "Not copied", done ? "The address is in the clipboard" : "The browser refused: copy the address bar");
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => label(this.link, COPY, "Copy the address of this view"), CONFIRMATION_MILLISECONDS);
-  }
-
   key(event) {
     if (event.key.toLowerCase() === "l" && !event.repeat && !isTyping(event)) this.set(!presenting());
     else if (presenting() && event.key === "Escape" && !event.defaultPrevented && !somethingOpen()) this.set(false);
@@ -136,7 +95,6 @@ class Lecture {
   }
 
   destroy() {
-    clearTimeout(this.timer);
     this.observer?.disconnect();
     this.parent.replaceChildren();
   }

@@ -37,7 +37,11 @@ export class FileSection {
     this.made = null;
     this.work = new AbortController();
     this.urls = /** @type {string[]} */ ([]);
-    for (const option of kind.options) chosen[option.name] ??= option.choices?.[0].name ?? "";
+    for (const option of kind.options) {
+      // What was chosen on another page may not exist on this one.
+      const known = option.choices?.some(({ name }) => name === chosen[option.name]) ?? true;
+      if (!known || chosen[option.name] === undefined) chosen[option.name] = option.first ?? "";
+    }
     this.stage = element("div", { class: "stage", "data-testid": "share-preview" });
     this.status = element("p", { class: "quiet status", role: "status", "data-testid": "share-status" });
     this.save = element("button", { type: "button", class: kind.copy === "text" ? "plain" : "primary", "data-testid": "share-download", onclick: () => this.#save() });

@@ -7,6 +7,7 @@ import { element } from "../../../../saliency_core/viewer/web/controls/dom.js";
  * @property {string} name
  * @property {string} title
  * @property {{ name: string, title: string, hint: string }[]} [choices] none: a text
+ * @property {string} [first] the choice that is made at first
  * @property {number} [most] characters of a text
  * @property {string} [placeholder]
  */
