@@ -11,6 +11,9 @@ const CROSS = '<path d="M6 6l8 8M14 6l-8 8"/>';
 /** Where the browser remembers that the note was hidden. */
 const DISMISSED = "normgrad-key-note";
 
+/** A window that is not a phone's. */
+const KEYBOARD = "(hover: hover) and (min-width: 641px)";
+
 /** What the arrows walk through. */
 const WALKS = { layers: "One layer back or on", weights: "One layer alone, then the next" };
 
@@ -44,12 +47,12 @@ export class KeyNote {
   }
 
   /**
-   * "offer" shows the note unless somebody has hidden it before, or has no keyboard.
+   * "offer" shows the note unless somebody has hidden it before, or has no room or keyboard for it.
    *
    * @param {"offer" | "toggle" | "hide"} what
    */
   show(what) {
-    const on = what === "toggle" ? !this.shown : what === "offer" && !dismissed() && matchMedia("(hover: hover)").matches;
+    const on = what === "toggle" ? !this.shown : what === "offer" && !dismissed() && matchMedia(KEYBOARD).matches;
     this.element.togglePopover(on);
   }
 

@@ -15,6 +15,18 @@ const FLATTEST_FILLING = 2.2;
 
 /** @typedef {{photo: any, photoUrl: string, box: [number, number, number, number], aspect: number}} StageInputs */
 
+/**
+ * Marks a viewer that is to fill its window, as in lecture mode; returns how much must stay in sight beside the stages
+ * then, in pixels, else null.
+ *
+ * @param {HTMLElement} root
+ */
+export function markFilling(root) {
+  const beside = Number.parseFloat(getComputedStyle(root).getPropertyValue("--page-beside-stage"));
+  root.classList.toggle("filling", !Number.isNaN(beside));
+  return Number.isNaN(beside) ? null : beside;
+}
+
 export class LinkedPanels {
   /**
    * @param {ModeHost} viewer
@@ -91,10 +103,8 @@ export class LinkedPanels {
 
   /** In pixels: what the window leaves if the page around says how much must stay in sight beside the stages. */
   #highestStage() {
-    const { root } = this.viewer;
-    const beside = Number.parseFloat(getComputedStyle(root).getPropertyValue("--page-beside-stage"));
-    root.classList.toggle("filling", !Number.isNaN(beside));
-    return Number.isNaN(beside) ? this.height * window.innerHeight : Math.max(window.innerHeight - beside, 1);
+    const beside = markFilling(this.viewer.root);
+    return beside === null ? this.height * window.innerHeight : Math.max(window.innerHeight - beside, 1);
   }
 
   /** @param {StageInputs} inputs */

@@ -13,6 +13,7 @@ import { shares } from "../../core/maths.js";
 import { weightsOf } from "../../core/mixing.js";
 import { whenChanged } from "../../core/redraw.js";
 import { paintBar } from "../../panels/legend.js";
+import { markFilling } from "../../panels/linked-panels.js";
 import { AllMethods } from "./all-methods.js";
 import { Matrix } from "./matrix.js";
 import { Preview, REFERENCE } from "./preview.js";
@@ -132,6 +133,7 @@ export class Framework {
   /** Makes the cells as large as possible with all of them in the window. */
   resize() {
     const { root, payload } = this.viewer;
+    markFilling(root);
     const aspect = aspectOf(payload.meta.box);
     const width = root.clientWidth;
     const columns = payload.meta.table.aggregates.length;
