@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 import saliency_core as sc
 from saliency_core.combine import resize
@@ -18,6 +20,7 @@ from saliency_core.combine import resize
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "assets" / "samples"
 PANEL_SIZE = (448, 448)
+PATIENCE_MS = 60_000
 NO_MIRROR = "127.0.0.1:9"
 """Where the shared server looks for weights: nobody answers there, so that no test depends on the network."""
 UNEXPECTED_ERROR = "failed, error"
@@ -28,6 +31,35 @@ def expect_no_unexpected_error(log: Path, start: int = 0) -> None:
     """Fail if a server's log has, from the byte `start` on, an error that is not meant for users."""
     printed = log.read_bytes()[start:].decode(errors="replace")
     assert UNEXPECTED_ERROR not in printed, f"the server met an unexpected error:\n{printed[-20_000:]}"
+
+
+@contextmanager
+def opened_profile(browser: Browser, **options: object) -> Iterator[BrowserContext]:
+    """A profile with one process for all its tabs: the scripts of the app are read and compiled once.
+
+    Its first tab shows an empty page of the app's host: a process ends with the last tab of its host.
+    """
+    profile = browser.new_context(**options)
+    profile.set_default_timeout(PATIENCE_MS)  # clicks wait as long as expectations do
+    first = profile.new_page()
+    first.route("**/*", lambda route: route.fulfill(body=""))
+    first.goto("http://127.0.0.1/")
+    yield profile
+    profile.close()
+
+
+@contextmanager
+def opened_tab(profile: BrowserContext) -> Iterator[Page]:
+    """An empty tab; of what it does, its profile remembers only the files that were loaded."""
+    first, page = profile.pages[0], profile.new_page()
+    yield page
+    for each in profile.pages:
+        if each != first:
+            if each.url.startswith("http"):
+                each.evaluate("localStorage.clear()")
+            each.close()
+    profile.clear_cookies()
+    profile.clear_permissions()
 
 
 def viewer(page: Page) -> Locator:

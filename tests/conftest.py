@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.browser_helpers import NO_MIRROR, expect_no_unexpected_error
+from tests.browser_helpers import (
+    NO_MIRROR,
+    PATIENCE_MS,
+    expect_no_unexpected_error,
+    opened_profile,
+    opened_tab,
+)
 from tools.serving import CHROMIUM_FLAGS, find_chromium, running_app
-
-PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="session")
@@ -53,29 +57,22 @@ def app_url(shared_app: str, app_log: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE_MS)
+    flags = [*CHROMIUM_FLAGS, "--process-per-site"]  # see `opened_profile`
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="session")
 def profile(browser: Browser) -> Iterator[BrowserContext]:
-    """A profile for all tests of this process: the scripts of the app are read and compiled once."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(PATIENCE_MS)  # clicks wait as long as expectations do
-    yield context
-    context.close()
+    """A profile for all tests of this process."""
+    with opened_profile(browser, viewport={"width": 1280, "height": 900}) as profile:
+        yield profile
 
 
 @pytest.fixture
 def page(profile: BrowserContext) -> Iterator[Page]:
-    """An empty tab, 1280 x 900, in a profile that remembers nothing of earlier tests but files."""
-    page = profile.new_page()
-    yield page
-    for each in profile.pages:
-        if each.url.startswith("http"):
-            each.evaluate("localStorage.clear()")
-        each.close()
-    profile.clear_cookies()
-    profile.clear_permissions()
+    """An empty tab, 1280 x 900."""
+    with opened_tab(profile) as page:
+        yield page

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 import saliency_core as sc
 from pages.shared.method_lists import NAMED
@@ -290,17 +290,15 @@ def test_colours_follow_the_sign_and_are_shared_only_where_units_agree(
     assert_drawn(page, "left", values, signed=True, fade=False)
 
 
-def test_photos_of_other_shapes_and_longer_captions_move_nothing(app_url: str, browser: Browser) -> None:
-    for size in ((1280, 800), (390, 844)):
-        context = browser.new_context(viewport={"width": size[0], "height": size[1]})
-        page = context.new_page()
+def test_photos_of_other_shapes_and_longer_captions_move_nothing(app_url: str, page: Page) -> None:
+    for width, height in ((1280, 800), (390, 844)):
+        page.set_viewport_size({"width": width, "height": height})
         tops = []
         for address in ("photo=rocket&left=eigen_cam", "photo=astronaut&left=linear_approx&layer=bn2"):
             page.goto(f"{app_url}/compare?{address}")
             viewer(page)
             depth, top = page.get_by_test_id("depth").bounding_box(), page.get_by_test_id("stage-left")
             tops.append(depth["y"] - top.bounding_box()["y"])
-        context.close()
         assert tops[0] == tops[1]
 
 

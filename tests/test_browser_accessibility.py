@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, TimeoutError, expect
+from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, expect
 
 from pages.shared.registry import PAGES
-from tests.browser_helpers import viewer
+from tests.browser_helpers import opened_profile, opened_tab, viewer
 from tools.layout_shift import QUIET, RECORD
 
 AXE = Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js"
@@ -38,9 +39,26 @@ AUDIT = """async also => {
 """Findings that count; axe looks into the components' shadow trees as well."""
 
 
+@pytest.fixture(scope="module")
+def visitor(browser: Browser) -> Iterator[BrowserContext]:
+    """A profile in which the audit may run, which is a script of its own."""
+    with opened_profile(browser, viewport=WIDE, bypass_csp=True) as profile:
+        profile.add_init_script(RECORD)
+        yield profile
+
+
+@pytest.fixture
+def audited(visitor: BrowserContext) -> Iterator[Page]:
+    """An empty tab, 1440 x 900, for :func:`findings`."""
+    assert AXE.exists(), "axe-core is not installed: .ci/node installs it"
+    with opened_tab(visitor) as page:
+        yield page
+
+
 def findings(page: Page) -> dict[str, str]:
     """Where something is found -> what it is; without what Streamlit itself draws."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text(encoding="utf-8"))
     return {
         f"{found['rule']} at {found['where']}": f"{found['html']}: {found['more']}"
         for found in page.evaluate(AUDIT, ALSO)
@@ -74,12 +92,9 @@ SMALL_TEXT = """size => {
 
 @pytest.mark.parametrize("slug", [entry.slug for entry in PAGES])
 def test_axe_finds_nothing_serious_on_a_page_in_both_themes_and_on_a_phone_and_no_text_is_small(
-    app_url: str, browser: Browser, slug: str
+    app_url: str, audited: Page, slug: str
 ) -> None:
-    assert AXE.exists(), "axe-core is not installed: .ci/node installs it"
-    context = browser.new_context(viewport=WIDE, bypass_csp=True)  # the audit is a script of its own
-    context.add_init_script(RECORD)
-    page = context.new_page()
+    page = audited
     page.goto(f"{app_url}/{slug}")
     viewer(page)
     small: list[str] = []
@@ -97,15 +112,13 @@ def test_axe_finds_nothing_serious_on_a_page_in_both_themes_and_on_a_phone_and_n
     with contextlib.suppress(TimeoutError):  # charts come from the server; what stays small is shown below
         page.wait_for_function(f"size => ({SMALL_TEXT})(size).length === 0", arg=LECTURE_TEXT, polling=200)
     small += page.evaluate(SMALL_TEXT, LECTURE_TEXT)
-    context.close()
     assert (found, small) == ({}, [])
 
 
 def test_axe_finds_nothing_in_the_dialog_of_models_in_both_themes_and_on_a_phone(
-    app_url: str, browser: Browser
+    app_url: str, audited: Page
 ) -> None:
-    context = browser.new_context(viewport=WIDE, bypass_csp=True)
-    page = context.new_page()
+    page = audited
     page.goto(f"{app_url}/compare")
     viewer(page)
     page.get_by_test_id("change-model").click()
@@ -120,5 +133,4 @@ def test_axe_finds_nothing_in_the_dialog_of_models_in_both_themes_and_on_a_phone
     page.get_by_test_id("own-network").click()
     expect(page.get_by_test_id("checkpoint")).to_be_attached()
     found |= findings(page)
-    context.close()
     assert found == {}

@@ -4,54 +4,42 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from pages.shared.registry import PAGES
-from tests.browser_helpers import view, viewer
+from tests.browser_helpers import opened_profile, opened_tab, view, viewer
 from tools.layout_shift import BOUND, QUIET, RECORD, Meter, page_changes, shifts
 
 LECTURE_WINDOWS = ((1280, 720), (1920, 1080))
 
 
-@contextmanager
-def measured(browser: Browser) -> Iterator[BrowserContext]:
-    """A profile of its own, whose pages note what moves."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    context.add_init_script(RECORD)
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def meter(browser: Browser) -> Iterator[Meter]:
-    with measured(browser) as context:
-        yield Meter(context.new_page())
-
-
 @pytest.fixture(scope="module")
 def visitor(browser: Browser, shared_app: str) -> Iterator[BrowserContext]:
-    """Somebody who has been here before.
+    """Somebody who has been here before, in a profile whose pages note what moves.
 
     At the first visit the sidebar's components may come later than the sidebar waits for them.
     """
-    with measured(browser) as context:
-        page = context.new_page()
-        Meter(page).visit("first visit", shared_app)
-        page.close()
-        yield context
+    with opened_profile(browser, viewport={"width": 1440, "height": 900}) as profile:
+        profile.add_init_script(RECORD)
+        with opened_tab(profile) as page:
+            Meter(page).visit("first visit", shared_app)
+        yield profile
+
+
+@pytest.fixture
+def meter(visitor: BrowserContext) -> Iterator[Meter]:
+    with opened_tab(visitor) as page:
+        yield Meter(page)
 
 
 @pytest.mark.parametrize("slug", [entry.slug for entry in PAGES])
 def test_nothing_on_a_page_jumps_whatever_is_done(
-    app_url: str, visitor: BrowserContext, tmp_path: Path, slug: str
+    app_url: str, meter: Meter, tmp_path: Path, slug: str
 ) -> None:
-    page = visitor.new_page()
-    found = list(shifts(Meter(page), app_url, slug, tmp_path))
-    page.close()
+    found = list(shifts(meter, app_url, slug, tmp_path))
     assert {shift.action: shift for shift in found if shift.score >= BOUND} == {}
 
 
@@ -62,7 +50,6 @@ def test_nothing_jumps_when_the_page_changes(app_url: str, meter: Meter) -> None
 
 def test_nothing_jumps_on_a_phone_while_a_page_arrives(app_url: str, meter: Meter) -> None:
     meter.page.set_viewport_size({"width": 390, "height": 844})
-    meter.visit(PAGES[0].title, f"{app_url}/{PAGES[0].slug}")  # once before, as above
     found = [meter.visit(entry.title, f"{app_url}/{entry.slug}") for entry in PAGES]
     assert {shift.page: shift for shift in found if shift.score >= BOUND} == {}
 
@@ -191,9 +178,8 @@ def test_an_embedded_page_shows_the_viewer_alone_with_its_keys_and_a_link_to_the
     assert "embed" not in opened.value.url
 
 
-def test_typing_an_l_into_a_field_searches_and_a_link_is_copied(app_url: str, browser: Browser) -> None:
-    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
-    page = context.new_page()
+def test_typing_an_l_into_a_field_searches_and_a_link_is_copied(app_url: str, page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(f"{app_url}/compare?photo=coffee")
     viewer(page)
     page.get_by_test_id("class-search").click()
@@ -205,7 +191,6 @@ def test_typing_an_l_into_a_field_searches_and_a_link_is_copied(app_url: str, br
     button.click()
     expect(button).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == page.url
-    context.close()
 
 
 def test_a_window_has_one_navigation_and_all_its_pages_are_in_view(app_url: str, meter: Meter) -> None:
