@@ -1,7 +1,7 @@
 # make run     the app on http://127.0.0.1:8501 (PORT=9000: another port; HOST=0.0.0.0: for other machines too)
 # make test    format, lint, types and all tests; brings the browser they need (WORKERS=1 THREADS=2: one process
-#              whose PyTorch uses two threads, instead of two processes with one thread each)
-# make lint    format, lint and types only
+#              whose PyTorch uses two threads, instead of three processes with one thread each)
+# make lint    format, lint and types only         make tests      all tests, without them
 # make bench   the benchmarks, printed as a table; fails if a bound is not met
 # make clean   remove caches        make distclean   remove caches, the virtual environment and node_modules
 #
@@ -9,16 +9,19 @@
 
 PORT ?= 8501
 HOST ?= 127.0.0.1
-WORKERS ?= 2
+# One more than a small machine has cores: browser tests wait now and then.
+WORKERS ?= 3
 THREADS ?= 1
 PYTHON_IN_VENV := .venv/bin/python
 
-.PHONY: run test lint bench clean distclean setup setup-dev browser node
+.PHONY: run test tests lint bench clean distclean setup setup-dev browser node
 
 run: setup
 	$(PYTHON_IN_VENV) -m streamlit run app.py --server.port $(PORT) --server.address $(HOST)
 
-test: lint browser
+test: lint tests
+
+tests: setup-dev browser node
 	OMP_NUM_THREADS=$(THREADS) $(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup-dev node
