@@ -6,8 +6,8 @@ from saliency_core.explain import Explanation
 from saliency_core.figures import fonts
 from saliency_core.figures.cells import remarks
 from saliency_core.figures.compose import Color
-from saliency_core.figures.maps import View
-from saliency_core.figures.panels import CAPTION, LINE, MARGIN, SMALL, credit
+from saliency_core.figures.maps import RANDOM_WEIGHTS, View
+from saliency_core.figures.panels import CAPTION, LEAST, LINE, MARGIN, SMALL, credit
 from saliency_core.figures.picture import Picture
 from saliency_core.figures.request import Request
 from saliency_core.figures.sheet import Theme
@@ -42,7 +42,7 @@ def draw(request: Request) -> Picture:
     count = len(table.layers)
     column = min(max((WIDTH - LABEL + SPACE) // count - SPACE, NARROWEST), WIDEST)
     left = MARGIN + LABEL
-    page = left + count * (column + SPACE) - SPACE + MARGIN
+    page = max(left + count * (column + SPACE) - SPACE + MARGIN, LEAST)
     one, two = table.labels
     y = MARGIN + CAPTION
     both = [
@@ -54,6 +54,8 @@ def draw(request: Request) -> Picture:
         sheet.text(MARGIN, y, line, CAPTION, weight=fonts.STRONG)
         y += CAPTION * LINE
     y += 6
+    if scene.explanation.random_weights:
+        sheet.text(MARGIN, y, RANDOM_WEIGHTS, SMALL, weight=fonts.STRONG, color=theme.muted)
     for i, layer in enumerate(table.layers):
         words = fonts.cut_start(layer, column, SMALL, fonts.STRONG)
         middle = left + i * (column + SPACE) + column / 2

@@ -15,7 +15,7 @@ from saliency_core.figures.cells import (
     row_label,
 )
 from saliency_core.figures.maps import RANDOM_WEIGHTS, Drawn, at_input, layer_map
-from saliency_core.figures.panels import CAPTION, MARGIN, SMALL, Painter, Stage, credit
+from saliency_core.figures.panels import CAPTION, LEAST, MARGIN, SMALL, Painter, Stage, credit
 from saliency_core.figures.picture import Picture
 from saliency_core.figures.request import Request
 from saliency_core.methods.registry import METHODS
@@ -35,7 +35,7 @@ def draw(request: Request) -> Picture:
     column = column_width(len(e.layers), WIDTH - LABEL, NARROWEST, WIDEST)
     painter = Painter(scene, view, sheet, Stage.of_region(scene, column))
     left, height = MARGIN + LABEL, painter.stage.height
-    page = left + max(len(e.layers) * (column + BETWEEN), 260) - BETWEEN + MARGIN
+    page = max(left + len(e.layers) * (column + BETWEEN) - BETWEEN + MARGIN, LEAST)
     if e.random_weights:
         baseline = MARGIN + SMALL
         sheet.text(MARGIN, baseline, RANDOM_WEIGHTS, SMALL, weight=fonts.STRONG, color=sheet.theme.muted)

@@ -18,6 +18,8 @@ from saliency_core.version import SOFTWARE
 from saliency_core.viewer import formats
 
 MARGIN = 24
+LEAST = 440
+"""Least width of a page, so that the words below a small table have room."""
 GAP = 24
 TITLE, CAPTION, SMALL, CREDIT = 15.0, 11.5, 10.5, 9.0
 LINE = 1.4

@@ -15,7 +15,7 @@ from saliency_core.figures.cells import (
     row_label,
 )
 from saliency_core.figures.maps import RANDOM_WEIGHTS, Drawn, at_input, layer_map
-from saliency_core.figures.panels import CAPTION, MARGIN, SMALL, Painter, Stage, credit
+from saliency_core.figures.panels import CAPTION, LEAST, MARGIN, SMALL, Painter, Stage, credit
 from saliency_core.figures.picture import Picture
 from saliency_core.figures.request import Request
 from saliency_core.figures.sheet import Sheet
@@ -42,7 +42,7 @@ def draw(request: Request) -> Picture:
     most = -(-len(e.layers) // bands)
     column = column_width(most, WIDTH - LABEL, NARROWEST, WIDEST)
     painter = Painter(scene, view, sheet, Stage.of_region(scene, column))
-    page = 2 * MARGIN + LABEL + most * (column + BETWEEN) - BETWEEN
+    page = max(2 * MARGIN + LABEL + most * (column + BETWEEN) - BETWEEN, LEAST)
     found: list[tuple[str, str, Drawn]] = []
     y = MARGIN
     for start in range(0, len(e.layers), most):
