@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from saliency_core.explain.explanation import Explanation
-
-Renderer = Callable[["Explanation"], "str | None"]
-
-_renderers: list[Renderer] = []
+_renderers: list[Callable[[Any], str | None]] = []
 
 
-def register(renderer: Renderer) -> None:
+def register(renderer: Callable[[Any], str | None]) -> None:
     """Draw explanations in notebooks with a function that returns HTML, or None to show their text alone."""
     _renderers[:] = [renderer]
 
 
-def html(explanation: Explanation) -> str | None:
+def notebook_html(explanation: object) -> str | None:
     """The explanation as HTML; None where nothing draws it."""
     return _renderers[0](explanation) if _renderers else None

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from saliency_core.backprop.variants import MetaStep
 from saliency_core.combine import FloatMap, checked_size, is_constant, normalise, resize
 from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
-from saliency_core.explain import display
 from saliency_core.explain.arguments import chosen_names, layer_name
+from saliency_core.explain.display import notebook_html
 from saliency_core.explain.subject import Subject
 from saliency_core.inputs.preprocess import InputRegion
 from saliency_core.methods.registry import METHODS
@@ -207,7 +207,7 @@ class Explanation:
 
     def _repr_html_(self) -> str | None:
         """The viewer, for notebooks."""
-        return display.html(self)
+        return notebook_html(self)
 
     @property
     def nbytes(self) -> int:

@@ -55,8 +55,11 @@ NO_SCRIPT = "The maps are drawn by a script in this file, and scripts are switch
 PHOTO_NAME = "photo"
 """What a photo is called that has no name."""
 
-FINE_BYTES = 3_000_000
-"""Maps that take up to this many bytes of the page are kept with 16 bits, others with 8."""
+FINE_BYTES = 6_000_000
+"""Maps that take up to this many bytes of the page are kept with 16 bits, others with 8.
+
+Products of layers need the 16: with 8, many small values of a map become its minimum.
+"""
 
 Value = TypeVar("Value")
 
@@ -198,6 +201,7 @@ def page(
     address: str = "",
     tabs: Collection[str] | None = None,
     fine_bytes: int = FINE_BYTES,
+    framed: bool = False,
 ) -> str:
     """The HTML of a page with these explanations.
 
@@ -208,6 +212,7 @@ def page(
         title, caption, address: as for :func:`save_html`.
         tabs: the modes that are offered beside the first one; None: all that the explanations have maps for.
         fine_bytes: maps that take up to this many bytes are kept with 16 bits, others with 8.
+        framed: whether it stands in a frame of a notebook, where there is less room.
 
     Raises:
         ArgumentError: an unknown mode, or one that these explanations do not have; an address that is none;
@@ -247,7 +252,7 @@ def page(
             '<link rel="icon" href="data:,">',
             f"<style>{style}</style>",
             "</head>",
-            '<body class="page">',
+            f'<body class="page{" framed" if framed else ""}">',
             f'<header class="page-head">{above}{below}',
             '<p class="page-facts"><span id="facts" data-testid="facts"></span>'
             f" · {html.escape(SOFTWARE)}{link}</p>",
@@ -315,9 +320,11 @@ def _contents(
     maps: _Pool[NDArray[np.float32]] = _Pool()
     photos: _Pool[bytes] = _Pool()
     common: dict[str, Any] = {}
-    written = []
+    written: list[dict[str, Any]] = []
     for entry, title in zip(shown, _titles(shown), strict=True):
         modes = _modes(entry, mode, tabs)
+        if not written:
+            _check_mode(entry, modes, mode)
         sent = _sent(entry, mode, modes, view)
         meta = dict(sent.payload.meta)
         common = {name: meta.pop(name) for name in _SAME_FOR_ALL}
@@ -398,23 +405,29 @@ def _sent(entry: Entry, mode: str, modes: Sequence[str], view: schema.View) -> _
 
 def _modes(entry: Entry, mode: str, tabs: Collection[str] | None) -> list[str]:
     """The tabs of an explanation, in their order."""
-    methods = entry.explanation.methods
+    methods = set(entry.explanation.methods)
     cells = {name for row in method_facts.table()["cells"] for name in row}
     there = {
         "compare": True,
         "mix": True,
-        "framework": cells <= set(methods) or mode == "framework",
+        "framework": methods >= cells or mode == "framework",
         "classes": entry.comparison is not None,
-        "why": mode == "why",
+        "why": mode == "why" and methods >= set(AVERAGING_METHODS),
     }
-    if mode == "why" and not set(AVERAGING_METHODS) <= set(methods):
-        raise ArgumentError(
-            f"the mode 'why' shows the methods {', '.join(AVERAGING_METHODS)}, which are not all in the "
-            "explanation; explain without methods=, or with these"
-        )
-    if not there[mode]:
-        raise ArgumentError("the mode 'classes' shows two classes, and there is no second one")
     return [each for each in TABS if there[each] and (tabs is None or each in tabs or each == mode)]
+
+
+def _check_mode(entry: Entry, modes: Collection[str], mode: str) -> None:
+    """Refuse a mode that the explanation shown first does not have."""
+    if mode in modes:
+        return
+    if mode == "classes":
+        raise ArgumentError("the mode 'classes' shows two classes, and there is no second one")
+    missing = [name for name in AVERAGING_METHODS if name not in entry.explanation.methods]
+    raise ArgumentError(
+        f"the mode 'why' shows {', '.join(AVERAGING_METHODS)}, and the explanation does not have "
+        f"{', '.join(missing)}; explain without methods=, or with these"
+    )
 
 
 def _updates(entry: Entry, meta: Mapping[str, Any], view: schema.View) -> dict[str, Any]:

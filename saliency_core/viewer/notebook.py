@@ -10,20 +10,21 @@ from typing import Any
 from PIL import Image
 
 from saliency_core.errors import ArgumentError, SaliencyError
-from saliency_core.explain import Explanation, display
+from saliency_core.explain import Explanation
+from saliency_core.explain.display import register
 from saliency_core.viewer.html import checked_view, entries, page, plain
 
 TABS = {
     "compare": ("compare", "mix"),
     "mix": ("compare", "mix"),
-    "framework": ("compare", "mix", "framework"),
-    "classes": ("compare", "mix", "classes"),
+    "framework": ("compare", "framework"),
+    "classes": ("compare", "classes"),
     "why": ("compare", "why"),
 }
 """Mode -> what can be shown beside it: a notebook keeps no maps that these do not need."""
 
-HEIGHTS = {"compare": 1010, "mix": 1010, "framework": 1010, "classes": 1010, "why": 1010}
-"""The height of the frame by mode, in CSS pixels: most of the viewer is in sight at once."""
+HEIGHTS = {"compare": 960, "mix": 960, "framework": 1000, "classes": 960, "why": 960}
+"""The height of the frame by mode, in CSS pixels: maps and their controls are in sight at once."""
 
 MIN_HEIGHT = 200
 
@@ -47,7 +48,7 @@ class NotebookView:
         page, title = html.escape(self.page), html.escape(plain(self.summary))
         return (
             f'<iframe srcdoc="{page}" title="{title}" width="100%" height="{self.height}" frameborder="0" '
-            'sandbox="allow-scripts allow-downloads" loading="lazy"></iframe>'
+            'sandbox="allow-scripts allow-downloads"></iframe>'
         )
 
     def __repr__(self) -> str:
@@ -91,6 +92,7 @@ def show(
         caption=caption,
         tabs=TABS[mode],
         fine_bytes=FINE_BYTES,
+        framed=True,
     )
     summary = ", ".join(repr(each) for each in explanations)
     return NotebookView(drawn, HEIGHTS[mode] if height is None else height, summary)
@@ -104,4 +106,4 @@ def _html(explanation: Explanation) -> str | None:
         return None
 
 
-display.register(_html)
+register(_html)
