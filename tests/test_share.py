@@ -1,4 +1,4 @@
-"""The dialog Share without a browser: who gets a file, of what, under which name, and that each kind opens."""
+"""The dialog Share without a browser: who gets a file, of what, by what name, and that each kind opens."""
 
 from __future__ import annotations
 
