@@ -179,7 +179,7 @@ def test_the_difference_of_two_classes_is_that_of_their_maps_from_0_to_1(
     said = texts(sc.figure(both[0], "classes", other=both[1], left="grad_cam", layer="branch"))
     assert formats.number(float(reach)) in said
     table = sc.compare_classes(*both)
-    assert f"ρ = {formats.rho(table.correlation('normgrad', 'down'))}" in said
+    assert f"ρ = {formats.rho(table.correlation('grad_cam', 'branch'))}" in said
 
 
 def test_the_heat_map_has_the_numbers_of_the_table(both: tuple[sc.Explanation, sc.Explanation]) -> None:

@@ -127,7 +127,7 @@ def _png(image: Image.Image, title: str) -> bytes:
     texts.add_itxt("Title", title)
     texts.add_text("Software", SOFTWARE)
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=texts, dpi=None)
+    image.save(buffer, "PNG", pnginfo=texts, compress_level=4)
     return buffer.getvalue()
 
 
