@@ -248,6 +248,8 @@ def test_the_meta_steps_of_the_app_are_in_the_file(small: sc.Classifier, photo: 
     shown = contents(html.page([entry], mode="classes", view={**schema.DEFAULTS, "epsilon": 0.01}))
     (found,) = shown["entries"]
     assert [step["epsilon"] for step in found["meta"]["comparison"]["sweep"]["steps"]] == [0.0, 0.01]
+    lines = found["updates"]["correlations"]["sweep"]
+    assert [len(line) for line in lines] == [len(first.layers)] * 2, "nothing waits for what never comes"
     assert found["updates"]["asked"] == {"classes": [0, 1], "step": 0.01, "ascend": False}
 
 

@@ -435,11 +435,7 @@ def _updates(entry: Entry, meta: Mapping[str, Any], view: schema.View) -> dict[s
     comparison = meta["comparison"]
     if comparison is None or entry.comparison is None:
         return {"pending": {}, "correlations": None, "asked": None}
-    first, second = entry.explanation, entry.comparison.other
-    found = entry.correlations
-    if found is None:
-        named = [name for name in meta["maps"] if not method_facts.is_plain_cell(METHODS[name])]
-        found = Correlations({name: rank_correlations.line(first, second, name) for name in named})
+    found = _complete(entry.correlations, entry, meta)
     step = view.get("epsilon") if comparison["sweep"] else None
     return {
         "pending": {},
@@ -450,6 +446,27 @@ def _updates(entry: Entry, meta: Mapping[str, Any], view: schema.View) -> dict[s
             "ascend": entry.comparison.ascend,
         },
     }
+
+
+def _complete(given: Correlations | None, entry: Entry, meta: Mapping[str, Any]) -> Correlations:
+    """The figures with those that are missing: nothing is computed any more once the page is saved."""
+    assert entry.comparison is not None
+    first, comparison = entry.explanation, entry.comparison
+    named = [name for name in meta["maps"] if not method_facts.is_plain_cell(METHODS[name])]
+    known = dict.fromkeys(named) if given is None else given.before
+    before = {
+        name: rank_correlations.line(first, comparison.other, name) if figures is None else figures
+        for name, figures in known.items()
+        if figures is not None or name in meta["maps"]
+    }
+    after = None if given is None else given.after
+    if after is not None and (list(after) != list(before) or None in after.values()):
+        after = None
+    sweep = () if given is None else given.sweep
+    if len(sweep) != len(comparison.sweep):
+        points = comparison.sweep
+        sweep = [rank_correlations.line(each.first, each.second, comparison.method) for each in points]
+    return Correlations(before, after, sweep, "" if given is None else given.remark)
 
 
 # -- photos --------------------------------------------------------------------------------------------------
