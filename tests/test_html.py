@@ -274,11 +274,11 @@ def test_a_view_is_given_by_the_names_of_its_fields(explanation: sc.Explanation)
     assert by_name["weights"] == (0.25, 1.0)
     for wrong, words in (
         ({"depth": 1}, "unknown field of the view 'depth'"),
-        ({"layer": "nowhere"}, "layer is 'nowhere', which it cannot be; choices: "),
-        ({"opacity": 2}, "opacity is 2, which it cannot be"),
-        ({"weights": (1, 2, 3)}, "weights is"),
+        ({"layer": "nowhere"}, "unknown layer 'nowhere'; choices: "),
+        ({"opacity": 2}, "opacity is 2"),
+        ({"weights": (1, 2, 3)}, "3 weights were given for 2 layers"),
     ):
-        with pytest.raises(sc.ArgumentError, match=re.escape(words)):
+        with pytest.raises(sc.SaliencyError, match=re.escape(words)):
             html.checked_view(wrong, [explanation])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from saliency_core.inputs.images import FORMATS, MAX_BYTES, ImageError, open_image
+from saliency_core.inputs.images import FORMATS, MAX_BYTES, ImageError, file_name, open_image
 
 RNG = np.random.default_rng(20)
 COLOURS = RNG.integers(0, 256, (20, 30, 3), np.uint8)
@@ -296,6 +296,15 @@ def test_an_orientation_of_the_wrong_type_counts_as_upright():
     # One little-endian entry: tag 0x0112 of type text, 4 bytes long.
     exif = b"Exif\0\0II*\0" + struct.pack("<IHHHI4sI", 8, 1, 0x0112, 2, 4, b"up!\0", 0)
     assert pixels(encode(Image.fromarray(SMOOTH), "JPEG", exif=exif)).shape == SMOOTH.shape
+
+
+def test_the_result_knows_the_name_of_its_file_and_not_its_folder(tmp_path):
+    path = tmp_path / "a cat <b>.png"
+    Image.fromarray(SMOOTH).save(path)
+    assert file_name(open_image(path)) == file_name(open_image(path).copy()) == "a cat <b>.png"
+    with Image.open(path) as opened:
+        assert file_name(opened) == "a cat <b>.png"
+    assert file_name(open_image(path.read_bytes())) == ""
 
 
 def test_the_result_carries_no_metadata():

@@ -47,6 +47,7 @@ from saliency_core.combine import MAX_SIDE, FloatMap
 from saliency_core.errors import ArgumentError, ArgumentTypeError, SaliencyError
 from saliency_core.explain import Explanation, Subject
 from saliency_core.explain.explanation import read_only
+from saliency_core.inputs.images import file_name
 from saliency_core.inputs.preprocess import FITS, InputRegion
 from saliency_core.methods.method import Domain
 from saliency_core.methods.registry import METHODS
@@ -78,7 +79,7 @@ def save_maps(
         path: a name that ends in ``.npz``, or a binary file.
         explanation: what to write.
         other: a second one, as of another class; its keys begin with ``other/``.
-        photo: the name of the photo, to be kept in the file.
+        photo: the name of the photo, to be kept in the file; that of the file it was opened from if empty.
 
     Raises:
         ArgumentTypeError: not an explanation.
@@ -138,6 +139,11 @@ def load_maps(path: str | os.PathLike[str] | BinaryIO, *, other: bool = False) -
 # -- writing -------------------------------------------------------------------------------------------------
 
 
+def _photo_name(explanation: Explanation) -> str:
+    image = explanation.subject.image
+    return "" if image is None else file_name(image)
+
+
 def _arrays(explanation: Explanation, photo: str) -> Arrays:
     """The entries of one explanation."""
     e, subject, step = explanation, explanation.subject, explanation.meta
@@ -145,7 +151,7 @@ def _arrays(explanation: Explanation, photo: str) -> Arrays:
     arrays: Arrays = {
         "format": _text(_FORMAT),
         "software": _text(SOFTWARE),
-        "photo": _text(photo),
+        "photo": _text(photo or _photo_name(explanation)),
         "fit": _text(subject.fit),
         "model_name": _text(subject.name),
         "model_title": _text(subject.title),

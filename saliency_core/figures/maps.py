@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any, cast
 
 from PIL import Image
@@ -14,6 +13,7 @@ from saliency_core.combine import FloatMap, combine, resize
 from saliency_core.errors import ArgumentError, ArgumentTypeError
 from saliency_core.explain import Explanation
 from saliency_core.figures.compose import SIDE, Region, Scale, scale_of, shared_scale
+from saliency_core.inputs.images import file_name
 from saliency_core.methods.method import Method
 from saliency_core.methods.registry import METHODS, Domain
 from saliency_core.viewer import formats
@@ -145,12 +145,6 @@ class Scene:
         title = self.explanation.subject.title
         said = RANDOM_WEIGHTS in title or not self.explanation.random_weights
         return title if said else f"{title}, {RANDOM_WEIGHTS}"
-
-
-def file_name(image: Image.Image) -> str:
-    """The name of the file that a photo was opened from; empty if it is not known."""
-    name = getattr(image, "filename", "")
-    return PurePath(str(name)).name if name else ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,13 +17,23 @@ from PIL import Image, ImageCms
 
 from saliency_core.errors import ArgumentTypeError, ImageError
 
-__all__ = ["FORMATS", "MAX_BYTES", "MAX_PIXELS", "MAX_RATIO", "MIN_SIDE", "ImageError", "open_image"]
+__all__ = [
+    "FORMATS",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "MAX_RATIO",
+    "MIN_SIDE",
+    "ImageError",
+    "file_name",
+    "open_image",
+]
 
 FORMATS: Final = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF")
 MAX_PIXELS: Final = 40_000_000
 MAX_BYTES: Final = 64 * 2**20
 MIN_SIDE: Final = 8
 MAX_RATIO: Final = 50
+_FILE_NAME: Final = "file name"
 
 _ACCEPTED: Final = ", ".join(FORMATS[:-1]) + " or " + FORMATS[-1]
 
@@ -59,7 +69,8 @@ def open_image(
     """Read a photo into an upright 8-bit RGB image.
 
     JPEG, PNG, WebP, GIF, BMP and TIFF are read, of animations and documents the first frame or page.
-    The result carries no metadata and no open file. How other pixels become RGB:
+    The result carries no metadata but the name of its file (see `file_name`), and no open file. How other
+    pixels become RGB:
 
     - EXIF orientation is applied; an EXIF block that cannot be read counts as upright.
     - Transparent pixels are blended with white.
@@ -114,7 +125,15 @@ def open_image(
         # person with the file they all mean the same.
         raise ImageError(_unreadable(data, error)) from error
     rgb.info.clear()
+    if isinstance(source, str | os.PathLike):
+        rgb.info[_FILE_NAME] = Path(source).name
     return rgb
+
+
+def file_name(image: Image.Image) -> str:
+    """The name of the file that a photo was opened from, without its folder; empty if it is not known."""
+    name = image.info.get(_FILE_NAME) or getattr(image, "filename", "")
+    return Path(str(name)).name
 
 
 def _read(source: Any) -> bytes:

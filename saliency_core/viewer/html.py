@@ -26,7 +26,7 @@ from PIL import Image
 
 from saliency_core.errors import ArgumentError, ArgumentTypeError
 from saliency_core.explain import Explanation
-from saliency_core.inputs.images import open_image
+from saliency_core.inputs.images import file_name, open_image
 from saliency_core.methods.registry import METHODS
 from saliency_core.registry import unknown
 from saliency_core.render import display_jpeg
@@ -36,6 +36,7 @@ from saliency_core.viewer import formats, schema
 from saliency_core.viewer import methods as method_facts
 from saliency_core.viewer import payload as payloads
 from saliency_core.viewer.bundle import FONTS, bundle
+from saliency_core.viewer.complete import complete
 from saliency_core.viewer.correlations import Correlations
 from saliency_core.viewer.payload import AVERAGING_METHODS, MODES, ClassComparison, DisplayPhoto
 from saliency_core.viewer.quantised import Bits, Quantised, quantise
@@ -55,7 +56,7 @@ NO_SCRIPT = "The maps are drawn by a script in this file, and scripts are switch
 PHOTO_NAME = "photo"
 """What a photo is called that has no name."""
 
-FINE_BYTES = 6_000_000
+FINE_BYTES = 2_400_000
 """Maps that take up to this many bytes of the page are kept with 16 bits, others with 8.
 
 Products of layers need the 16: with 8, many small values of a map become its minimum.
@@ -172,23 +173,10 @@ def checked_view(view: Mapping[str, Any], explanations: Sequence[Explanation]) -
     Weights may be given as layer -> weight, or in the order of the layers.
 
     Raises:
-        ArgumentError: a field that does not exist, or a value that it cannot have.
+        UnknownNameError, ArgumentError, ArgumentTypeError: as for :func:`complete`.
     """
-    names = tuple(name for name, each in schema.VIEW.items() if each.browser)
-    layers = [layer.name for layer in explanations[0].layers]
-    found: dict[str, schema.Value] = {}
-    for name, value in view.items():
-        if name not in names:
-            raise ArgumentError(unknown("field of the view", name, names))
-        given = value
-        if name == "weights" and isinstance(value, Sequence) and len(value) == len(layers):
-            given = dict(zip(layers, value, strict=True))
-        known = schema.from_browser({name: given}, layers).get(name)
-        if known is None or (name == "layer" and known not in layers):
-            choices = f"; choices: {', '.join(layers)}" if name == "layer" else ""
-            raise ArgumentError(f"{name} is {value!r}, which it cannot be{choices}")
-        found[name] = known
-    return found
+    completed = complete(view, explanations[0])
+    return {name: completed[name] for name, value in view.items() if value is not None}
 
 
 def page(
@@ -475,9 +463,9 @@ def _complete(given: Correlations | None, entry: Entry, meta: Mapping[str, Any])
 def _photo_of(given: Image.Image | str | os.PathLike[str]) -> tuple[Image.Image, str]:
     """A photo and its name."""
     if isinstance(given, Image.Image):
-        return given, Path(str(getattr(given, "filename", "") or PHOTO_NAME)).name
+        return given, file_name(given) or PHOTO_NAME
     if isinstance(given, str | os.PathLike):
-        return open_image(given), Path(given).name
+        return _photo_of(open_image(given))
     raise ArgumentTypeError(f"photo is {given!r}; expected an image, the name of its file, or None")
 
 
