@@ -154,7 +154,7 @@ def test_axe_finds_nothing_in_the_dialog_in_both_themes_and_on_a_phone_whose_men
     for window, theme in ((WIDE, "light"), (WIDE, "dark"), (NARROW, "dark")):
         page.set_viewport_size(window)
         page.emulate_media(color_scheme=theme)
-        for kind in ("link", "page", "picture", "data", "code"):
+        for kind in ("link", "page", "picture", "film", "data", "code"):
             dialog.get_by_test_id(f"share-tab-{kind}").click()
             if kind != "link":
                 expect(dialog.get_by_test_id("share-download")).to_be_enabled()

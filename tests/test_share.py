@@ -138,6 +138,8 @@ def assert_opens(answer: Answer) -> None:
     suffix, data = answer.name.rpartition(".")[2], answer.body
     if suffix == "png":
         Image.open(io.BytesIO(data)).verify()
+    elif suffix == "gif":
+        assert Image.open(io.BytesIO(data)).n_frames == len(scene().explanation.layers)
     elif suffix == "svg":
         assert ElementTree.fromstring(data).tag.endswith("svg")
     elif suffix == "npz":

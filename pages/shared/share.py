@@ -16,6 +16,7 @@ from pages.shared.session import METHOD_FIELDS, Session, Shown
 from saliency_core.export import code, tables
 from saliency_core.export.code import Checkpoint
 from saliency_core.export.tables import Table
+from saliency_core.figures.film import film
 from saliency_core.progress import ProgressCallback
 from saliency_core.registry import Registry
 from saliency_core.viewer import html, schema
@@ -361,6 +362,76 @@ _kind(
         options=lambda shown: (_figure_option(shown), _FORMAT, _PAPER),
         copy="picture",
         preview={"format": "png2"},
+    )
+)
+
+# One film
+
+_FILMS: Mapping[str, tuple[str, ...]] = {
+    "compare": ("depth", "weights"),
+    "mix": ("weights", "depth"),
+    "framework": ("depth", "weights"),
+    "classes": ("depth", "epsilon"),
+    "why": ("depth",),
+}
+"""Mode -> what can change in its films."""
+_FILM_FIGURE = {"framework": "framework", "classes": "classes"}
+_FILM_CHOICES: Mapping[str, Choice] = {
+    "depth": Choice("depth", "Depth", "Layer by layer, from input to output"),
+    "weights": Choice(
+        "weights", "Weights", "The layers are mixed, and the weight moves from one to the next"
+    ),
+    "epsilon": Choice("epsilon", "Meta step", "One size of the step after the other"),
+}
+_FILM_FORMAT = Option(
+    "format",
+    "Format",
+    (
+        Choice("gif1", "GIF", "Plays everywhere, in 256 colours"),
+        Choice("webp1", "WebP", "All colours, in a smaller file"),
+        Choice("webp2", "WebP 2×", "For slides and sharp screens"),
+    ),
+)
+
+
+def _film(order: Order) -> File:
+    shown, over = order.shown, order.options["over"]
+    view = _figure_view(order) | {"mixed": over == "weights"}
+    made = film(
+        shown.explanation,
+        over,
+        kind=_FILM_FIGURE.get(shown.mode, "pair"),
+        other=shown.comparison,
+        photo=shown.scene.photo,
+        dark=order.options["paper"] == "dark",
+        **view,
+    )
+    wanted = order.options["format"]
+    name, scale = wanted[:-1], int(wanted[-1])
+    data = made.to_bytes(name, scale, progress=order.progress)
+    return File(data, f"image/{name}", f".{name}", over)
+
+
+def _film_options(shown: Shown) -> Sequence[Option]:
+    steps = shown.comparison is not None and len(shown.comparison.sweep) > 1
+    names = [name for name in _FILMS[shown.mode] if name != "epsilon" or steps]
+    over = Option("over", "What changes", tuple(_FILM_CHOICES[name] for name in names))
+    return (over, _FILM_FORMAT, _PAPER)
+
+
+_kind(
+    Kind(
+        name="film",
+        title="Film",
+        lead="The same figure, frame by frame, while one thing changes: for slides and web pages.",
+        make=_film,
+        photo=_photo_inside,
+        holds=lambda _: (
+            "Every frame has its captions, its colour bars and a line that says where the film is.",
+            "It plays by itself and begins again at its end.",
+        ),
+        options=_film_options,
+        action="Make the film",
     )
 )
 
