@@ -164,7 +164,8 @@ def test_every_kind_of_file_of_a_page_opens_whatever_is_chosen(slug: str) -> Non
             same = slug != "compare" and option["name"] in ("format", "paper")  # on every page
             choices = () if same else option.get("choices", ())
             tried += [{option["name"]: choice["name"]} for choice in choices]
-        for options in tried if not kind["action"] else tried[:1]:
+        # The other films differ in their frames alone, of which they have many.
+        for options in [{"over": "depth"}] if kind["name"] == "film" else tried:
             smallest = {"format": "png1"} if kind["name"] == "picture" else {}
             assert_opens(made(current, kind["name"], slug, options=smallest | options))
 

@@ -235,7 +235,7 @@ def _photo_copy(shown: Shown) -> str:
 def file_name(shown: Shown, file: File) -> str:
     """The name of a file, of photo, class and page: every file system takes it, whatever these are called."""
     parts = (PurePath(shown.scene.photo.name).stem, shown.explanation.label, shown.page, file.what)
-    names = [found for part in parts if (found := _safe(part))]
+    names = [found for part in dict.fromkeys(parts) if (found := _safe(part))]
     return "-".join(["normgrad", *names]) + file.suffix
 
 
