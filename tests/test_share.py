@@ -212,7 +212,8 @@ def test_what_is_not_on_the_screen_is_refused_with_a_sentence(changes: dict[str,
 def test_while_nothing_is_shown_there_are_remarks_on_the_link_alone() -> None:
     current = session_on()
     current.viewer.leave()
-    assert ask("/share/list", current.token).json == {"remarks": [], "error": share_routes.NOTHING_SHOWN}
+    listed = ask("/share/list", current.token).json
+    assert listed == {"remarks": [share.ONLY_HERE], "error": share_routes.NOTHING_SHOWN}
     assert ask("/share/make", current.token, order("data")).status == 409
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import saliency_core as sc
 from pages.shared import models, photos
+from pages.shared.embedding import DEFAULT_ANCESTORS, SETTING, frame_ancestors
 from pages.shared.own_models import OwnModel
 from pages.shared.registry import entry_of
 from pages.shared.session import METHOD_FIELDS, Session, Shown
@@ -32,9 +33,12 @@ NO_PHOTO = "Your photo is not part of this file; its name is."
 PHOTO_IN_LINK = (
     "Your photo is not in the link: whoever opens it sees the photo as long as this server keeps it."
 )
+ONLY_HERE = (
+    f"Pages of other sites cannot show the view: whoever runs this server can let them, with {SETTING}."
+)
 OWN_MODEL_IN_LINK = (
     "The link works in this tab only, as long as its session lasts: nobody else can use a network that you "
-    "have uploaded. The files below the link work anywhere."
+    "have uploaded."
 )
 
 _UNSAFE = re.compile(r"[\W_]+")
@@ -203,7 +207,9 @@ def link_remarks(session: Session) -> list[str]:
     """What is to be said of the addresses of what a session shows."""
     choice = session.choice
     found = [PHOTO_IN_LINK] if choice.photo not in photos.sample_files() else []
-    return [*found, OWN_MODEL_IN_LINK] if models.is_own(choice.model) else found
+    if models.is_own(choice.model):
+        found.append(OWN_MODEL_IN_LINK)
+    return [*found, ONLY_HERE] if frame_ancestors() == DEFAULT_ANCESTORS else found
 
 
 def _is_own(shown: Shown) -> bool:
