@@ -136,6 +136,14 @@ def test_a_picture_is_looked_at_copied_and_saved_and_the_keyboard_reaches_everyt
     dialog.get_by_test_id("share-copy").click()
     expect(dialog.get_by_test_id("share-copy")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()").startswith("import saliency_core as sc")
+
+    dialog.get_by_test_id("share-tab-film").click()
+    make = dialog.get_by_test_id("share-download")
+    expect(make).to_have_text("Make the film")
+    make.click()
+    expect(dialog.get_by_test_id("share-cancel")).to_be_visible()
+    expect(dialog.get_by_test_id("share-status")).to_contain_text("compare-depth.gif")
+    expect(picture).to_be_visible()
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(button).to_be_focused()
@@ -154,7 +162,7 @@ def test_axe_finds_nothing_in_the_dialog_in_both_themes_and_on_a_phone_whose_men
     for window, theme in ((WIDE, "light"), (WIDE, "dark"), (NARROW, "dark")):
         page.set_viewport_size(window)
         page.emulate_media(color_scheme=theme)
-        for kind in ("link", "page", "picture", "data", "code"):
+        for kind in ("link", "page", "picture", "film", "data", "code"):
             dialog.get_by_test_id(f"share-tab-{kind}").click()
             if kind != "link":
                 expect(dialog.get_by_test_id("share-download")).to_be_enabled()

@@ -10,12 +10,14 @@ from typing import Any
 
 import saliency_core as sc
 from pages.shared import models, photos
+from pages.shared.embedding import DEFAULT_ANCESTORS, SETTING, frame_ancestors
 from pages.shared.own_models import OwnModel
 from pages.shared.registry import entry_of
 from pages.shared.session import METHOD_FIELDS, Session, Shown
 from saliency_core.export import code, tables
 from saliency_core.export.code import Checkpoint
 from saliency_core.export.tables import Table
+from saliency_core.figures.film import film
 from saliency_core.progress import ProgressCallback
 from saliency_core.registry import Registry
 from saliency_core.viewer import html, schema
@@ -31,9 +33,12 @@ NO_PHOTO = "Your photo is not part of this file; its name is."
 PHOTO_IN_LINK = (
     "Your photo is not in the link: whoever opens it sees the photo as long as this server keeps it."
 )
+ONLY_HERE = (
+    f"Pages of other sites cannot show the view: whoever runs this server can let them, with {SETTING}."
+)
 OWN_MODEL_IN_LINK = (
     "The link works in this tab only, as long as its session lasts: nobody else can use a network that you "
-    "have uploaded. The files below the link work anywhere."
+    "have uploaded."
 )
 
 _UNSAFE = re.compile(r"[\W_]+")
@@ -202,7 +207,9 @@ def link_remarks(session: Session) -> list[str]:
     """What is to be said of the addresses of what a session shows."""
     choice = session.choice
     found = [PHOTO_IN_LINK] if choice.photo not in photos.sample_files() else []
-    return [*found, OWN_MODEL_IN_LINK] if models.is_own(choice.model) else found
+    if models.is_own(choice.model):
+        found.append(OWN_MODEL_IN_LINK)
+    return [*found, ONLY_HERE] if frame_ancestors() == DEFAULT_ANCESTORS else found
 
 
 def _is_own(shown: Shown) -> bool:
@@ -234,7 +241,7 @@ def _photo_copy(shown: Shown) -> str:
 def file_name(shown: Shown, file: File) -> str:
     """The name of a file, of photo, class and page: every file system takes it, whatever these are called."""
     parts = (PurePath(shown.scene.photo.name).stem, shown.explanation.label, shown.page, file.what)
-    names = [found for part in parts if (found := _safe(part))]
+    names = [found for part in dict.fromkeys(parts) if (found := _safe(part))]
     return "-".join(["normgrad", *names]) + file.suffix
 
 
@@ -361,6 +368,76 @@ _kind(
         options=lambda shown: (_figure_option(shown), _FORMAT, _PAPER),
         copy="picture",
         preview={"format": "png2"},
+    )
+)
+
+# One film
+
+_FILMS: Mapping[str, tuple[str, ...]] = {
+    "compare": ("depth", "weights"),
+    "mix": ("weights", "depth"),
+    "framework": ("depth", "weights"),
+    "classes": ("depth", "epsilon"),
+    "why": ("depth",),
+}
+"""Mode -> what can change in its films."""
+_FILM_FIGURE = {"framework": "framework", "classes": "classes"}
+_FILM_CHOICES: Mapping[str, Choice] = {
+    "depth": Choice("depth", "Depth", "Layer by layer, from input to output"),
+    "weights": Choice(
+        "weights", "Weights", "The layers are mixed, and the weight moves from one to the next"
+    ),
+    "epsilon": Choice("epsilon", "Meta step", "One size of the step after the other"),
+}
+_FILM_FORMAT = Option(
+    "format",
+    "Format",
+    (
+        Choice("gif1", "GIF", "Plays everywhere, in 256 colours"),
+        Choice("webp1", "WebP", "All colours, in a smaller file"),
+        Choice("webp2", "WebP 2×", "For slides and sharp screens"),
+    ),
+)
+
+
+def _film(order: Order) -> File:
+    shown, over = order.shown, order.options["over"]
+    view = _figure_view(order) | {"mixed": over == "weights"}
+    made = film(
+        shown.explanation,
+        over,
+        kind=_FILM_FIGURE.get(shown.mode, "pair"),
+        other=shown.comparison,
+        photo=shown.scene.photo,
+        dark=order.options["paper"] == "dark",
+        **view,
+    )
+    wanted = order.options["format"]
+    name, scale = wanted[:-1], int(wanted[-1])
+    data = made.to_bytes(name, scale, progress=order.progress)
+    return File(data, f"image/{name}", f".{name}", over)
+
+
+def _film_options(shown: Shown) -> Sequence[Option]:
+    steps = shown.comparison is not None and len(shown.comparison.sweep) > 1
+    names = [name for name in _FILMS[shown.mode] if name != "epsilon" or steps]
+    over = Option("over", "What changes", tuple(_FILM_CHOICES[name] for name in names))
+    return (over, _FILM_FORMAT, _PAPER)
+
+
+_kind(
+    Kind(
+        name="film",
+        title="Film",
+        lead="The same figure, frame by frame, while one thing changes: for slides and web pages.",
+        make=_film,
+        photo=_photo_inside,
+        holds=lambda _: (
+            "Every frame has its captions, its colour bars and a line that says where the film is.",
+            "It plays by itself and begins again at its end.",
+        ),
+        options=_film_options,
+        action="Make the film",
     )
 )
 
