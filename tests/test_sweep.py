@@ -18,7 +18,7 @@ KINDS = (
     "mobilenet_v3_large",
     "shufflenet_v2_x1_0",
     "mnasnet1_0",
-    "regnet_y_800mf",
+    "regnet_y_400mf",
     "timm:vit_tiny_patch16_224",
     "timm:deit_tiny_distilled_patch16_224",
     "timm:convnext_atto",
