@@ -569,8 +569,12 @@ def _titles(shown: Sequence[Entry]) -> list[str]:
 def _link(address: str) -> str:
     if not address:
         return ""
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(plain(address))
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:  # such as half of an IPv6 address
+        sound = False
+    if not sound:
         raise ArgumentError(f"address is {address!r}; expected a link that begins with http:// or https://")
     target, host = html.escape(plain(address)), html.escape(parts.netloc)
     return f' · <a href="{target}" rel="noopener noreferrer" target="_blank">made at {host}</a>'
