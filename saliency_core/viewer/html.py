@@ -566,17 +566,21 @@ def _titles(shown: Sequence[Entry]) -> list[str]:
     ]
 
 
+def is_link(address: str) -> bool:
+    """Whether an address leads to a page of the web."""
+    try:
+        parts = urlsplit(plain(address))
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:  # such as half of an IPv6 address
+        return False
+
+
 def _link(address: str) -> str:
     if not address:
         return ""
-    try:
-        parts = urlsplit(plain(address))
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:  # such as half of an IPv6 address
-        sound = False
-    if not sound:
+    if not is_link(address):
         raise ArgumentError(f"address is {address!r}; expected a link that begins with http:// or https://")
-    target, host = html.escape(plain(address)), html.escape(parts.netloc)
+    target, host = html.escape(plain(address)), html.escape(urlsplit(plain(address)).netloc)
     return f' · <a href="{target}" rel="noopener noreferrer" target="_blank">made at {host}</a>'
 
 
