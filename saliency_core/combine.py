@@ -161,7 +161,7 @@ def numbers(given: object, what: str) -> NDArray[np.float64]:
     """Numbers that a user gave, as an array; raises ``ArgumentTypeError`` for anything else."""
     try:
         found: NDArray[np.float64] = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError):  # as NumPy's and PyTorch's arrays raise them
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # as NumPy's and PyTorch's arrays raise them
         raise ArgumentTypeError(f"{what} is {given!r}; expected numbers") from None
     if np.asarray(given).dtype.kind not in "biuf":
         raise ArgumentTypeError(f"{what} is {given!r}; expected numbers")

@@ -185,6 +185,7 @@ HOSTILE = {
     "a negative step": (lambda a: a.update(meta_step=np.array([-1.0, 0.0])), "lr is -1.0"),
     "presets that are no JSON": (lambda a: a.update(presets=np.array("{")), "is damaged"),
     "presets of another shape": (lambda a: a.update(presets=np.array("[1]")), "is damaged"),
+    "an infinite energy": (lambda a: a["energy"].__setitem__(0, -np.inf), "shares outside 0 to 1"),
     "many dimensions": (lambda a: a.update(label=np.zeros((1,) * 40, "U1")), "'label' is of"),
 }
 

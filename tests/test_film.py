@@ -177,7 +177,7 @@ def test_files_that_cannot_be_written_are_refused_in_a_sentence(
         film.save(tmp_path / "film.mp4")
     with pytest.raises(sc.ArgumentError, match="scale is 3; expected 1 or 2"):
         film.save(tmp_path / "film.gif", 3)
-    with pytest.raises(sc.ArgumentError, match="cannot be written: No such file"):
+    with pytest.raises(sc.ArgumentError, match="could not be written: No such file"):
         film.save(tmp_path / "none" / "film.gif")
     monkeypatch.setattr(films, "MAX_PIXELS", 1_000_000)
     with pytest.raises(sc.ArgumentError, match=r"take fewer frames or scale=1"):

@@ -166,6 +166,12 @@ def test_texts_from_outside_are_only_texts(explanation: sc.Explanation, tmp_path
     assert contents(page)["entries"][0]["meta"]["label"] == HOSTILE
 
 
+def test_an_address_with_half_of_a_character_is_a_link(explanation: sc.Explanation) -> None:
+    page = html.page(html.entries([explanation]), address="http://example.org/\ud800")
+    assert Elements(page).named("a")[0]["href"] == "http://example.org/?"
+    page.encode()
+
+
 def test_the_page_allows_its_own_script_and_style_and_nothing_else(explanation: sc.Explanation) -> None:
     elements = Elements(html.page(html.entries([explanation]), address="https://example.org/compare"))
     policies = [each["content"] or "" for each in elements.named("meta") if "http-equiv" in each]
@@ -305,5 +311,6 @@ def test_what_cannot_be_shown_is_refused_in_a_sentence(
     refused("different photos or networks", ant, darker, mode="classes")
     refused("does not have grad_cam, linear_approx", sc.explain(small, photo, methods="normgrad"), mode="why")
     refused("a link that begins with http:// or https://", ant, address="javascript:alert(1)")
+    refused("a link that begins with http:// or https://", ant, address="http://[::1")
     refused("could not be written", ant, path="nowhere/page.html")
     assert list(tmp_path.iterdir()) == []

@@ -354,3 +354,10 @@ def test_the_maps_of_both_classes_are_in_the_arrays() -> None:
         for prefix, explanation in (("", scene().explanation), ("other/", comparison().other)):
             values = arrays[f"{prefix}maps/normgrad/blocks.4"]
             np.testing.assert_array_equal(values, explanation.map("normgrad", "blocks.4"))
+
+
+def test_an_address_that_leads_nowhere_is_left_out_of_the_page() -> None:
+    for address in ("http://", "http://[::1", "https:nothing", "http://\ud800/"):
+        answer = made(session_on(), "page", address=address)
+        assert answer.status == 200
+        assert "made at" not in answer.body.decode()

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
 from starlette.requests import Request
@@ -30,6 +30,7 @@ from pages.shared.share import File, Kind, Order
 from saliency_core.engine.tasks import Task, TaskQueue, TaskState
 from saliency_core.progress import ProgressCallback
 from saliency_core.viewer import schema
+from saliency_core.viewer.html import is_link
 
 MAX_JSON_BYTES = 64 << 10
 MAX_JOBS = 3
@@ -157,11 +158,7 @@ def _work(
 
 def _address(given: str) -> str:
     """An address that may stand in a file, or nothing."""
-    try:
-        sound = urlsplit(given).scheme in ("http", "https")
-    except ValueError:
-        sound = False
-    return given if sound and len(given) <= share.MAX_ADDRESS else ""
+    return given if len(given) <= share.MAX_ADDRESS and is_link(given) else ""
 
 
 def _keep(session: Session, name: str, task: Task[Made]) -> None:

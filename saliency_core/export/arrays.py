@@ -47,6 +47,7 @@ from saliency_core.combine import MAX_SIDE, FloatMap
 from saliency_core.errors import ArgumentError, ArgumentTypeError, SaliencyError
 from saliency_core.explain import Explanation, Subject
 from saliency_core.explain.explanation import read_only
+from saliency_core.files import file_path, write_file
 from saliency_core.inputs.images import file_name
 from saliency_core.inputs.preprocess import FITS, InputRegion
 from saliency_core.methods.method import Domain
@@ -82,26 +83,29 @@ def save_maps(
         photo: the name of the photo, to be kept in the file; that of the file it was opened from if empty.
 
     Raises:
-        ArgumentTypeError: not an explanation.
+        ArgumentTypeError: not an explanation, a path, or the name of a photo.
         ArgumentError: a name with another ending, or a file that cannot be written.
     """
     for each in (explanation,) if other is None else (explanation, other):
         if not isinstance(each, Explanation):
             raise ArgumentTypeError(f"the maps of {each!r} were to be saved; expected an Explanation")
+    if not isinstance(photo, str):
+        raise ArgumentTypeError(f"photo is {photo!r}; expected the name of the photo")
     arrays = _arrays(explanation, photo)
     if other is not None:
         arrays |= {f"{_OTHER}{key}": values for key, values in _arrays(other, photo).items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    if not isinstance(path, str | os.PathLike):
-        path.write(buffer.getvalue())
+    if hasattr(path, "write"):
+        try:
+            path.write(buffer.getvalue())
+        except (OSError, TypeError, ValueError) as error:  # for reading only, for texts, or closed
+            raise ArgumentError(f"{path!r} does not take the maps: {error}") from error
         return
-    if Path(path).suffix.lower() != _SUFFIX:
-        raise ArgumentError(f"the maps were to be saved as {Path(path).name!r}; the name must end in .npz")
-    try:
-        Path(path).write_bytes(buffer.getvalue())
-    except OSError as error:
-        raise ArgumentError(f"{Path(path).name!r} could not be written: {error.strerror}") from error
+    file = file_path(path)
+    if file.suffix.lower() != _SUFFIX:
+        raise ArgumentError(f"the maps were to be saved as {file.name!r}; the name must end in .npz")
+    write_file(file, buffer.getvalue())
 
 
 def load_maps(path: str | os.PathLike[str] | BinaryIO, *, other: bool = False) -> Explanation:
@@ -304,7 +308,9 @@ def _explanation(entries: _Entries) -> Explanation:
         METHODS[method]
     fit = entries.text("fit")
     FITS[fit]
-    energy = entries.numbers("energy", len(layers), finite=False).tolist()
+    energy = entries.numbers("energy", len(layers), finite=False)
+    if ((energy < 0) | (energy > 1 + 1e-6)).any():  # NaN: the gradient is zero
+        raise ArgumentError("'energy' has shares outside 0 to 1")
     return Explanation(
         target=target,
         function=None,
@@ -329,7 +335,7 @@ def _explanation(entries: _Entries) -> Explanation:
             presets=_presets(entries),
         ),
         _maps=_maps(entries, methods, layers),
-        _energy={layer.name: share for layer, share in zip(layers, energy, strict=True)},
+        _energy={layer.name: share for layer, share in zip(layers, energy.tolist(), strict=True)},
     )
 
 

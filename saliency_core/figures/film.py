@@ -22,6 +22,7 @@ from saliency_core.figures.maps import Other
 from saliency_core.figures.panels import CAPTION, MARGIN
 from saliency_core.figures.picture import Picture
 from saliency_core.figures.sheet import Item, Raster, Sheet, Theme
+from saliency_core.files import file_path, write_file
 from saliency_core.progress import ProgressCallback, no_progress
 from saliency_core.registry import Registry, listed, unknown
 from saliency_core.viewer import formats
@@ -174,24 +175,18 @@ class Film:
             UnknownNameError: another suffix.
             ArgumentError: another scale, too many pixels, or a file that cannot be written.
         """
-        try:
-            file = Path(path)
-        except TypeError:
-            raise ArgumentTypeError(f"path is {path!r}; expected the path of a file") from None
+        file = file_path(path)
         data = self.to_bytes(file.suffix.removeprefix(".").lower(), scale, progress=progress)
-        try:
-            file.write_bytes(data)
-        except OSError as error:
-            raise ArgumentError(f"{str(file)!r} cannot be written: {error.strerror or error}") from error
+        write_file(file, data)
         return file
 
     def to_bytes(
         self, format: str = "gif", scale: int = 1, *, progress: ProgressCallback = no_progress
     ) -> bytes:
         """The content of the file; arguments and errors as for :meth:`save`."""
-        if format not in FORMATS:
+        if not isinstance(format, str) or format not in FORMATS:
             raise UnknownNameError(unknown("format", format, FORMATS))
-        if isinstance(scale, bool) or scale not in SCALES:
+        if type(scale) is not int or scale not in SCALES:
             raise ArgumentError(f"scale is {scale!r}; expected 1 or 2 pixels per point")
         first, count = self.pictures[0], len(self.pictures)
         pixels = first.width * first.height * scale * scale * count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
 from PIL import Image
 
 from saliency_core.errors import ArgumentError, ArgumentTypeError
@@ -80,6 +81,8 @@ def figure(
     >>> sc.figure(e, "strip", right="grad_cam").save("strip.pdf")  # doctest: +SKIP
     """
     entry = KINDS[kind]
+    if not isinstance(dark, bool | np.bool_):
+        raise ArgumentTypeError(f"dark is {dark!r}; expected True or False")
     scene = Scene.of(explanation, photo)
     _check_other(explanation, other)
     return entry.draw(Request(scene, View.of(view, explanation), Sheet(DARK if dark else LIGHT), other))

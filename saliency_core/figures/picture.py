@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from PIL import Image, PngImagePlugin
 
-from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
+from saliency_core.errors import ArgumentError, UnknownNameError
 from saliency_core.figures import fonts
 from saliency_core.figures.sheet import LIGHT, POINTS_PER_INCH, Item, Sheet, Theme
+from saliency_core.files import file_path, write_file
 from saliency_core.registry import unknown
 from saliency_core.version import SOFTWARE
 
@@ -58,15 +59,9 @@ class Picture:
             UnknownNameError: another suffix.
             ArgumentError: another scale, or a file that cannot be written.
         """
-        try:
-            file = Path(path)
-        except TypeError:
-            raise ArgumentTypeError(f"path is {path!r}; expected the path of a file") from None
+        file = file_path(path)
         data = self.to_bytes(file.suffix.removeprefix(".").lower(), scale)
-        try:
-            file.write_bytes(data)
-        except OSError as error:
-            raise ArgumentError(f"{str(file)!r} cannot be written: {error.strerror or error}") from error
+        write_file(file, data)
         return file
 
     def to_bytes(self, format: str = "png", scale: int = 2) -> bytes:
@@ -80,7 +75,7 @@ class Picture:
             UnknownNameError: another format.
             ArgumentError: another scale.
         """
-        if format not in FORMATS:
+        if not isinstance(format, str) or format not in FORMATS:
             raise UnknownNameError(unknown("format", format, FORMATS))
         if format == "png":
             return _png(self.image(scale), self.title)
@@ -95,7 +90,7 @@ class Picture:
         Raises:
             ArgumentError: another scale.
         """
-        if isinstance(scale, bool) or scale not in SCALES:
+        if type(scale) is not int or scale not in SCALES:
             raise ArgumentError(f"scale is {scale!r}; expected 1, 2 or 4 pixels per point")
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 

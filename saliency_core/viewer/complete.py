@@ -67,13 +67,13 @@ def _checked(name: str, value: Any, explanation: Explanation) -> Value:
     if isinstance(kind, LayerName):
         layers = tuple(layer.name for layer in explanation.layers)
         layer = layer_name(value)
-        if layer not in layers:
+        if not isinstance(layer, str) or layer not in layers:
             raise UnknownNameError(unknown("layer", layer, layers))
         return layer
     if isinstance(kind, Choice):
-        if value not in kind.choices:
+        if not isinstance(value, str) or value not in kind.choices:
             raise UnknownNameError(unknown(name, value, kind.choices))
-        return str(value)
+        return value
     if isinstance(kind, Flag):
         if not isinstance(value, bool | np.bool_):
             raise ArgumentTypeError(f"{name} is {value!r}; expected True or False")
@@ -96,9 +96,9 @@ def _method(value: Any, explanation: Explanation) -> str:
         raise UnknownNameError(
             f"{value!r} was not computed; name it when you explain: methods=[..., {value!r}]"
         )
-    if value not in explanation.methods:
+    if not isinstance(value, str) or value not in explanation.methods:
         raise UnknownNameError(unknown("method", value, explanation.methods))
-    return str(value)
+    return value
 
 
 def _given_weights(value: Any, layers: Sequence[str]) -> tuple[float, ...]:

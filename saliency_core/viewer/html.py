@@ -15,7 +15,6 @@ import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -26,6 +25,7 @@ from PIL import Image
 
 from saliency_core.errors import ArgumentError, ArgumentTypeError
 from saliency_core.explain import Explanation
+from saliency_core.files import file_path, write_file
 from saliency_core.inputs.images import file_name, open_image
 from saliency_core.methods.registry import METHODS
 from saliency_core.registry import unknown
@@ -118,7 +118,7 @@ def save_html(
             not have, a value of the view that cannot be used, or a file that cannot be written.
         ArgumentTypeError: not explanations.
     """
-    target = Path(path)
+    target = file_path(path)
     if target.suffix.lower() not in (".html", ".htm"):
         raise ArgumentError(f"the page was to be saved as {target.name!r}; the name must end in .html")
     shown = page(
@@ -129,10 +129,7 @@ def save_html(
         caption=caption,
         address=address,
     )
-    try:
-        target.write_text(shown, encoding="utf-8")
-    except OSError as error:
-        raise ArgumentError(f"{target.name!r} could not be written: {error.strerror}") from error
+    write_file(target, shown.encode())
 
 
 def entries(
@@ -145,7 +142,7 @@ def entries(
     Raises:
         ArgumentError, ArgumentTypeError: as for :func:`save_html`.
     """
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise ArgumentError(unknown("mode", mode, MODES))
     if not explanations:
         raise ArgumentError("there is no explanation to show; pass what sc.explain(...) returned")
@@ -203,9 +200,17 @@ def page(
         framed: whether it stands in a frame of a notebook, where there is less room.
 
     Raises:
+        ArgumentTypeError: a title, caption or address that is no text.
         ArgumentError: an unknown mode, or one that these explanations do not have; an address that is none;
             an explanation that the viewer cannot show (see :func:`payload.content`).
     """
+    for name, given in (
+        ("title", "" if title is None else title),
+        ("caption", caption),
+        ("address", address),
+    ):
+        if not isinstance(given, str):
+            raise ArgumentTypeError(f"{name} is {given!r}; expected a text")
     made = _contents(shown, mode, view, tabs, fine_bytes)
     text = json.dumps(made.contents, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     parts = bundle("hosts/page.js")
@@ -561,13 +566,21 @@ def _titles(shown: Sequence[Entry]) -> list[str]:
     ]
 
 
+def is_link(address: str) -> bool:
+    """Whether an address leads to a page of the web."""
+    try:
+        parts = urlsplit(plain(address))
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:  # such as half of an IPv6 address
+        return False
+
+
 def _link(address: str) -> str:
     if not address:
         return ""
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_link(address):
         raise ArgumentError(f"address is {address!r}; expected a link that begins with http:// or https://")
-    target, host = html.escape(plain(address)), html.escape(parts.netloc)
+    target, host = html.escape(plain(address)), html.escape(urlsplit(plain(address)).netloc)
     return f' · <a href="{target}" rel="noopener noreferrer" target="_blank">made at {host}</a>'
 
 
