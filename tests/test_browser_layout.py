@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from pages.shared.registry import PAGES
+from pages.shared.session import NO_PHOTO
 from tests.browser_helpers import opened_profile, opened_tab, view, viewer
 from tools.layout_shift import BOUND, QUIET, RECORD, Meter, page_changes, shifts
 
@@ -176,6 +177,8 @@ def test_an_embedded_page_shows_the_viewer_alone_with_its_keys_and_a_link_to_the
     expect(opened.value.get_by_test_id("stSidebar")).to_be_visible()
     expect(opened.value.get_by_test_id("caption-right")).to_contain_text("Gradient")
     assert "embed" not in opened.value.url
+    page.goto(f"{app_url}/compare?embed=true&photo=gone")
+    expect(page.get_by_text(NO_PHOTO).locator("visible=true")).to_have_count(1)
 
 
 def test_typing_an_l_into_a_field_searches(app_url: str, page: Page) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from pages.shared import theme
+from pages.shared.embedding import embedded
 from pages.shared.session import Scene, Session, session, write_address
 from pages.shared.tasks import tray
 from saliency_core.engine.failures import user_message
@@ -36,9 +37,11 @@ def show(body: Body) -> None:
         except Exception as error:
             current.viewer.leave()
             theme.failure(user_message(error, f"The page {current.viewer.page!r}"))
-        if current.remarks:
+        # An embedded page has no sidebar, where else it is said what happened to the photos.
+        remarks = [*current.remarks, *(current.notices if embedded() else ())]
+        if remarks:
             with above:
-                theme.note(current.remarks)
+                theme.note(remarks)
         write_address(current)
     current.tasks.end()
     tray(current.tasks, lambda: current.frame_outdated)
