@@ -82,6 +82,8 @@ def test_every_kind_is_saved_as_svg_with_text_and_gives_the_same_bytes_again(
     assert saved == sc.figure(both[0], kind, other=both[1]).to_bytes("svg")
     nodes = ElementTree.fromstring(saved).iter("{http://www.w3.org/2000/svg}text")
     assert [node.text for node in nodes] == texts(sc.figure(both[0], kind, other=both[1]))
+    # Machines without the font would write wider lines, over one another.
+    assert saved.count(b'@font-face { font-family: "Inter"') == 1
 
 
 def test_png_and_pdf_give_the_same_bytes_again(explanation: sc.Explanation) -> None:

@@ -18,6 +18,7 @@ from saliency_core.figures.sheet import LIGHT, POINTS_PER_INCH, Item, Sheet, The
 from saliency_core.files import file_path, write_file
 from saliency_core.registry import unknown
 from saliency_core.version import SOFTWARE
+from saliency_core.viewer.bundle import font_face
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,7 +83,7 @@ class Picture:
         buffer = io.BytesIO()
         with _drawing():
             _print(self.figure, format, buffer, self.title)
-        return buffer.getvalue()
+        return _with_font(buffer.getvalue()) if format == "svg" else buffer.getvalue()
 
     def image(self, scale: int = 2) -> Image.Image:
         """The figure in pixels, RGB; `scale` of them (1, 2 or 4) per point.
@@ -140,6 +141,12 @@ def _print(figure: Figure, format: str, buffer: io.BytesIO, title: str) -> None:
 
         canvas = FigureCanvasPdf(figure)
         canvas.print_pdf(buffer, metadata={**about, "Producer": None, "CreationDate": None})
+
+
+def _with_font(svg: bytes) -> bytes:
+    """An SVG with the font in it: most machines do not have it, and lines of another one would overlap."""
+    style = b'<style type="text/css">'
+    return svg.replace(style, style + font_face().encode(), 1)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ A module `x.js` may have a sheet `x.css` beside it. Sheets are joined in the ord
 
 from __future__ import annotations
 
+import base64
 import functools
 import posixpath
 import re
@@ -57,6 +58,14 @@ def join(folder: Path, entry: str) -> dict[str, str]:
     joined = _Joined(folder)
     joined.add(entry, ())
     return joined.texts
+
+
+@functools.cache
+def font_face() -> str:
+    """The rule of a style sheet that has the font in itself."""
+    data = base64.b64encode((FONTS / "inter-latin-wght-normal.woff2").read_bytes()).decode("ascii")
+    source = f'url("data:font/woff2;base64,{data}") format("woff2")'
+    return f'@font-face {{ font-family: "Inter"; font-weight: 100 900; src: {source}; }}\n'
 
 
 @dataclass

@@ -7,7 +7,6 @@ nothing else.
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
 import html
 import json
@@ -35,7 +34,7 @@ from saliency_core.viewer import correlations as rank_correlations
 from saliency_core.viewer import formats, schema
 from saliency_core.viewer import methods as method_facts
 from saliency_core.viewer import payload as payloads
-from saliency_core.viewer.bundle import FONTS, bundle
+from saliency_core.viewer.bundle import bundle, font_face
 from saliency_core.viewer.complete import complete
 from saliency_core.viewer.correlations import Correlations
 from saliency_core.viewer.payload import AVERAGING_METHODS, MODES, ClassComparison, DisplayPhoto
@@ -214,7 +213,7 @@ def page(
     made = _contents(shown, mode, view, tabs, fine_bytes)
     text = json.dumps(made.contents, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     parts = bundle("hosts/page.js")
-    style = parts.style + _font_face()
+    style = parts.style + font_face()
     heading = plain(title or _title(shown))
     policy = "; ".join(
         (
@@ -587,13 +586,6 @@ def _link(address: str) -> str:
 def plain(text: str) -> str:
     """A text without what UTF-8 cannot write: names of files may have it."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-@functools.cache
-def _font_face() -> str:
-    data = _base64((FONTS / "inter-latin-wght-normal.woff2").read_bytes())
-    source = f'url("data:font/woff2;base64,{data}") format("woff2")'
-    return f'@font-face {{ font-family: "Inter"; font-weight: 100 900; src: {source}; }}\n'
 
 
 def _hash(text: str) -> str:
