@@ -361,3 +361,12 @@ def test_an_address_that_leads_nowhere_is_left_out_of_the_page() -> None:
         answer = made(session_on(), "page", address=address)
         assert answer.status == 200
         assert "made at" not in answer.body.decode()
+
+
+def test_data_and_python_do_not_wait_for_the_maps_of_a_method_that_was_only_chosen() -> None:
+    view = {"left": "occlusion"}
+    assert made(session_on(), "picture", view=view).status == 409
+    assert_opens(made(session_on(), "data", view=view))
+    code = made(session_on(), "code", view=view)
+    assert_opens(code)
+    assert b'methods=["occlusion"' in code.body.replace(b"\n", b"").replace(b"    ", b"")

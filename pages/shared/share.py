@@ -141,6 +141,7 @@ class Kind:
             it does not take long.
         copy: "picture" or "text" where its content can be copied.
         preview: the options, other than those chosen, with which it can be looked at, if not as it is.
+        draws: whether it shows the maps of the methods on the screen, which must be there then.
     """
 
     name: str
@@ -154,6 +155,7 @@ class Kind:
     action: str = ""
     copy: str = ""
     preview: Mapping[str, str] = field(default_factory=dict)
+    draws: bool = True
 
     def written(self, shown: Shown) -> dict[str, Any]:
         """The kind as the dialog gets it."""
@@ -521,6 +523,7 @@ _kind(
         photo=_photo_left_out,
         holds=_data_holds,
         options=_data_options,
+        draws=False,
     )
 )
 
@@ -551,6 +554,7 @@ _kind(
         make=_code,
         photo=lambda shown: BESIDE if _is_own(shown) else "",
         copy="text",
+        draws=False,
     )
 )
 

@@ -145,7 +145,9 @@ def _work(
 ) -> Callable[[ProgressCallback], Made]:
     """The computation that makes a file; everything that a request says is checked here."""
     layers = tuple(layer.name for layer in shown.explanation.layers)
-    view = share.known_view(shown, {**shown.view, **schema.from_browser(asked["view"], layers)})
+    view: schema.View = {**shown.view, **schema.from_browser(asked["view"], layers)}
+    if kind.draws:
+        view = share.known_view(shown, view)
     options = {option.name: option.read(asked["options"].get(option.name)) for option in kind.options(shown)}
     address = _address(asked["address"])
 
