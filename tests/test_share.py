@@ -336,6 +336,19 @@ def test_a_file_that_is_no_longer_wanted_is_not_made_to_the_end(
     assert len(finished) == 2
 
 
+def test_a_file_that_nobody_asks_for_any_more_is_not_made_to_the_end(
+    slow: tuple[threading.Event, list[bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, finished = slow
+    current = session_on()
+    job = ask("/share/make", current.token, order("slow")).json["job"]
+    monkeypatch.setattr(share_routes, "ABANDONED", -1.0)
+    go.set()
+    while (answer := ask("/share/job", current.token, job=job)).status == 202:
+        pass
+    assert (answer.status, answer.json["error"], finished) == (409, share_routes.NOT_MADE, [])
+
+
 @pytest.mark.parametrize("error", [sc.ArgumentError("A sentence."), ZeroDivisionError("secret")])
 def test_an_error_is_a_sentence(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Order) -> File:

@@ -9,9 +9,10 @@ import contextlib
 import json
 import secrets
 import threading
+import time
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -28,7 +29,7 @@ from pages.shared.own_models import OwnModel
 from pages.shared.session import Session, Shown, of_token
 from pages.shared.share import File, Kind, Order
 from saliency_core.engine.tasks import Task, TaskQueue, TaskState
-from saliency_core.progress import ProgressCallback
+from saliency_core.progress import Cancelled, ProgressCallback
 from saliency_core.viewer import schema
 from saliency_core.viewer.html import is_link
 
@@ -44,7 +45,10 @@ NOTHING_SHOWN = (
 CHANGED = "The page has changed since this dialog was opened. Close it and open it again."
 NOT_MADE = "The file was not made, as it was no longer asked for. Try again."
 
-_queue = TaskQueue(workers=2, max_waiting=16, max_ended=0)
+ABANDONED = 20.0
+"""Seconds after which a file is made no further if nobody asks for it: its tab has been closed."""
+
+_queue = TaskQueue(workers=2, max_waiting=64, max_ended=0)
 _lock = threading.Lock()  # of _jobs
 
 
@@ -56,7 +60,28 @@ class Made:
     name: str
 
 
-_jobs: "WeakKeyDictionary[Session, OrderedDict[str, Task[Made]]]" = WeakKeyDictionary()
+class Job:
+    """A file that is being made, as long as it is asked for."""
+
+    def __init__(self, work: Callable[[ProgressCallback], Made], key: Hashable, title: str) -> None:
+        self._work = work
+        self._asked = time.monotonic()
+        self.task: Task[Made] = _queue.submit(key, self._make, title=title)
+
+    def ask(self) -> None:
+        """Note that somebody waits for it."""
+        self._asked = time.monotonic()
+
+    def _make(self, progress: ProgressCallback) -> Made:
+        def report(done: int, total: int) -> None:
+            progress(done, total)
+            if time.monotonic() - self._asked > ABANDONED:
+                raise Cancelled
+
+        return self._work(report)
+
+
+_jobs: "WeakKeyDictionary[Session, OrderedDict[str, Job]]" = WeakKeyDictionary()
 
 
 def _answer(found: Mapping[str, Any], status: int = 200) -> Response:
@@ -102,14 +127,14 @@ async def make(request: Request) -> Response:
     kind = next((each for each in share.offered(shown) if each.name == asked["kind"]), None)
     if kind is None or (asked["page"], asked["mode"]) != (shown.page, shown.mode):
         return _refusal(CHANGED, 409)
-    job = secrets.token_hex(16)
+    name = secrets.token_hex(16)
     try:
         work = _work(kind, shown, asked, session.own.get(shown.scene.model.name))
     except sc.SaliencyError as error:
         return _refusal(str(error), 409)
-    task = _queue.submit((session.token, job), work, title=f"Making the file {kind.name!r}")
-    _keep(session, job, task)
-    return await _result(request, session, job, task)
+    started = Job(work, (session.token, name), f"Making the file {kind.name!r}")
+    _keep(session, name, started)
+    return await _result(request, session, name, started)
 
 
 async def job(request: Request) -> Response:
@@ -119,13 +144,13 @@ async def job(request: Request) -> Response:
         return _refusal(STRANGER, 403)
     name = request.query_params.get("job", "")
     with _lock:
-        task = _jobs.get(session, OrderedDict()).get(name)
-    if task is None:
+        found = _jobs.get(session, OrderedDict()).get(name)
+    if found is None:
         return _refusal(NOT_MADE, 404)
     if request.method == "DELETE":
         _drop(session, name)
         return Response(status_code=204)
-    return await _result(request, session, name, task)
+    return await _result(request, session, name, found)
 
 
 def _asked(sent: bytes) -> dict[str, Any] | None:
@@ -163,24 +188,26 @@ def _address(given: str) -> str:
     return given if len(given) <= share.MAX_ADDRESS and is_link(given) else ""
 
 
-def _keep(session: Session, name: str, task: Task[Made]) -> None:
+def _keep(session: Session, name: str, started: Job) -> None:
     with _lock:
         jobs = _jobs.setdefault(session, OrderedDict())
-        jobs[name] = task
+        jobs[name] = started
         gone = [jobs.popitem(last=False)[1] for _ in range(len(jobs) - MAX_JOBS)]
     for each in gone:
-        each.cancel()
+        each.task.cancel()
 
 
 def _drop(session: Session, name: str) -> None:
     with _lock:
-        task = _jobs.get(session, OrderedDict()).pop(name, None)
-    if task is not None:
-        task.cancel()
+        dropped = _jobs.get(session, OrderedDict()).pop(name, None)
+    if dropped is not None:
+        dropped.task.cancel()
 
 
-async def _result(request: Request, session: Session, name: str, task: Task[Made]) -> Response:
+async def _result(request: Request, session: Session, name: str, asked: Job) -> Response:
     """The file if it is there within a moment, else how far it is."""
+    asked.ask()
+    task = asked.task
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def wake() -> None:
