@@ -13,6 +13,8 @@ HOST ?= 127.0.0.1
 WORKERS ?= 3
 THREADS ?= 1
 PYTHON_IN_VENV := .venv/bin/python
+# Compiled modules are kept, also where the environment says otherwise: PyTorch's take ten seconds in every process.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test tests lint bench clean distclean setup setup-dev browser node
 

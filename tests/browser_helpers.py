@@ -20,7 +20,7 @@ from saliency_core.combine import resize
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "assets" / "samples"
 PANEL_SIZE = (448, 448)
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 NO_MIRROR = "127.0.0.1:9"
 """Where the shared server looks for weights: nobody answers there, so that no test depends on the network."""
 UNEXPECTED_ERROR = "failed, error"
