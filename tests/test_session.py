@@ -732,6 +732,22 @@ def test_a_failed_task_is_not_started_again_until_it_is_asked_to(queue: TaskQueu
     assert found.error("a") is None
 
 
+def test_a_failure_that_no_run_has_asked_for_is_still_to_be_collected(queue: TaskQueue) -> None:
+    def fail(progress: ProgressCallback) -> None:
+        raise sc.ImageError("A sentence.")
+
+    tasks = Tasks(patience=0.0)
+    tasks.begin()
+    task = queue.submit("key", fail, title="A title")
+    tasks.result("key", lambda: task, title="A title", inline=True)
+    with pytest.raises(sc.ImageError):
+        task.value()
+    (entry,) = tasks
+    assert entry.ended
+    assert tasks.error("key") == "A sentence."
+    assert not entry.ended
+
+
 def test_a_task_that_another_session_has_cancelled_starts_again(queue: TaskQueue) -> None:
     gate = Gate(queue)
     first, second = Tasks(patience=0.0), Tasks(patience=0.0)

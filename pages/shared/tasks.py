@@ -40,7 +40,8 @@ class Entry:
     `long`: the tray lists it at once, and goes on when another photo or page is looked at.
     `inline`: the page itself shows why it failed, so the tray does not; `remark` is what the tray adds to the
     reason. `on_drop` is called when it is cancelled or its failure dismissed. `wanted`: the last run asked
-    for it, in the part that a run of the page alone repeats (`page`) or outside.
+    for it, in the part that a run of the page alone repeats (`page`) or outside. `seen`: a run has asked why
+    it failed.
     """
 
     key: Hashable
@@ -53,6 +54,7 @@ class Entry:
     inline: bool = False
     remark: str = ""
     wanted: bool = True
+    seen: bool = False
     began: float = field(default_factory=time.monotonic)
     number: int = field(default_factory=lambda: next(_numbers))
 
@@ -68,8 +70,10 @@ class Entry:
 
     @property
     def ended(self) -> bool:
-        """Whether there is a result to collect, or another session has cancelled it."""
-        return self.task.ended and not self.failed
+        """Whether there is something to collect: a result, an error that the page shows itself, or that
+        another session has cancelled it.
+        """
+        return self.task.ended and (not self.failed or (self.inline and not self.seen))
 
     @property
     def listed(self) -> bool:
@@ -83,7 +87,7 @@ class Entry:
 
     def again(self) -> None:
         """Start it again."""
-        self.task, self.began = self.start(), time.monotonic()
+        self.task, self.began, self.seen = self.start(), time.monotonic(), False
         self.task.hold()
 
 
@@ -187,7 +191,10 @@ class Tasks:
     def error(self, key: Hashable) -> str | None:
         """Why the task of this key failed."""
         entry = self._entries.get(key)
-        return entry.task.error if entry is not None and entry.failed else None
+        if entry is None or not entry.failed:
+            return None
+        entry.seen = True
+        return entry.task.error
 
     def running(self, key: Hashable) -> bool:
         """Whether the task of this key is under way."""
@@ -245,7 +252,10 @@ def tray(tasks: Tasks, outdated: Callable[[], bool]) -> None:
                 _failure(tasks, entry)
         # Looked at once: one that ends between two looks would be neither followed nor collected.
         running = tuple(entry for entry in tasks if entry.running)
-        if any(entry.ended for entry in tasks if entry not in running) or outdated():
+        ended = [entry for entry in tasks if entry not in running and entry.ended]
+        if ended or outdated():
+            for entry in ended:
+                entry.seen = True  # the next run asks for it, or nobody does
             st.rerun(scope="app")  # by what happened while the page was being drawn
         if running:
             _follow(tasks, running, outdated)
