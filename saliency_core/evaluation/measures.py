@@ -62,7 +62,8 @@ for _measure in (
     Measure(
         "deletion",
         "Deletion",
-        "The area under the probability of the class while the brightest pixels of the map are deleted first.",
+        "The area under the probability of the class while the brightest pixels of the map are deleted "
+        "first.",
         PETSIUK,
         higher_is_better=False,
         perturbs=True,

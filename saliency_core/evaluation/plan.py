@@ -89,14 +89,14 @@ class EvaluationPlan:
                 continue
             if not isinstance(number, Integral) or isinstance(number, bool):
                 raise ArgumentTypeError(f"{field} is {number!r}; expected a whole number")
-            if not low <= number <= high:
+            if not low <= int(number) <= high:
                 raise ArgumentError(f"{field} is {number}; expected a number from {low} to {high}")
             object.__setattr__(self, field, int(number))
         for field, top in (("tolerance", 1e6), ("confidence", 1.0)):
             number = getattr(self, field)
             if not isinstance(number, Real) or isinstance(number, bool):
                 raise ArgumentTypeError(f"{field} is {number!r}; expected a number")
-            if not 0 <= number <= top:  # NaN fails, too
+            if not 0 <= float(number) <= top:  # NaN fails, too
                 raise ArgumentError(f"{field} is {number}; expected a number from 0 to {top:g}")
             object.__setattr__(self, field, float(number))
         if self.methods == ():
@@ -105,8 +105,9 @@ class EvaluationPlan:
             raise ArgumentError("neither a layer nor a mix was named; name one")
         if self.methods is None and (dear := [each.title for each in self.measures if each.perturbs]):
             raise ArgumentError(
-                f"{' and '.join(dear)} runs the network on about {self.steps} changed copies of the photo for "
-                "every single map; name the methods, and if you like the layers and mixes, to measure it for"
+                f"{' and '.join(dear)} runs the network on about {self.steps} changed copies of the photo "
+                "for every single map; name the methods, and if you like the layers and mixes, to measure "
+                "it for"
             )
 
     @property

@@ -1,11 +1,12 @@
 """The rows of results: one per item × method × layer or mix × metric, as an Arrow table.
 
-An item is what is explained once: one class of one photo, or one cell of a grid of photos. Every item has rows
-or exactly one row that says why it was left out, so the numbers of items tell whether one is missing or twice.
+An item is what is explained once: one class of one photo, or one cell of a grid of photos. Every item has
+rows, or exactly one row that says why it was left out: the numbers of items tell whether one is missing or was
+counted twice.
 
-========== =================== ==============================================================================
+========== =================== ============================================================================
 column     type                content
-========== =================== ==============================================================================
+========== =================== ============================================================================
 item       int32               the item's number, from 0, in the order of the photo set
 photo      text                the photo's name in its set
 class_name text                the class in the set's own words; empty where it has none
@@ -25,7 +26,7 @@ u, v       int32, null         column and row of the map's maximum, in the photo
 grid       int32, null         the number of the grid
 cell       int32, null         the cell in the grid, row by row from 0
 left_out   text, null          why the item was left out; null in all other rows
-========== =================== ==============================================================================
+========== =================== ============================================================================
 """
 
 from __future__ import annotations
