@@ -40,7 +40,7 @@ class ClassMatch:
     """Class of the data set that the network does not have -> why, in a sentence."""
 
     def target(self, class_name: str, probabilities: Sequence[float]) -> int:
-        """The index to explain on a photo for a class of the data set: of several the most probable one there.
+        """The index to explain on a photo for a class of the data set: of several the most probable there.
 
         Args:
             class_name: one of `indices`.
@@ -61,8 +61,8 @@ class ClassMatch:
 def match_classes(class_names: Iterable[str], labels: Sequence[str]) -> ClassMatch:
     """Find the classes of a data set among a network's labels.
 
-    A class is matched by the first of these that finds something; several indices are kept, for several labels
-    may be one class of the data set:
+    A class is matched by the first of these that finds something; several indices are kept, because several
+    labels may be one class of the data set:
 
     1. the table of this package, for a network with ImageNet's 1,000 classes, if at least half of the classes
        are Pascal VOC's or COCO's (their kite is a toy, ImageNet's a bird);

@@ -54,10 +54,10 @@ def read_photo_set(
     """
     chosen = None if kind is None else READERS[kind]
     report = Report()
-    files = _files(source, report, name)
+    files = open_files(source, report, name)
     try:
         if chosen is None:
-            kind, chosen = _recognised(files, report)
+            kind, chosen = recognised(files, report)
         found = chosen.read(files, report)
         if not found.records:
             raise ArgumentError(
@@ -72,7 +72,8 @@ def read_photo_set(
     )
 
 
-def _files(source: object, report: Report, name: str) -> SetFiles:
+def open_files(source: object, report: Report, name: str = "") -> SetFiles:
+    """The files of a folder, a zip file, or the bytes of one. Raises ArgumentError as `read_photo_set`."""
     if isinstance(source, bytes):
         return ZipFiles(source, report, name or "the zip file")
     if not isinstance(source, str | os.PathLike):
@@ -94,7 +95,7 @@ def _files(source: object, report: Report, name: str) -> SetFiles:
     return files
 
 
-def _recognised(files: SetFiles, report: Report) -> tuple[str, Reader]:
+def recognised(files: SetFiles, report: Report) -> tuple[str, Reader]:
     """The kind of a set. Raises ArgumentError if it is none."""
     if not any(is_photo(name) for name in files.sizes):
         raise ArgumentError(f"There is no photo in {files.title}." + _first_problems(report))
