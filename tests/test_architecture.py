@@ -29,6 +29,7 @@ ORDER = [
     "viewer",
     "figures",
     "export",
+    "evaluation",
 ]
 FOREIGN = {"streamlit", "plotly", "pages", "app", "pandas"}
 
