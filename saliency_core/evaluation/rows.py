@@ -1,7 +1,7 @@
 """The rows of results: one per item × method × layer or mix × metric, as an Arrow table.
 
 An item is what is explained once: one class of one photo, or one cell of a grid of photos. Every item has
-rows, or exactly one row that says why it was left out: the numbers of items tell whether one is missing or was
+rows, or one row that says why it was left out: the numbers of items tell whether one is missing or was
 counted twice.
 
 ========== =================== ============================================================================
