@@ -112,7 +112,8 @@ def compare_with_published(summary: Summary, plan: EvaluationPlan, set_name: str
     if summary.metric.name != "pointing" or summary.average != "classes":
         raise ArgumentError(
             f"the summary is of {summary.metric.title} averaged over {summary.average}; the published "
-            'figures are of the pointing game averaged over classes: summarise(rows, "pointing", average="classes")'
+            "figures are of the pointing game averaged over classes: "
+            'summarise(rows, "pointing", average="classes")'
         )
     game = published_for(plan.model)
     if game is None:
