@@ -104,11 +104,11 @@ class EvaluationPlan:
             raise ArgumentError("no method was named; name at least one, or leave methods out for all")
         if self.layers == () and not self.mixes:
             raise ArgumentError("neither a layer nor a mix was named; name one")
-        if self.methods is None and (dear := [each.title for each in self.measures if each.perturbs]):
+        if self.methods is None and (dear := [each.name for each in self.measures if each.perturbs]):
             raise ArgumentError(
-                f"{' and '.join(dear)} runs the network on about {self.steps} changed copies of the photo "
-                "for every single map; name the methods, and if you like the layers and mixes, to measure "
-                "it for"
+                f"{' and '.join(dear)} {'take' if len(dear) > 1 else 'takes'} about "
+                f"{self.steps * len(dear)} passes for every single map; name the methods to measure, and if "
+                "you like the layers and mixes"
             )
 
     @property
