@@ -18,6 +18,7 @@ ORDER = [
     "registry",
     "progress",
     "inputs",
+    "photo_sets",
     "models",
     "backprop",
     "methods",
