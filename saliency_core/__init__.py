@@ -46,6 +46,7 @@ from saliency_core.methods.method import (
     SharedPass,
 )
 from saliency_core.methods.registry import METHODS, cell_method, unavailable
+from saliency_core.metrics.bootstrap import Interval, difference_interval, mean_interval, mean_intervals
 from saliency_core.metrics.class_sensitivity import (
     class_sensitivity,
     class_sensitivity_over,
@@ -53,10 +54,12 @@ from saliency_core.metrics.class_sensitivity import (
     compare_classes,
     mean_sensitivity,
 )
+from saliency_core.metrics.grids import compose_grid, grid_localisation
 from saliency_core.metrics.localisation import energy_inside
 from saliency_core.metrics.pointing import hits, pointing_game
 from saliency_core.metrics.ranks import rank_correlation
 from saliency_core.metrics.scores import MapScore, MapScorer, Mix, score_explanation
+from saliency_core.metrics.similarity import ssim
 from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL, MODELS, Catalogue, ModelHit
 from saliency_core.models.catalogue.loading import load_checkpoint, load_classifier
 from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
@@ -86,6 +89,7 @@ __all__ = [
     "Film",
     "Fit",
     "ImageError",
+    "Interval",
     "Layer",
     "LayerCapture",
     "LayerError",
@@ -120,6 +124,8 @@ __all__ = [
     "combine",
     "compare_classes",
     "compose",
+    "compose_grid",
+    "difference_interval",
     "energy_inside",
     "explain",
     "explain_classes",
@@ -127,11 +133,14 @@ __all__ = [
     "figure",
     "film",
     "framework",
+    "grid_localisation",
     "hits",
     "layer_weights",
     "load_checkpoint",
     "load_classifier",
     "load_maps",
+    "mean_interval",
+    "mean_intervals",
     "mean_sensitivity",
     "open_image",
     "pointing_game",
@@ -141,5 +150,6 @@ __all__ = [
     "save_maps",
     "score_explanation",
     "show",
+    "ssim",
     "unavailable",
 ]
