@@ -56,6 +56,13 @@ from saliency_core.metrics.class_sensitivity import (
 )
 from saliency_core.metrics.grids import compose_grid, grid_localisation
 from saliency_core.metrics.localisation import energy_inside
+from saliency_core.metrics.perturbation import (
+    BASELINES,
+    PerturbationCurve,
+    baseline_input,
+    perturbation_curves,
+    perturbed,
+)
 from saliency_core.metrics.pointing import hits, pointing_game
 from saliency_core.metrics.ranks import rank_correlation
 from saliency_core.metrics.scores import MapScore, MapScorer, Mix, score_explanation
@@ -71,6 +78,7 @@ from saliency_core.viewer.html import save_html
 from saliency_core.viewer.notebook import NotebookView, show
 
 __all__ = [
+    "BASELINES",
     "DEFAULT_MODEL",
     "FIGURES",
     "FITS",
@@ -106,6 +114,7 @@ __all__ = [
     "NonFiniteError",
     "NotebookView",
     "Option",
+    "PerturbationCurve",
     "Picture",
     "Preprocess",
     "SaliencyError",
@@ -115,6 +124,7 @@ __all__ = [
     "UnavailableError",
     "UnknownNameError",
     "WeightsError",
+    "baseline_input",
     "capture",
     "cell_method",
     "choose_device",
@@ -143,6 +153,8 @@ __all__ = [
     "mean_intervals",
     "mean_sensitivity",
     "open_image",
+    "perturbation_curves",
+    "perturbed",
     "pointing_game",
     "rank_correlation",
     "render",
