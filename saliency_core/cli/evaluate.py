@@ -14,12 +14,13 @@ from typing import Any
 from saliency_core.cli.columns import in_columns
 from saliency_core.errors import UnavailableError
 from saliency_core.evaluation.measures import GROUPS, MEASURES
-from saliency_core.evaluation.plan import BASELINES, EvaluationPlan
+from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.rows import EXTRA
 from saliency_core.evaluation.run import BatchComputer, EvaluationResult, evaluate
 from saliency_core.evaluation.summary import CellScore, Summary, summarise
 from saliency_core.inputs.preprocess import FITS
 from saliency_core.methods.registry import METHODS
+from saliency_core.metrics.perturbation import BASELINES
 from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL
 from saliency_core.models.catalogue.loading import load_classifier
 from saliency_core.photo_sets.reading import READERS, read_photo_set
@@ -100,7 +101,7 @@ def add(commands: Any) -> None:
     )
     metrics.add_argument(
         "--baseline",
-        choices=BASELINES,
+        choices=tuple(BASELINES),
         default="blur",
         help="what takes the place of deleted pixels; the areas depend on it (default: %(default)s)",
     )

@@ -15,6 +15,7 @@ from saliency_core.explain import SINGLE_PASS
 from saliency_core.inputs.preprocess import FITS
 from saliency_core.methods.method import Domain
 from saliency_core.methods.registry import METHODS, unavailable
+from saliency_core.metrics.perturbation import BASELINES, MOST_STEPS
 from saliency_core.metrics.scores import mix_named
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.layers import choose_layers
@@ -22,7 +23,6 @@ from saliency_core.registry import name_tuple, unknown
 
 FORMAT = 1
 """Raised when the same plan gives other numbers than before: older results are then not continued."""
-BASELINES = ("blur", "mean", "black")
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,10 @@ class EvaluationPlan:
         for name in self.methods or ():
             METHODS[name]
         FITS[self.fit]
-        if self.baseline not in BASELINES:
-            raise UnknownNameError(unknown("baseline", self.baseline, BASELINES))
+        BASELINES[self.baseline]
         for field, low, high in (
             ("batch", 1, 1024),
-            ("steps", 1, 4096),
+            ("steps", 1, MOST_STEPS),
             ("seed", 0, 2**32 - 1),
             ("limit", 1, 2**31),
         ):

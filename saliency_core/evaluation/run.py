@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from saliency_core.errors import ArgumentError, SaliencyError
+from saliency_core.evaluation.grids import grid_rows
 from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.reading import Prepared, read_batch
 from saliency_core.evaluation.rows import arrow, table
@@ -83,8 +84,6 @@ class Evaluation:
         if batch.cells is None:
             found = pair_rows(self.classifier, self.plan, prepared.subjects, lock)
         else:
-            from saliency_core.evaluation.grids import grid_rows
-
             found = grid_rows(self.classifier, self.plan, prepared.subjects, batch.cells, lock)
         return table(sorted([*prepared.left_out, *found], key=lambda row: row.item))
 
