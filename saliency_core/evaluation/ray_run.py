@@ -205,8 +205,8 @@ def _check_listens(address: str) -> None:
 
 def _no_cluster(address: str, reason: str) -> UnavailableError:
     return UnavailableError(
-        f"there is no Ray cluster at {address!r}: {reason}; give HOST:PORT as `ray start --head` names it, or "
-        "auto"
+        f"there is no Ray cluster at {address!r}: {reason}; give HOST:PORT as `ray start --head` names it, "
+        "or auto"
     )
 
 
