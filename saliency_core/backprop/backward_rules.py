@@ -44,7 +44,7 @@ from saliency_core.backprop.variants import own_parameters
 from saliency_core.errors import UnavailableError
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.running import logits_of
-from saliency_core.models.targets import Goal
+from saliency_core.models.targets import Goal, MostLikelyOf
 
 EPSILON = 1e-20
 
@@ -415,7 +415,8 @@ def obstacle(classifier: Classifier, rule: BackwardRule, layer: str | None = Non
 
 def class_needed(rule: BackwardRule | None, goals: Iterable[Goal]) -> str | None:
     """Why a rule cannot explain these, as a sentence; None where it can."""
-    if rule is None or not rule.needs_class or not any(callable(goal) for goal in goals):
+    functions = [goal for goal in goals if callable(goal) and not isinstance(goal, MostLikelyOf)]
+    if rule is None or not rule.needs_class or not functions:
         return None
     return "Its signal starts as the probability of one class; pass a class instead of a function as target."
 

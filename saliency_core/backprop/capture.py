@@ -25,7 +25,7 @@ from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import without_autocast
 from saliency_core.models.layers import INPUT, choose_layers
 from saliency_core.models.running import network_errors
-from saliency_core.models.targets import Goal, Target, goal_scores
+from saliency_core.models.targets import Goal, MostLikelyOf, Target, goal_scores
 
 MANY_CHANNELS = 64
 """From here on a sum over channels that lie side by side in memory is no slower than one over planes."""
@@ -295,5 +295,10 @@ def _goals(
     if isinstance(target, Sequence) and not isinstance(target, str):
         if len(target) != len(logits):
             raise TargetError(f"{len(target)} targets were given for {len(logits)} images; expected one each")
-        return tuple(classifier.goal(one) for one in target)
-    return (classifier.goal(target),) * len(logits)
+        goals = [classifier.goal(one) for one in target]
+    else:
+        goals = [classifier.goal(target)] * len(logits)
+    return tuple(
+        goal.chosen(scores) if isinstance(goal, MostLikelyOf) else goal
+        for goal, scores in zip(goals, logits.detach(), strict=True)
+    )

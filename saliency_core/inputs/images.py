@@ -64,7 +64,11 @@ _UPRIGHT: Final = {
 
 
 def open_image(
-    source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS
+    source: str | os.PathLike[str] | bytes | BinaryIO,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    upright: bool = True,
+    name: str = "",
 ) -> Image.Image:
     """Read a photo into an upright 8-bit RGB image.
 
@@ -88,6 +92,9 @@ def open_image(
     Args:
         source: a path, the file's bytes, or a binary file (read from its start where it can seek).
         max_pixels: the largest width x height accepted.
+        upright: whether EXIF orientation is applied; False gives the pixels as they are stored (except those
+            of a TIFF, which is turned while it is decoded).
+        name: the name of the file, where `source` is not its path.
 
     Raises:
         ImageError: whatever is wrong with the file.
@@ -106,7 +113,7 @@ def open_image(
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image.size, max_pixels)
             image.load()
-            turn = _UPRIGHT.get(_orientation(image))
+            turn = _UPRIGHT.get(_orientation(image)) if upright else None
             rgb = _to_rgb(image if turn is None else image.transpose(turn))
     except ImageError:
         raise
@@ -126,7 +133,9 @@ def open_image(
         raise ImageError(_unreadable(data, error)) from error
     rgb.info.clear()
     if isinstance(source, str | os.PathLike):
-        rgb.info[_FILE_NAME] = Path(source).name
+        name = str(source)
+    if name:
+        rgb.info[_FILE_NAME] = Path(name).name
     return rgb
 
 

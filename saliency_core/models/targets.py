@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,6 +22,24 @@ Goal = int | ScoreFunction
 """What a target stands for: a class by its index, or a function of the class scores."""
 
 UNNAMED = "custom target"
+
+
+@dataclass(frozen=True)
+class MostLikelyOf:
+    """Of several classes the one that is most likely for the image, found by the pass that explains it.
+
+    Its explanation is that of this class, by its index.
+    """
+
+    classes: tuple[int, ...]
+
+    def chosen(self, logits: Tensor) -> int:
+        """The index of the class, from the class scores (classes,) of one image; the first of equal ones."""
+        return self.classes[int(logits[list(self.classes)].argmax())]
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """The score of this class, from the class scores of one image, (1, classes)."""
+        return logits[:, self.chosen(logits[0].detach())]
 
 
 def function_name(function: ScoreFunction) -> str:
