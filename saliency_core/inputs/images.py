@@ -25,6 +25,7 @@ __all__ = [
     "MIN_SIDE",
     "ImageError",
     "file_name",
+    "image_size",
     "open_image",
 ]
 
@@ -137,6 +138,28 @@ def open_image(
     if name:
         rgb.info[_FILE_NAME] = Path(name).name
     return rgb
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """(width, height) of the photo that `open_image` makes of these bytes, from the header alone.
+
+    The bytes may end after the header, of a JPEG after its EXIF block. A PNG whose EXIF block stands behind
+    its pixels counts as upright.
+
+    Raises:
+        ImageError: not a photo, or one of a size that is refused.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_size(image.size, MAX_PIXELS)
+            # A PNG without the block in front would be decoded in search of it; a TIFF states its final size.
+            known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+            turned = known and _orientation(image) >= 5
+            return image.size[::-1] if turned else image.size
+    except ImageError:
+        raise
+    except Exception as error:  # as in open_image
+        raise ImageError(_unreadable(data, error)) from error
 
 
 def file_name(image: Image.Image) -> str:
