@@ -509,7 +509,7 @@ def words_of(app: AppTest) -> str:
 
 def test_the_article_charts_the_published_figures(app: AppTest) -> None:
     visit(app, "why")
-    file = json.loads((ROOT / "assets" / "data" / "pointing_game_voc07.json").read_text())
+    file = json.loads((ROOT / "saliency_core" / "evaluation" / "pointing_game_voc07.json").read_text())
     keys = {"Grad-CAM": "grad_cam", "Linear approx.": "linear_approx", "NormGrad": "norm_grad"}
     keys |= {"Selective": "norm_grad_selective", "Gradient": "gradient"}
     for chart, network in zip(charts_of(app), ("vgg16", "resnet50"), strict=True):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from pages.shared.charts import BLUE, GREEN, LINE, ORANGE, PURPLE, layout, text_size
-from pages.why.figures import PointingGame
+from saliency_core.evaluation.published import PointingGame
 
 TOP, BOTTOM, LEFT = 34, 30, 46
 HEIGHT = 360

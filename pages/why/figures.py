@@ -1,15 +1,12 @@
 """The numbers of the page on Grad-CAM: what averaging keeps, and how much of each map lies on the object."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 import saliency_core as sc
 from pages.shared.figure import Figure
-from pages.shared.registry import ASSETS
 from saliency_core.viewer.payload import AVERAGING_METHODS
 
 Box = tuple[float, float, float, float]
@@ -20,7 +17,6 @@ AVERAGE_LOSES_LITTLE = 0.8
 
 NO_GRADIENT = "The gradient is zero at every location of this layer."
 NOTHING_POSITIVE = "No value of this map is positive."
-POINTING_GAME = ASSETS / "data" / "pointing_game_voc07.json"
 
 
 @dataclass(frozen=True)
@@ -71,23 +67,3 @@ def _inside(explanation: sc.Explanation, method: str, layer: str, boxes: Sequenc
 
 def _figure(value: float | None, reason: str) -> Figure:
     return Figure(value, reason if value is None else "")
-
-
-@dataclass(frozen=True)
-class PointingGame:
-    """Published accuracies (fractions) for one network, by method and layer."""
-
-    network: str
-    layers: tuple[str, ...]
-    accuracy: Mapping[str, Mapping[str, float]]
-
-
-@cache
-def pointing_games() -> tuple[tuple[PointingGame, ...], str]:
-    """The authors' published figures, network by network, and their source."""
-    published = json.loads(POINTING_GAME.read_text(encoding="utf-8"))
-    games = []
-    for network, methods in published["pointing_accuracy"].items():
-        accuracy = {name.replace("norm_grad", "normgrad"): by_layer for name, by_layer in methods.items()}
-        games.append(PointingGame(network, tuple(accuracy["grad_cam"]), accuracy))
-    return tuple(games), published["source"]

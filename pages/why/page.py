@@ -7,7 +7,8 @@ from pages.shared import formats, page, photos, theme, viewer_panel
 from pages.shared.embedding import embedded
 from pages.shared.session import Scene, Session
 from pages.why import charts, texts
-from pages.why.figures import PhotoFigures, photo_figures, pointing_games
+from pages.why.figures import PhotoFigures, photo_figures
+from saliency_core.evaluation.published import NETWORKS, pointing_games
 from saliency_core.viewer.payload import PhotoObject, objects_inside
 
 POINTING = ("grad_cam", "linear_approx", "normgrad_selective", "normgrad", "gradient")
@@ -56,7 +57,7 @@ def published() -> None:
         st.markdown(texts.GAME)
         st.markdown("\n".join(f"- {texts.game(game)}" for game in games))
     for column, game in zip(st.columns(len(games), gap="medium"), games, strict=True):
-        network = texts.NETWORKS[game.network]
+        network = NETWORKS[game.network]
         with column:
             figure = charts.published(game, f"{network}: hits in the pointing game", POINTING)
             st.plotly_chart(figure, key=f"why-{game.network}", config=shared_charts.CONFIG)

@@ -9,12 +9,11 @@ from pages.why.figures import (
     AVERAGE_LOSES_NOTHING,
     LayerFigures,
     PhotoFigures,
-    PointingGame,
 )
+from saliency_core.evaluation.published import NETWORKS, PointingGame
 from saliency_core.export.tables import Table, line_table
 from saliency_core.viewer.payload import AVERAGING_METHODS, PhotoObject
 
-NETWORKS = {"vgg16": "VGG-16", "resnet50": "ResNet-50"}
 TABLE = "These figures as a table"
 LOSES_NOTHING = "averaging loses nothing"
 LOSES_LITTLE = "Averaging loses little here"

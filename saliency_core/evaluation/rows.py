@@ -69,13 +69,14 @@ COLUMNS: dict[str, str] = {
 
 
 def arrow() -> Any:
-    """The module ``pyarrow``, with its Parquet part loaded.
+    """The module ``pyarrow``, with what it has for computing and for Parquet loaded.
 
     Raises:
         UnavailableError: it is not installed.
     """
     try:
         import pyarrow
+        import pyarrow.compute
         import pyarrow.parquet
     except ImportError as error:
         raise UnavailableError(
