@@ -54,7 +54,9 @@ from saliency_core.metrics.class_sensitivity import (
     mean_sensitivity,
 )
 from saliency_core.metrics.localisation import energy_inside
+from saliency_core.metrics.pointing import hits, pointing_game
 from saliency_core.metrics.ranks import rank_correlation
+from saliency_core.metrics.scores import MapScore, MapScorer, Mix, score_explanation
 from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL, MODELS, Catalogue, ModelHit
 from saliency_core.models.catalogue.loading import load_checkpoint, load_classifier
 from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
@@ -87,8 +89,11 @@ __all__ = [
     "Layer",
     "LayerCapture",
     "LayerError",
+    "MapScore",
+    "MapScorer",
     "MetaStep",
     "Method",
+    "Mix",
     "ModelDetails",
     "ModelHit",
     "ModelSpec",
@@ -122,16 +127,19 @@ __all__ = [
     "figure",
     "film",
     "framework",
+    "hits",
     "layer_weights",
     "load_checkpoint",
     "load_classifier",
     "load_maps",
     "mean_sensitivity",
     "open_image",
+    "pointing_game",
     "rank_correlation",
     "render",
     "save_html",
     "save_maps",
+    "score_explanation",
     "show",
     "unavailable",
 ]
