@@ -18,7 +18,7 @@ from pages.shared.uploads import printable
 MAX_SETS = 3
 """Sets that one session may have; the oldest one goes first."""
 ROOM_BYTES = 2_000_000_000
-NO_ROOM = "The server has no room for another photo set now. Remove one that you no longer need, or try again later."
+NO_ROOM = "The server has no room for another photo set now. Try again later, or upload a smaller one."
 NOT_A_ZIP = "{name} is not a zip file. Put the photos and their annotations into one zip file."
 ZIP_START = b"PK"
 

@@ -1,6 +1,8 @@
 """The same questions over a set of photos."""
 
 import streamlit as st
+from saliency_core.evaluation.request import SetEvaluation
+from saliency_core.evaluation.run import EvaluationResult
 
 from pages.evaluate import set_options, set_results, sets
 from pages.evaluate.sets import OpenSet
@@ -8,8 +10,6 @@ from pages.shared import theme
 from pages.shared.engine import shared_engine
 from pages.shared.session import Scene, Session
 from saliency_core.evaluation.plan import EvaluationPlan
-from saliency_core.evaluation.request import SetEvaluation
-from saliency_core.evaluation.run import EvaluationResult
 
 POLL_SECONDS = 2.0
 LEAD = (

@@ -1,4 +1,4 @@
-"""What an evaluation of a photo set has found: the table, a cell beside another one, and the photos behind it."""
+"""What an evaluation of a photo set has found: the table, one cell beside another, and the photos behind it."""
 
 import base64
 import html
@@ -10,6 +10,7 @@ from pathlib import PurePath
 
 import streamlit as st
 from PIL import Image, ImageDraw
+from saliency_core.evaluation.run import EvaluationResult
 
 import saliency_core as sc
 from pages.evaluate.sets import OpenSet
@@ -18,7 +19,6 @@ from pages.shared.chosen import chosen
 from pages.shared.formats import percent
 from pages.shared.session import Session
 from saliency_core.evaluation.measures import MEASURES
-from saliency_core.evaluation.run import EvaluationResult
 from saliency_core.evaluation.summary import (
     BY,
     CellName,

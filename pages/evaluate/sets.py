@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -15,9 +16,14 @@ from pages.shared.chosen import chosen
 from pages.shared.session import Session
 from pages.shared.uploads import listed
 from saliency_core.photo_sets.class_names import ClassMatch, match_classes
-from saliency_core.photo_sets.folders import server_photo_sets
+from saliency_core.photo_sets.folders import (
+    ServerPhotoSet,
+    data_folder,
+    server_photo_set,
+    server_photo_sets,
+)
 from saliency_core.photo_sets.model import PhotoSet
-from saliency_core.photo_sets.reader import READERS, read_photo_set
+from saliency_core.photo_sets.reading import READERS, read_photo_set
 
 SAMPLES = "samples"
 SERVER = "server "
@@ -65,12 +71,25 @@ def choose(current: Session) -> OpenSet | None:
         )
     if refused := st.session_state.get(_REFUSED):
         theme.note([refused], error=True)
+    if unusable := [found for found in _on_server() if found.problem]:
+        with st.expander(f"{_number(len(unusable), 'photo set')} on the server can’t be used"):
+            theme.lines([f"{found.name}: {found.problem}" for found in unusable])
     return _opened(current, own, key, titles[key])
+
+
+@st.cache_data(ttl=60, max_entries=1, show_spinner=False)
+def _on_server() -> tuple[ServerPhotoSet, ...]:
+    """The sets of the server's folder; looking at them lists all of their files."""
+    return server_photo_sets()
 
 
 def _titles(own: OwnSets) -> dict[str, str]:
     """What can be chosen: key -> title."""
-    server = {f"{SERVER}{found.name}": found.title for found in server_photo_sets()}
+    server = {
+        f"{SERVER}{found.name}": f"{found.name} (on the server, {_number(found.photos, 'photo')})"
+        for found in _on_server()
+        if not found.problem
+    }
     return {SAMPLES: SAMPLES_TITLE} | server | {each.key: each.title for each in own}
 
 
@@ -90,22 +109,28 @@ def _opened(current: Session, own: OwnSets, key: str, title: str) -> OpenSet | N
     if key == SAMPLES:
         return OpenSet(SAMPLES, title, sample_set())
     found = own.get(key)
-    server = {f"{SERVER}{each.name}": each for each in server_photo_sets()}.get(key)
-    place = found or server
-    if place is None:
-        return None
-    path = place.path
-    task = ("photo set", str(path), path.stat().st_mtime_ns)
-    read = current.tasks.computed(
-        task, lambda progress: read_photo_set(path), title=f"Reading {place.name}", total=0
-    )
-    if read is None:
-        if (reason := current.tasks.error(task)) is not None:
-            theme.note([reason], error=True)
-        else:
-            theme.hint(f"Reading {place.name} …")
-        return None
-    return OpenSet(key, title, read)
+    if found is not None:
+        name, place, read = found.name, found.path, partial(read_photo_set, found.path)
+    else:
+        name = key.removeprefix(SERVER)
+        place, read = (data_folder() or Path()) / name, partial(server_photo_set, name)
+    task = ("photo set", str(place), _changed(place))
+    opened: PhotoSet | None = current.tasks.computed(task, lambda _: read(), title=f"Reading {name}", total=0)
+    if opened is not None:
+        return OpenSet(key, title, opened)
+    if (reason := current.tasks.error(task)) is not None:
+        theme.note([reason], error=True)
+    else:
+        theme.hint(f"Reading {name} …")
+    return None
+
+
+def _changed(place: Path) -> int:
+    """When a set was last changed, as its file or folder says; 0 where it is gone, which reading it says."""
+    try:
+        return place.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 @cache
