@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from numbers import Integral, Real
 
-from saliency_core.combine import HOW, PRESETS, layer_weights
+from saliency_core.combine import HOW, layer_weights
 from saliency_core.errors import ArgumentError, ArgumentTypeError, UnavailableError, UnknownNameError
 from saliency_core.evaluation.measures import GROUPS, MEASURES, Measure
 from saliency_core.explain import SINGLE_PASS
 from saliency_core.inputs.preprocess import FITS
 from saliency_core.methods.method import Domain
 from saliency_core.methods.registry import METHODS, unavailable
+from saliency_core.metrics.scores import mix_named
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.layers import choose_layers
 from saliency_core.registry import name_tuple, unknown
@@ -131,7 +132,8 @@ class EvaluationPlan:
         if self.layers is not None:
             layers = choose_layers(classifier.survey, self.layers)
         mixes = tuple(mixes_of(classifier.presets, layers)) if self.mixes is None else self.mixes
-        weights = {mix: mix_weights(mix, classifier.presets, layers) for mix in mixes}
+        for mix in mixes:
+            layer_weights(layers, mix_named(mix, classifier.presets).preset)
         if self.methods is None:
             methods = tuple(name for name in SINGLE_PASS if unavailable(classifier, name) is None)
         else:
@@ -147,7 +149,7 @@ class EvaluationPlan:
             model=self.model or classifier.name or classifier.title,
             methods=methods,
             layers=layers,
-            mixes=tuple(weights),
+            mixes=mixes,
             metrics=default if self.metrics is None else self.metrics,
         )
         if not boxes and (needing := [each.title for each in plan.measures if each.needs_boxes]):
@@ -193,29 +195,8 @@ def mixes_of(presets: Mapping[str, Mapping[str, float]], layers: Sequence[str]) 
     """The mixes that are measured when none is named: uniform ones, and those with published weights."""
     if len(layers) < 2:
         return []
-    published = [title.lower() for title, weights in presets.items() if set(weights) <= set(layers)]
+    published = [title for title, weights in presets.items() if set(weights) <= set(layers)]
     return [f"{preset} {how}" for preset in ("uniform", *published) for how in reversed(HOW)]
-
-
-def mix_weights(
-    mix: str, presets: Mapping[str, Mapping[str, float]], layers: Sequence[str]
-) -> tuple[str, dict[str, float]]:
-    """How a mix combines the layers, ``"sum"`` or ``"product"``, and the weight of each layer.
-
-    Raises:
-        UnknownNameError: no such mix, with the choices.
-        ArgumentError: a preset for other layers.
-
-    >>> mix_weights("linear product", {}, ["layer1", "layer2"])
-    ('product', {'layer1': 0.3333333333333333, 'layer2': 0.6666666666666666})
-    """
-    preset, _, how = mix.rpartition(" ")
-    titles = {title.lower(): weights for title, weights in presets.items()}
-    if how not in HOW or preset not in (*PRESETS, *titles):
-        choices = tuple(f"{each} {how}" for each in (*PRESETS, *titles) for how in HOW)
-        raise UnknownNameError(unknown("mix", mix, choices))
-    weights = layer_weights(layers, preset if preset in PRESETS else titles[preset])
-    return how, dict(zip(layers, weights, strict=True))
 
 
 def _measure_names(given: Iterable[str]) -> tuple[str, ...]:

@@ -31,8 +31,8 @@ left_out   text, null          why the item was left out; null in all other rows
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saliency_core.errors import UnavailableError
 
@@ -44,32 +44,43 @@ SMALL, MEDIUM = 1 / 4, 1 / 2
 SIZES = ("small", "medium", "large")
 EXTRA = "evaluate"
 
-COLUMNS: dict[str, str] = {
-    "item": "int32",
-    "photo": "text",
-    "class_name": "text",
-    "class_index": "int32",
-    "label": "text",
-    "probability": "float64",
-    "method": "text",
-    "layer": "text",
-    "metric": "text",
-    "value": "float64",
-    "undefined": "bool",
-    "area": "float64",
-    "size": "text",
-    "difficult": "bool",
-    "objects": "int32",
-    "u": "int32",
-    "v": "int32",
-    "grid": "int32",
-    "cell": "int32",
-    "left_out": "text",
+
+class Row(NamedTuple):
+    """A row; its fields are the columns."""
+
+    item: int
+    photo: str
+    class_name: str
+    class_index: int | None = None
+    label: str | None = None
+    probability: float | None = None
+    method: str | None = None
+    layer: str | None = None
+    metric: str | None = None
+    value: float | None = None
+    undefined: bool = False
+    area: float | None = None
+    size: str | None = None
+    difficult: bool | None = None
+    objects: int = 0
+    u: int | None = None
+    v: int | None = None
+    grid: int | None = None
+    cell: int | None = None
+    left_out: str | None = None
+
+
+COLUMNS: dict[str, str] = dict.fromkeys(Row._fields, "int32") | {
+    **dict.fromkeys(
+        ("photo", "class_name", "label", "method", "layer", "metric", "size", "left_out"), "text"
+    ),
+    **dict.fromkeys(("probability", "value", "area"), "float64"),
+    **dict.fromkeys(("undefined", "difficult"), "bool"),
 }
 
 
 def arrow() -> Any:
-    """The module ``pyarrow``, with what it has for computing and for Parquet loaded.
+    """The module ``pyarrow``, with its parts for Parquet and for computing loaded.
 
     Raises:
         UnavailableError: it is not installed.
@@ -98,8 +109,8 @@ def schema() -> pyarrow.Schema:
     return pa.schema([pa.field(name, types[kind]) for name, kind in COLUMNS.items()])
 
 
-def table(rows: Iterable[Sequence[object]]) -> pyarrow.Table:
-    """Rows as tuples in the order of the columns, as a table with :func:`schema`."""
+def table(rows: Iterable[Row]) -> pyarrow.Table:
+    """Rows as an Arrow table with :func:`schema`."""
     pa, found = arrow(), list(rows)
     columns = list(zip(*found, strict=True)) or [()] * len(COLUMNS)
     fields = schema()

@@ -147,6 +147,10 @@ class Store:
     def _check(self) -> None:
         kept: Identity | None
         if self.file.exists():
+            if not _has_key(self.file):
+                raise ArgumentError(
+                    f"{self.file.name!r} exists and is not a file of results; choose another file"
+                )
             kept = identity_of(self.file)
         elif self._note.exists():
             kept = Identity.from_json(self._note.read_bytes())
@@ -159,16 +163,18 @@ class Store:
             )
 
     def _remove(self) -> None:
+        if self.file.exists() and not _has_key(self.file):
+            raise ArgumentError(
+                f"{self.file.name!r} exists and is not a file of results, so it is not removed; choose "
+                "another file"
+            )
         for path in [*self._parts().values(), self._note, self.file]:
             path.unlink(missing_ok=True)
 
     def _parts(self) -> dict[int, Path]:
-        names = sorted(os.listdir(self.folder)) if self.folder.exists() else []
-        return {
-            int(found.group(1)): self.folder / name
-            for name in names
-            if (found := _PART.fullmatch(name)) is not None
-        }
+        paths = self.folder.iterdir() if self.folder.exists() else ()
+        found = {int(match.group(1)): path for path in paths if (match := _PART.fullmatch(path.name))}
+        return dict(sorted(found.items()))
 
     @property
     def finished(self) -> bool:
@@ -220,17 +226,25 @@ def identity_of(file: str | os.PathLike[str]) -> Identity | None:
         ArgumentTypeError: not a path.
         UnavailableError: pyarrow is not installed.
     """
-    pa = arrow()
-    try:
-        metadata: Mapping[bytes, bytes] = pa.parquet.read_schema(file_path(file)).metadata or {}
-    except (OSError, pa.ArrowInvalid):
-        return None
-    return Identity.from_json(metadata.get(KEY, b""))
+    return Identity.from_json(_metadata(file_path(file)).get(KEY, b""))
 
 
 def read_rows(file: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pyarrow.Table:
     """The rows of a file of results, or some of their columns, without reading the others."""
     return _read(file_path(file), columns)
+
+
+def _has_key(file: Path) -> bool:
+    return KEY in _metadata(file)
+
+
+def _metadata(file: Path) -> Mapping[bytes, bytes]:
+    """What a Parquet file says of itself; nothing if it is none."""
+    pa = arrow()
+    try:
+        return pa.parquet.read_schema(file).metadata or {}
+    except (OSError, pa.ArrowInvalid):
+        return {}
 
 
 def _read(path: Path, columns: Sequence[str] | None = None) -> pyarrow.Table:

@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.photo_sets.class_names import match_classes
@@ -87,13 +88,13 @@ def workload(photo_set: PhotoSet, labels: Sequence[str], plan: EvaluationPlan) -
             for name, count in unknown.items()
         ]
         remarks += [
-            f"{_photos(count)} {'was' if count == 1 else 'were'} not asked about {name!r}: all objects of the "
-            "class there are marked as difficult, or as a crowd."
+            f"{_photos(count)} {'was' if count == 1 else 'were'} not asked about {name!r}: all objects of "
+            "the class there are marked as difficult, or as a crowd."
             for name, count in hard.items()
         ]
     for measure in plan.measures:
         if measure.cells is not None:
-            order = sorted(records, key=lambda record, cells=measure.cells: _shuffled(plan, cells, record))
+            order = sorted(records, key=partial(_place, plan.seed, measure.cells))
             pairs = ((record, *_classes_of(record, match.indices)) for record in order)
             add(pairs, plan.batch * measure.cells**2, measure.cells)
     return Workload(tuple(batches), tuple(remarks))
@@ -137,9 +138,9 @@ def _classes_of(record: PhotoRecord, known: dict[str, tuple[int, ...]]) -> tuple
     return " + ".join(names), tuple(indices)
 
 
-def _shuffled(plan: EvaluationPlan, cells: int, record: PhotoRecord) -> bytes:
-    """A place in a seeded order that is the same with every version of every library."""
-    return hashlib.blake2b(f"{plan.seed} {cells} {record.name}".encode("utf-8", "replace")).digest()
+def _place(seed: int, cells: int, record: PhotoRecord) -> bytes:
+    """A photo's place in a seeded order, which is the same with every version of every library."""
+    return hashlib.blake2b(f"{seed} {cells} {record.name}".encode("utf-8", "replace")).digest()
 
 
 def _photos(count: int) -> str:

@@ -92,9 +92,10 @@ def maxima(stack: NDArray[np.floating], size: tuple[int, int]) -> list[Maximum]:
     if size[0] < stack.shape[1] or size[1] < stack.shape[2]:
         # Several cells for one pixel: the largest cell may have no pixel near it.
         y, x = (each.ravel() for each in np.indices(size))
-        planes = (values_at(each[None], size, y, x)[0] for each in stack)
+        planes = (values_at(each, size, y, x) for each in stack)
         return [divmod(int(plane.argmax()), size[1]) for plane in planes]
-    floor = _beside_the_largest(stack, size)
+    largest = np.divmod(stack.reshape(len(stack), -1).argmax(axis=1), stack.shape[2])
+    floor = _near(stack, size, np.arange(len(stack)), *largest)[2].max(axis=1)
     cells = np.flatnonzero(stack >= floor[:, None, None])  # several times faster than nonzero
     which, row, column = np.unravel_index(cells, stack.shape)
     y, x, found = _near(stack, size, which, row, column)
@@ -104,31 +105,12 @@ def maxima(stack: NDArray[np.floating], size: tuple[int, int]) -> list[Maximum]:
     return [divmod(int(first), size[1]) for first in np.minimum.reduceat(place, starts)]
 
 
-def largest(stack: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float64]:
-    """The largest value, (M,), of each of several maps (M, h, w) resized to ``size``."""
-    values = _beside_the_largest(stack, size)
-    # No pixel is larger than the largest cell, which many pixels may equal: those maps are done.
-    below = np.flatnonzero(values < stack.max(axis=(1, 2)))
-    if below.size:
-        y, x = np.array(maxima(stack[below], size)).T
-        rows, columns = axis(stack.shape[1], size[0]), axis(stack.shape[2], size[1])
-        values[below] = _between(stack, rows, columns, y, x, below)
-    return values
-
-
-def _beside_the_largest(stack: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float64]:
-    """The largest of the pixels around each map's largest cell, (M,)."""
-    cells = stack.reshape(len(stack), -1).argmax(axis=1)
-    found = _near(stack, size, np.arange(len(stack)), *np.divmod(cells, stack.shape[2]))[2]
-    return np.asarray(found.max(axis=1))
-
-
 def values_at(
-    stack: NDArray[np.floating], size: tuple[int, int], y: NDArray[np.intp], x: NDArray[np.intp]
+    values: NDArray[np.floating], size: tuple[int, int], y: NDArray[np.intp], x: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """What maps (M, h, w) resized to ``size`` have at rows y and columns x, (n,) each: float64 (M, n)."""
-    rows, columns = axis(stack.shape[1], size[0]), axis(stack.shape[2], size[1])
-    return _between(stack, rows, columns, y, x, np.arange(len(stack))[:, None])
+    """What a map (h, w) resized to ``size`` has at rows y and columns x, float64."""
+    rows, columns = axis(values.shape[0], size[0]), axis(values.shape[1], size[1])
+    return _between(values[None], rows, columns, y, x, np.zeros(1, np.intp))
 
 
 def _near(
@@ -403,7 +385,7 @@ def pointing_game(
 
     >>> import numpy as np
     >>> values = np.array([[0.0, 0.0], [0.0, 1.0]])
-    >>> pointing_game(values, [(170, 170, 200, 200)], box=(0, 0, 200, 200), photo_size=(200, 200))
+    >>> pointing_game(values, [(150, 150, 200, 200)], box=(0, 0, 200, 200), photo_size=(200, 200))
     True
     """
     seen, reach = seen_objects(objects, photo_size, box), checked_tolerance(tolerance)

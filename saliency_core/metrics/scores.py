@@ -36,7 +36,6 @@ from saliency_core.metrics.pointing import (
     axis,
     checked_box,
     checked_tolerance,
-    largest,
     maxima,
     point_in_photo,
     seen_objects,
@@ -48,8 +47,6 @@ from saliency_core.registry import name_tuple, unknown
 NEAR_MAXIMUM = 1e-5
 """Values of a mix, in float32, that fall short of the largest by at most this share are computed again in
 float64, which decides between them."""
-NO_VALUE = 1e-7
-"""Of normalised values, what counts as 0 in a mix: float32 does not tell it from the minimum."""
 COARSE = 4
 """Maps with at most one cell per 4 × 4 pixels are resized by matrix products, which is faster for them."""
 
@@ -189,21 +186,17 @@ class MapScorer:
         The points are those of the maps that :func:`combine` gives, but where two pixels differ by less than
         the rounding of float32; the shares of energy are so to 1e-5.
         """
-        planes = [checked_map(values, f"map {index}") for index, values in enumerate(maps)]
-        return self._mixed([_units(values[None], self.size)[0] for values in planes], mixes)
+        return self._mixed([checked_map(values, f"map {index}") for index, values in enumerate(maps)], mixes)
 
     def _mixed(
-        self, units: Sequence[NDArray[np.float64] | None], mixes: Sequence[tuple[str, Sequence[float]]]
+        self, maps: Sequence[NDArray[np.floating]], mixes: Sequence[tuple[str, Sequence[float]]]
     ) -> list[Score]:
-        """Of maps already normalised, (h, w); None for constant ones, which are left out."""
-        kept = [index for index, unit in enumerate(units) if unit is not None]
-        used = [unit for unit in units if unit is not None]
+        kept = [index for index, values in enumerate(maps) if not is_constant(values)]
+        used = [maps[index] for index in kept]
         if len(self._planes) < len(used):  # kept for the next method: new memory costs more than the rest
             self._planes = np.empty((len(used), self._planes.shape[1]), np.float32)
         flat = self._planes[: len(used)]
-        for row, unit in zip(flat, used, strict=True):
-            large = _resized(torch.from_numpy((unit[None] - NO_VALUE).astype(np.float32)), self.size)
-            np.maximum(large.numpy().ravel(), 0, out=row)
+        ranges = [self._normalised(values, row) for values, row in zip(used, flat, strict=True)]
         found: dict[int, Score] = {}
         for how in ("sum", "product"):  # the sums first: the logarithms take the place of the values
             chosen = [index for index, (each, _) in enumerate(mixes) if each == how]
@@ -213,32 +206,42 @@ class MapScorer:
             for index in chosen:
                 weights = np.array(mixes[index][1], np.float64)[kept]
                 some = np.flatnonzero(weights)  # 0 times the logarithm of 0 is not a number
-                gamma = weights[some] / max(weights.sum(), np.finfo(np.float64).tiny)
+                if not some.size:
+                    found[index] = Score(None, None, None)
+                    continue
+                gamma = weights[some] / weights.sum()
                 chosen_planes = torch.from_numpy(flat if len(some) == len(flat) else flat[some])
                 plane = (torch.from_numpy(gamma.astype(np.float32))[None] @ chosen_planes).numpy()[0]
                 if how == "product":
                     np.exp(plane, out=plane)
-                elif not some.size:
-                    plane = np.zeros(flat.shape[1], np.float32)
-                found[index] = self._of_mix(plane, [used[each] for each in some], gamma, how)
+                found[index] = self._of_mix(plane, how, [(used[each], *ranges[each]) for each in some], gamma)
         return [found[index] for index in range(len(mixes))]
+
+    def _normalised(self, values: NDArray[np.floating], out: NDArray[np.float32]) -> tuple[float, float]:
+        """A map (h, w) resized and normalised, (HW,), and its range before."""
+        out[:] = _resized(torch.from_numpy(values[None].astype(np.float32)), self.size).numpy().ravel()
+        low, high = out.min(), out.max()
+        out -= low
+        out *= 1 / max(high - low, np.finfo(np.float32).tiny)
+        return float(low), float(high)
 
     def _of_mix(
         self,
         plane: NDArray[np.float32],
-        units: Sequence[NDArray[np.float64]],
-        gamma: NDArray[np.float64],
         how: str,
+        parts: Sequence[tuple[NDArray[np.floating], float, float]],
+        gamma: NDArray[np.float64],
     ) -> Score:
-        if not units or is_constant(plane):
-            return Score(None, None, None if not units else self._share(plane))
+        """The score of a mix, (HW,), of maps (h, w) with their ranges and weights."""
+        if is_constant(plane):
+            return Score(None, None, self._share(plane))
         near = np.flatnonzero(plane >= plane.max() * (1 - NEAR_MAXIMUM))
         if near.size > 1:
-            places = np.divmod(near, self.size[1])
-            values = np.concatenate([values_at(unit[None], self.size, *places) for unit in units])
-            with np.errstate(divide="ignore"):
-                exact = gamma[:, None] * (np.log(values) if how == "product" else values)
-            near = near[[exact.sum(axis=0).argmax()]]
+            exact = np.zeros(near.size)
+            for (values, low, high), weight in zip(parts, gamma.tolist(), strict=True):
+                unit = (values_at(values, self.size, *np.divmod(near, self.size[1])) - low) / (high - low)
+                exact += weight * (np.log(unit) if how == "product" else unit)
+            near = near[[exact.argmax()]]
         return self._score(divmod(int(near[0]), self.size[1]), self._share(plane))
 
     def _share(self, plane: NDArray[np.float32]) -> float | None:
@@ -319,14 +322,11 @@ def _mixed_scores(
         for name, layers in held.items()
     }
     mixing = [name for name in held if used[name]]
-    units: dict[tuple[str, str], NDArray[np.float64] | None] = {}
-    for layer in dict.fromkeys(layer for name in mixing for layer in held[name]):
-        here = [name for name in mixing if layer in held[name]]
-        stack = np.stack([explanation.map(name, layer) for name in here])
-        units |= {(name, layer): unit for name, unit in zip(here, _units(stack, scorer.size), strict=True)}
     scored: dict[tuple[str, str], Score] = {}
     for name in mixing:
-        found = scorer._mixed([units[name, layer] for layer in held[name]], list(used[name].values()))
+        found = scorer._mixed(
+            [explanation.map(name, layer) for layer in held[name]], list(used[name].values())
+        )
         scored |= {(name, mix): score for mix, score in zip(used[name], found, strict=True)}
     return scored
 
@@ -383,22 +383,6 @@ def _inside(objects: ObjectPixels, box: InputRegion, size: tuple[int, int]) -> M
 
 def _shares(sums: NDArray[np.float64]) -> list[float | None]:
     return [inside / total if total > 0 else None for inside, total in sums.tolist()]
-
-
-def _units(stack: NDArray[np.floating], size: tuple[int, int]) -> list[NDArray[np.float64] | None]:
-    """Maps (M, h, w) that are in [0, 1] once they are resized to ``size``; None for constant ones.
-
-    A resize adds up to one: to normalise before it is to normalise after it.
-    """
-    found: list[NDArray[np.float64] | None] = [None] * len(stack)
-    varied = [index for index, values in enumerate(stack) if not is_constant(values)]
-    if varied:
-        maps = stack[varied].astype(np.float64)
-        high, low = largest(maps, size), -largest(-maps, size)
-        scale = np.where(high > low, high - low, 1)  # equal only where a resize to fewer pixels left it so
-        for index, unit in zip(varied, (maps - low[:, None, None]) / scale[:, None, None], strict=True):
-            found[index] = unit
-    return found
 
 
 def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,0 +1,1 @@
+"""What ``python -m saliency_core`` does."""
