@@ -1,4 +1,4 @@
-"""What an evaluation of a photo set has found: the table, one cell beside another, and the photos behind it."""
+"""What an evaluation of a photo set has found: a table, one cell beside another, and the photos behind it."""
 
 import base64
 import html
@@ -10,15 +10,16 @@ from pathlib import PurePath
 
 import streamlit as st
 from PIL import Image, ImageDraw
-from saliency_core.evaluation.run import EvaluationResult
 
 import saliency_core as sc
 from pages.evaluate.sets import OpenSet
 from pages.shared import components, theme
 from pages.shared.chosen import chosen
-from pages.shared.formats import percent
+from pages.shared.formats import NO_VALUE, percent
 from pages.shared.session import Session
 from saliency_core.evaluation.measures import MEASURES
+from saliency_core.evaluation.published import compare_with_published, published_for
+from saliency_core.evaluation.run import EvaluationResult
 from saliency_core.evaluation.summary import (
     BY,
     CellName,
@@ -29,6 +30,7 @@ from saliency_core.evaluation.summary import (
     summarise,
     title_of,
 )
+from saliency_core.export.tables import Table
 
 BEHIND = 4
 """Best and worst photos that are shown."""
@@ -49,6 +51,10 @@ SIZE_TITLES = {
     "others": "All others",
 }
 TOLERANCE_NOTE = "A ring marks the maximum of the map, a frame the objects."
+NOT_PUBLISHED = (
+    "The authors published the pointing game for VGG-16 and ResNet-50 at some of their layers; evaluate one "
+    "of these to see their figures beside your own. The page Why Grad-CAM fails shows all of them."
+)
 AVERAGES = {"items": "Mean over photos", "classes": "Mean over classes"}
 
 
@@ -73,6 +79,8 @@ def draw(current: Session, opened: OpenSet, result: EvaluationResult, *, done: b
     if cell is not None:
         _beside(summary, group, cell)
         _behind(opened, summary, group, cell)
+    if metric == "pointing":
+        _published(current, result)
     _saved(result, summary)
 
 
@@ -310,6 +318,40 @@ def _drawn(opened: OpenSet, name: str, class_name: str, point: tuple[int, int] |
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+# -- the authors' figures ------------------------------------------------------------------------------------
+
+
+def _published(current: Session, result: EvaluationResult) -> None:
+    """The published accuracies beside one's own, with what differs; or for which networks there are any."""
+    if published_for(result.plan.model) is None:
+        st.caption(NOT_PUBLISHED)
+        return
+    over_classes = current.remember(
+        "set summary for the published figures",
+        result,
+        partial(summarise, result.rows, "pointing", average="classes"),
+    )
+    found = compare_with_published(over_classes, result.plan, result.identity.set_name)
+    if found is None:
+        st.caption(NOT_PUBLISHED)
+        return
+    rows = [
+        (method_title(each.method), each.layer, percent(each.published), _with_interval(each.here))
+        for each in found.cells
+    ]
+    table = found.table()
+    shown = Table(table.title, table.name, ("Method", "Layer", "Published", "Here"), rows, table.remarks)
+    theme.table(shown, download=table)
+
+
+def _with_interval(cell: CellScore) -> str:
+    if cell.mean is None:
+        return NO_VALUE
+    if cell.low is None or cell.high is None:
+        return percent(cell.mean)
+    return f"{percent(cell.mean)} [{_short(cell.low)}–{_short(cell.high)}]"
 
 
 # -- what can be taken along ---------------------------------------------------------------------------------
