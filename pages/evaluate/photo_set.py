@@ -1,8 +1,10 @@
 """The same questions over a set of photos."""
 
+import tempfile
+from functools import cache
+from pathlib import Path
+
 import streamlit as st
-from saliency_core.evaluation.request import SetEvaluation
-from saliency_core.evaluation.run import EvaluationResult
 
 from pages.evaluate import set_options, set_results, sets
 from pages.evaluate.sets import OpenSet
@@ -10,6 +12,8 @@ from pages.shared import theme
 from pages.shared.engine import shared_engine
 from pages.shared.session import Scene, Session
 from saliency_core.evaluation.plan import EvaluationPlan
+from saliency_core.evaluation.request import SetEvaluation
+from saliency_core.evaluation.run import EvaluationResult
 
 POLL_SECONDS = 2.0
 LEAD = (
@@ -30,7 +34,7 @@ def draw(current: Session, scene: Scene) -> None:
         plan = set_options.choose(scene, opened)
         if plan is None:
             return
-        request = SetEvaluation(scene.model.name, plan, opened.photo_set)
+        request = SetEvaluation(plan, opened.key, opened.photo_set, Path(_kept().name))
         result = _result(current, request, opened)
     if result is not None:
         set_results.draw(current, opened, result, done=True)
@@ -38,11 +42,14 @@ def draw(current: Session, scene: Scene) -> None:
         _follow(current, request, opened)
 
 
+@cache
+def _kept() -> "tempfile.TemporaryDirectory[str]":
+    """Where results are kept, also those of runs that were cancelled; removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="normgrad-evaluations-")
+
+
 def _result(current: Session, request: SetEvaluation, opened: OpenSet) -> EvaluationResult | None:
     """The result, if it is known or was asked for; and the button that asks for it."""
-    known = shared_engine().known_evaluation(request)
-    if known is not None:
-        return known
     if st.session_state.get(_ASKED) == request:
         found = current.tasks.result(
             request,

@@ -40,7 +40,7 @@ def _save(**changes: object) -> None:
     st.session_state[_OPTIONS] = replace(_saved(), **changes)  # type: ignore[arg-type]
 
 
-def choose(scene: Scene, opened: OpenSet, *, knows_classes: bool) -> EvaluationPlan | None:
+def choose(scene: Scene, opened: OpenSet) -> EvaluationPlan | None:
     """The controls, and the plan that they make; None where nothing can be measured as chosen."""
     model, photo_set = scene.model, opened.photo_set
     boxes = has_objects(photo_set, model.labels)

@@ -214,7 +214,7 @@ def _chosen_cell(summary: Summary, group: str) -> CellName | None:
     """The cell that was chosen, else the best one."""
     metric = summary.metric
     found = st.session_state.get(_cell_key(metric.name))
-    if found is not None and summary.cell(*found, group) is not None:
+    if found is not None and summary.cell(found[0], found[1], group) is not None:
         return (found[0], found[1])
     cells = [each for each in summary.cells(group) if each.mean is not None]
     if not cells:
