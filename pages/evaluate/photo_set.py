@@ -20,7 +20,9 @@ LEAD = (
     "One photo proves little. Evaluate every method at every layer over a set of photos, and see which "
     "differences remain."
 )
-_ASKED = "photo set evaluation asked"
+_ASKED = "photo set evaluations asked"
+MAX_ASKED = 16
+NO_STEP = "The photo set is evaluated without the meta step."
 
 
 def draw(current: Session, scene: Scene) -> None:
@@ -31,6 +33,8 @@ def draw(current: Session, scene: Scene) -> None:
         if opened is None:
             return
         sets.facts(opened, scene.model.labels)
+        if scene.request.variant is not None:
+            theme.hint(NO_STEP)
         plan = set_options.choose(scene, opened)
         if plan is None:
             return
@@ -50,19 +54,24 @@ def _kept() -> "tempfile.TemporaryDirectory[str]":
 
 def _result(current: Session, request: SetEvaluation, opened: OpenSet) -> EvaluationResult | None:
     """The result, if it is known or was asked for; and the button that asks for it."""
-    if st.session_state.get(_ASKED) == request:
+
+    def withdraw() -> None:
+        st.session_state[_ASKED] = [each for each in _asked() if each != request]
+
+    if request in _asked():
         found = current.tasks.result(
             request,
             lambda: shared_engine().submit_evaluation(request, title=_title(request.plan, opened)),
             title=_title(request.plan, opened),
             long=True,
-            on_drop=_withdraw,
+            on_drop=withdraw,
         )
         if found is not None:
             return found
 
     def ask() -> None:
-        st.session_state[_ASKED] = request
+        _asked().append(request)
+        del _asked()[:-MAX_ASKED]
 
     count = _photos(request.plan, opened)
     st.button(
@@ -75,8 +84,10 @@ def _result(current: Session, request: SetEvaluation, opened: OpenSet) -> Evalua
     return None
 
 
-def _withdraw() -> None:
-    st.session_state.pop(_ASKED, None)
+def _asked() -> list[SetEvaluation]:
+    """What this session has asked for, whose results it sees whenever the same is chosen again."""
+    found: list[SetEvaluation] = st.session_state.setdefault(_ASKED, [])
+    return found
 
 
 def _photos(plan: EvaluationPlan, opened: OpenSet) -> int:

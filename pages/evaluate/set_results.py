@@ -32,6 +32,8 @@ from saliency_core.evaluation.summary import (
 )
 from saliency_core.export.tables import Table
 
+FEW = 20
+"""Photos below which bootstrap intervals are clearly too narrow."""
 BEHIND = 4
 """Best and worst photos that are shown."""
 THUMB = 300
@@ -72,10 +74,10 @@ def draw(current: Session, opened: OpenSet, result: EvaluationResult, *, done: b
         partial(summarise, result.rows, metric, by=by or None, average=average),  # type: ignore[arg-type]
     )
     _lead(summary, group, result, done=done)
-    _table(summary, group, metric)
+    cell = _chosen_cell(summary, group) if done else None
+    _table(summary, group, metric, cell)
     if not done:
         return
-    cell = _chosen_cell(summary, group)
     if cell is not None:
         _beside(summary, group, cell)
         _behind(opened, summary, group, cell)
@@ -129,7 +131,7 @@ def _choose_view(result: EvaluationResult, metrics: Sequence[str]) -> tuple[str,
             groups = summarise(result.rows, metric, by=by, draws=1).groups  # type: ignore[arg-type]
             if groups:
                 titles = {name: SIZE_TITLES.get(name, name) for name in groups}
-                group = _control(BY[by], titles, "set-group", groups[0])  # type: ignore[index]
+                group = _control(BY[by], titles, "set-group", groups[0])
         average = "items"
         if MEASURES[metric].binary and by != "class":
             average = _control("Average", AVERAGES, "set-average", "items")
@@ -147,12 +149,14 @@ def _lead(summary: Summary, group: str, result: EvaluationResult, *, done: bool)
         f"Mean and 95 % bootstrap interval over {_number(photos, unit)}"
         + (f" ({items:,} pairs of a photo and a class)." if items != photos and not metric.cells else "."),
     ]
+    if photos < FEW:
+        sentences.append(f"With so few {unit}s the intervals are narrower than they should be.")
     if not done:
         sentences.append(f"{result.counts['items']:,} are to be evaluated; the numbers change until then.")
     st.caption(" ".join(sentences))
 
 
-def _table(summary: Summary, group: str, metric: str) -> None:
+def _table(summary: Summary, group: str, metric: str, chosen_cell: CellName | None) -> None:
     rows, columns = summary.methods, summary.layers
     grid = [[summary.cell(row, column, group) for column in columns] for row in rows]
     means = [cell.mean for line in grid for cell in line if cell is not None and cell.mean is not None]
@@ -163,7 +167,7 @@ def _table(summary: Summary, group: str, metric: str) -> None:
         [{"name": name, "title": method_title(name)} for name in rows],
         [{"name": name, "title": _column_title(name)} for name in columns],
         [[_score(summary, cell, low, high, best) for cell in line] for line in grid],
-        chosen=st.session_state.get(_cell_key(metric)),
+        chosen=chosen_cell,
         on_choose=partial(_choose_cell, metric),
         key=f"set-table-{metric}",
     )
