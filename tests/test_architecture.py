@@ -18,6 +18,7 @@ ORDER = [
     "registry",
     "progress",
     "inputs",
+    "photo_sets",
     "models",
     "backprop",
     "methods",
@@ -88,7 +89,8 @@ def test_no_modules_of_the_core_import_each_other_in_a_circle() -> None:
 
 def test_importing_the_core_and_listing_its_models_loads_no_user_interface_and_no_slow_library() -> None:
     """The list is shown before anything else, and the libraries take seconds."""
-    absent = {"streamlit", "plotly", "pages", "captum", "timm", "torchvision", "matplotlib"}
+    slow = {"captum", "timm", "torchvision", "matplotlib", "pyarrow", "pandas", "ray"}
+    absent = {"streamlit", "plotly", "pages", *slow}
     code = (
         "import sys, saliency_core as sc; sc.Engine('cpu').models(); "
         f"print(sorted(sys.modules.keys() & {absent}))"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from pages.shared.registry import PAGES
 from pages.shared.session import NO_PHOTO
@@ -18,15 +18,10 @@ LECTURE_WINDOWS = ((1280, 720), (1920, 1080))
 
 
 @pytest.fixture(scope="module")
-def visitor(browser: Browser, shared_app: str) -> Iterator[BrowserContext]:
-    """Somebody who has been here before, in a profile whose pages note what moves.
-
-    At the first visit the sidebar's components may come later than the sidebar waits for them.
-    """
+def visitor(browser: Browser) -> Iterator[BrowserContext]:
+    """A profile whose pages note what moves."""
     with opened_profile(browser, viewport={"width": 1440, "height": 900}) as profile:
         profile.add_init_script(RECORD)
-        with opened_tab(profile) as page:
-            Meter(page).visit("first visit", shared_app)
         yield profile
 
 
@@ -53,6 +48,31 @@ def test_nothing_jumps_on_a_phone_while_a_page_arrives(app_url: str, meter: Mete
     meter.page.set_viewport_size({"width": 390, "height": 844})
     found = [meter.visit(entry.title, f"{app_url}/{entry.slug}") for entry in PAGES]
     assert {shift.page: shift for shift in found if shift.score >= BOUND} == {}
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_nothing_jumps_when_the_font_and_the_scripts_of_simple_elements_come_last(
+    app_url: str, meter: Meter, width: int, height: int
+) -> None:
+    page = meter.page
+    page.set_viewport_size({"width": width, "height": height})
+    held: list[Route] = []
+    page.route(
+        re.compile(r"/(Html|PageLink|FileUploader)\.[^/]*\.js|/inter[^/]*\.woff2"),
+        lambda route: held.append(route),
+    )
+    page.goto(f"{app_url}/why", wait_until="commit")
+    expect(page.get_by_test_id("normgrad-viewer").locator("input[type=range]").first).to_be_attached()
+    font, *scripts = sorted(held, key=lambda route: "woff2" not in route.request.url)
+    assert len(scripts) == 3
+    for route in scripts:
+        route.continue_()
+        meter.settle()
+    expect(page.get_by_role("heading", name="Why Grad-CAM fails")).to_be_visible()
+    font.continue_()
+    page.evaluate("document.fonts.ready")
+    shift = meter.shift("Why", "scripts and font arrive")
+    assert shift.score < BOUND, "\n".join(shift.sources)
 
 
 def test_lecture_mode_keeps_large_maps_and_depth_in_view_and_the_arrow_keys_move_the_depth(

@@ -79,16 +79,17 @@ class Meter:
         self.page.evaluate("() => { window.shifts = []; window.quietSince = undefined; }")
         act()
         self.settle()
-        return self._shift(where, action)
+        return self.shift(where, action)
 
     def visit(self, where: str, url: str) -> Shift:
         """Open an address afresh."""
         self.page.goto(url)
         _drawn(self.page)
         self.settle()
-        return self._shift(where, "first load")
+        return self.shift(where, "first load")
 
-    def _shift(self, where: str, action: str) -> Shift:
+    def shift(self, where: str, action: str) -> Shift:
+        """What has moved since the last action began, or since the page was opened."""
         found = self.page.evaluate("window.shifts")
         sources = tuple(f"{each['value']:.4f}: {'; '.join(each['sources'])}" for each in found)
         return Shift(where, action, sum(each["value"] for each in found), sources)

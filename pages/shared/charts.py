@@ -8,7 +8,7 @@ from pages.shared.session import session
 ORANGE, BLUE, GREEN, PURPLE, GREY = (f"#00000{number}" for number in range(1, 6))
 BAND = "rgba(128, 140, 170, 0.15)"
 LINE = "rgba(128, 140, 170, 0.25)"
-FONT = "Inter, system-ui, sans-serif"
+FONT = "Inter, 'Inter fallback', system-ui, sans-serif"
 CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False, "showTips": False}
 
 

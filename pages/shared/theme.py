@@ -79,7 +79,10 @@ def hint(text: str) -> None:
 
 def heading(title: str, lead: str) -> None:
     """A page's title and the sentence that says what to do there."""
-    st.html(f'<header class="ng-heading"><h1>{html.escape(title)}</h1><p>{html.escape(lead)}</p></header>')
+    with st.container(key="heading"):
+        st.html(
+            f'<header class="ng-heading"><h1>{html.escape(title)}</h1><p>{html.escape(lead)}</p></header>'
+        )
 
 
 def note(sentences: Sequence[str], *, error: bool = False) -> None:

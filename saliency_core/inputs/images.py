@@ -25,6 +25,7 @@ __all__ = [
     "MIN_SIDE",
     "ImageError",
     "file_name",
+    "image_size",
     "open_image",
 ]
 
@@ -64,7 +65,11 @@ _UPRIGHT: Final = {
 
 
 def open_image(
-    source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS
+    source: str | os.PathLike[str] | bytes | BinaryIO,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    upright: bool = True,
+    name: str = "",
 ) -> Image.Image:
     """Read a photo into an upright 8-bit RGB image.
 
@@ -88,6 +93,9 @@ def open_image(
     Args:
         source: a path, the file's bytes, or a binary file (read from its start where it can seek).
         max_pixels: the largest width x height accepted.
+        upright: whether EXIF orientation is applied; False gives the pixels as they are stored (except those
+            of a TIFF, which is turned while it is decoded).
+        name: the name of the file, where `source` is not its path.
 
     Raises:
         ImageError: whatever is wrong with the file.
@@ -106,7 +114,7 @@ def open_image(
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image.size, max_pixels)
             image.load()
-            turn = _UPRIGHT.get(_orientation(image))
+            turn = _UPRIGHT.get(_orientation(image)) if upright else None
             rgb = _to_rgb(image if turn is None else image.transpose(turn))
     except ImageError:
         raise
@@ -126,8 +134,32 @@ def open_image(
         raise ImageError(_unreadable(data, error)) from error
     rgb.info.clear()
     if isinstance(source, str | os.PathLike):
-        rgb.info[_FILE_NAME] = Path(source).name
+        name = str(source)
+    if name:
+        rgb.info[_FILE_NAME] = Path(name).name
     return rgb
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """(width, height) of the photo that `open_image` makes of these bytes, from the header alone.
+
+    The bytes may end after the header, of a JPEG after its EXIF block. A PNG whose EXIF block stands behind
+    its pixels counts as upright.
+
+    Raises:
+        ImageError: not a photo, or one of a size that is refused.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_size(image.size, MAX_PIXELS)
+            # A PNG without the block in front would be decoded in search of it; a TIFF states its final size.
+            known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+            turned = known and _orientation(image) >= 5
+            return image.size[::-1] if turned else image.size
+    except ImageError:
+        raise
+    except Exception as error:  # as in open_image
+        raise ImageError(_unreadable(data, error)) from error
 
 
 def file_name(image: Image.Image) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from saliency_core.combine import FloatMap, checked_map, checked_size, numbers, resize
 from saliency_core.errors import ArgumentError
@@ -38,12 +39,23 @@ def energy_inside(values: FloatMap, boxes: Sequence[Box], size: tuple[int, int] 
     0.75
     """
     values = checked_map(values, "the map")
+    inside = inside_boxes(boxes, checked_size(size))
+    positive = np.maximum(resize(values, inside.shape).astype(np.float64), 0)
+    total = float(positive.sum())
+    return float(positive[inside].sum()) / total if total > 0 else None
+
+
+def inside_boxes(boxes: Sequence[Box], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels of a map of ``size`` = (height, width) whose centres are in at least one of the boxes.
+
+    Errors as for :func:`energy_inside`.
+    """
     edges = numbers(boxes, "boxes")
     if edges.ndim != 2 or edges.shape[1] != 4:
         raise ArgumentError(
             f"boxes have shape {edges.shape}; expected at least one (left, top, right, bottom)"
         )
-    height, width = checked_size(size)
+    height, width = size
     y, x = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
     inside = np.zeros((height, width), bool)
     for left, top, right, bottom in edges.tolist():
@@ -53,6 +65,4 @@ def energy_inside(values: FloatMap, boxes: Sequence[Box], size: tuple[int, int] 
                 "left < right and top < bottom, as fractions of the map"
             )
         inside |= ((y >= top) & (y < bottom))[:, None] & ((x >= left) & (x < right))[None]
-    positive = np.maximum(resize(values, (height, width)).astype(np.float64), 0)
-    total = float(positive.sum())
-    return float(positive[inside].sum()) / total if total > 0 else None
+    return inside
