@@ -46,6 +46,7 @@ from saliency_core.methods.method import (
     SharedPass,
 )
 from saliency_core.methods.registry import METHODS, cell_method, unavailable
+from saliency_core.metrics.bootstrap import Interval, difference_interval, mean_interval, mean_intervals
 from saliency_core.metrics.class_sensitivity import (
     class_sensitivity,
     class_sensitivity_over,
@@ -53,10 +54,19 @@ from saliency_core.metrics.class_sensitivity import (
     compare_classes,
     mean_sensitivity,
 )
+from saliency_core.metrics.grids import compose_grid, grid_localisation
 from saliency_core.metrics.localisation import energy_inside
+from saliency_core.metrics.perturbation import (
+    BASELINES,
+    PerturbationCurve,
+    baseline_input,
+    perturbation_curves,
+    perturbed,
+)
 from saliency_core.metrics.pointing import hits, pointing_game
 from saliency_core.metrics.ranks import rank_correlation
 from saliency_core.metrics.scores import MapScore, MapScorer, Mix, score_explanation
+from saliency_core.metrics.similarity import ssim
 from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL, MODELS, Catalogue, ModelHit
 from saliency_core.models.catalogue.loading import load_checkpoint, load_classifier
 from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
@@ -68,6 +78,7 @@ from saliency_core.viewer.html import save_html
 from saliency_core.viewer.notebook import NotebookView, show
 
 __all__ = [
+    "BASELINES",
     "DEFAULT_MODEL",
     "FIGURES",
     "FITS",
@@ -86,6 +97,7 @@ __all__ = [
     "Film",
     "Fit",
     "ImageError",
+    "Interval",
     "Layer",
     "LayerCapture",
     "LayerError",
@@ -102,6 +114,7 @@ __all__ = [
     "NonFiniteError",
     "NotebookView",
     "Option",
+    "PerturbationCurve",
     "Picture",
     "Preprocess",
     "SaliencyError",
@@ -111,6 +124,7 @@ __all__ = [
     "UnavailableError",
     "UnknownNameError",
     "WeightsError",
+    "baseline_input",
     "capture",
     "cell_method",
     "choose_device",
@@ -120,6 +134,8 @@ __all__ = [
     "combine",
     "compare_classes",
     "compose",
+    "compose_grid",
+    "difference_interval",
     "energy_inside",
     "explain",
     "explain_classes",
@@ -127,13 +143,18 @@ __all__ = [
     "figure",
     "film",
     "framework",
+    "grid_localisation",
     "hits",
     "layer_weights",
     "load_checkpoint",
     "load_classifier",
     "load_maps",
+    "mean_interval",
+    "mean_intervals",
     "mean_sensitivity",
     "open_image",
+    "perturbation_curves",
+    "perturbed",
     "pointing_game",
     "rank_correlation",
     "render",
@@ -141,5 +162,6 @@ __all__ = [
     "save_maps",
     "score_explanation",
     "show",
+    "ssim",
     "unavailable",
 ]
