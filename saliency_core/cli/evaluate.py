@@ -14,12 +14,13 @@ from typing import Any
 from saliency_core.cli.columns import in_columns
 from saliency_core.errors import UnavailableError
 from saliency_core.evaluation.measures import GROUPS, MEASURES
-from saliency_core.evaluation.plan import BASELINES, EvaluationPlan
+from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.rows import EXTRA
 from saliency_core.evaluation.run import BatchComputer, EvaluationResult, evaluate
 from saliency_core.evaluation.summary import CellScore, Summary, summarise
 from saliency_core.inputs.preprocess import FITS
 from saliency_core.methods.registry import METHODS
+from saliency_core.metrics.perturbation import BASELINES
 from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL
 from saliency_core.models.catalogue.loading import load_classifier
 from saliency_core.photo_sets.reading import READERS, read_photo_set
@@ -45,9 +46,9 @@ def add(commands: Any) -> None:
         "evaluate",
         help="metrics of every method at every layer over a photo set",
         description=(
-            "Measure on a photo set whether the maps of saliency methods point at the objects (pointing game, "
-            "energy inside, grid pointing game) and whether the network needs the pixels that they mark "
-            "(insertion, deletion), for every method at every layer and for mixed maps."
+            "Measure on a photo set whether the maps of saliency methods point at the objects (pointing "
+            "game, energy inside, grid pointing game) and whether the network needs the pixels that they "
+            "mark (insertion, deletion), for every method at every layer and for mixed maps."
         ),
         epilog=EXAMPLES + "\n" + _names(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -58,9 +59,7 @@ def add(commands: Any) -> None:
         help="a folder or a zip file: Pascal VOC, COCO, YOLO, a CSV of boxes, or folders by class",
     )
     command.add_argument("--kind", choices=tuple(READERS), help="what DATA is; found out if not given")
-    command.add_argument(
-        "--limit", type=int, metavar="N", help="only the first N photos of the set"
-    )
+    command.add_argument("--limit", type=int, metavar="N", help="only the first N photos of the set")
     network = command.add_argument_group("network")
     network.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="NAME", help="of the catalogue (default: %(default)s)"
@@ -102,7 +101,7 @@ def add(commands: Any) -> None:
     )
     metrics.add_argument(
         "--baseline",
-        choices=BASELINES,
+        choices=tuple(BASELINES),
         default="blur",
         help="what takes the place of deleted pixels; the areas depend on it (default: %(default)s)",
     )
@@ -233,8 +232,7 @@ def _table(summary: Summary, width: int) -> Iterator[str]:
     methods = sorted(summary.methods, key=lambda method: -best[method])
     cells = [[_cell(summary.cell(method, layer)) for layer in summary.layers] for method in methods]
     yield from in_columns(["", *summary.layers], methods, cells, width)
-    for remark in summary.remarks():
-        yield remark
+    yield from summary.remarks()
     if undefined := sum(each.undefined for each in summary.cells()):
         yield f"Undefined: {undefined:,} maps, see the column “undefined”."
 
@@ -264,8 +262,7 @@ def _left_out(result: EvaluationResult) -> Iterator[str]:
 
 def _by_photo(items: Sequence[tuple[str, str, str]]) -> Iterator[tuple[str, str]]:
     """A photo and a reason, once for all of its classes."""
-    for photo, reason in dict.fromkeys((photo, reason) for photo, _, reason in items):
-        yield photo, reason
+    yield from dict.fromkeys((photo, reason) for photo, _, reason in items)
 
 
 @contextlib.contextmanager
@@ -312,5 +309,6 @@ def _names() -> str:
         families.setdefault(method.family, []).append(name)
     lines += ["", "methods:"]
     for family, members in families.items():
-        lines += [f"  {family}", *textwrap.wrap(", ".join(members), 100, initial_indent="    ", subsequent_indent="    ")]
+        listed = textwrap.wrap(", ".join(members), 100, initial_indent="    ", subsequent_indent="    ")
+        lines += [f"  {family}", *listed]
     return "\n".join(lines)

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.reading import Subject
 from saliency_core.evaluation.rows import Row
 from saliency_core.evaluation.scoring import explained, of_class
-from saliency_core.metrics.grids import cell_region, compose_grid
+from saliency_core.metrics.grids import cell_box, compose_grid
 from saliency_core.metrics.scores import score_explanation
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import without_autocast
@@ -119,10 +120,7 @@ def _scored(
     cells: int,
     lock: Lock,
 ) -> Iterator[Row]:
-    inputs = {
-        grid.number: compose_grid([photo.subject.photo.x for photo in grid.photos], cells)
-        for grid, _ in asked
-    }
+    inputs = {grid.number: _input(classifier, grid, cells) for grid, _ in asked}
     goals = [grid.photos[cell].index for grid, cell in asked]
     each = explained(classifier, plan, [inputs[grid.number] for grid, _ in asked], goals, lock)
     for (grid, cell), found in zip(asked, each, strict=True):
@@ -134,11 +132,22 @@ def _scored(
         row = of_class(subject.row, found)._replace(
             metric=f"grid{cells}", area=1 / cells**2, objects=1, grid=grid.number, cell=cell
         )
-        region = cell_region(cell, cells, found.size)
-        for score in score_explanation(found, [region], mixes=plan.mixes or (), photo_size=(width, height)):
+        left, top, right, bottom = cell_box(cell, cells)
+        region = (left * width, top * height, right * width, bottom * height)
+        scores = score_explanation(found, [region], mixes=plan.mixes or (), photo_size=(width, height))
+        for score in scores:
             yield row._replace(
                 method=score.method,
                 layer=score.layer,
                 value=score.energy,
                 undefined=score.energy is None,
             )
+
+
+def _input(classifier: Classifier, grid: _Grid, cells: int) -> Tensor:
+    """The grid's picture as the network takes it, (1, C, H, W)."""
+    photos = [photo.subject.photo for photo in grid.photos]
+    height, width = photos[0].x.shape[2:]
+    picture = compose_grid([photo.small for photo in photos if photo.small], cells, (height, width))
+    x, _ = classifier.prepare(picture, "stretch")
+    return x

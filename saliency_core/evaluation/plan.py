@@ -15,6 +15,7 @@ from saliency_core.explain import SINGLE_PASS
 from saliency_core.inputs.preprocess import FITS
 from saliency_core.methods.method import Domain
 from saliency_core.methods.registry import METHODS, unavailable
+from saliency_core.metrics.perturbation import BASELINES, MOST_STEPS
 from saliency_core.metrics.scores import mix_named
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.layers import choose_layers
@@ -22,7 +23,6 @@ from saliency_core.registry import name_tuple, unknown
 
 FORMAT = 1
 """Raised when the same plan gives other numbers than before: older results are then not continued."""
-BASELINES = ("blur", "mean", "black")
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,10 @@ class EvaluationPlan:
         for name in self.methods or ():
             METHODS[name]
         FITS[self.fit]
-        if self.baseline not in BASELINES:
-            raise UnknownNameError(unknown("baseline", self.baseline, BASELINES))
+        BASELINES[self.baseline]
         for field, low, high in (
             ("batch", 1, 1024),
-            ("steps", 1, 4096),
+            ("steps", 1, MOST_STEPS),
             ("seed", 0, 2**32 - 1),
             ("limit", 1, 2**31),
         ):
@@ -104,11 +103,11 @@ class EvaluationPlan:
             raise ArgumentError("no method was named; name at least one, or leave methods out for all")
         if self.layers == () and not self.mixes:
             raise ArgumentError("neither a layer nor a mix was named; name one")
-        if self.methods is None and (dear := [each.title for each in self.measures if each.perturbs]):
+        if self.methods is None and (dear := [each.name for each in self.measures if each.perturbs]):
             raise ArgumentError(
-                f"{' and '.join(dear)} runs the network on about {self.steps} changed copies of the photo "
-                "for every single map; name the methods, and if you like the layers and mixes, to measure "
-                "it for"
+                f"{' and '.join(dear)} {'take' if len(dear) > 1 else 'takes'} about "
+                f"{self.steps * len(dear)} passes for every single map; name the methods to measure, and if "
+                "you like the layers and mixes"
             )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from saliency_core.errors import ArgumentError, SaliencyError
@@ -26,6 +27,8 @@ class Photo:
     """What part of the photo this is."""
     size: tuple[int, int]
     """(width, height) of the photo."""
+    small: Image.Image | None = None
+    """The middle of the photo, as large as the input: what a cell of a grid is made from."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def read_batch(classifier: Classifier, photo_set: PhotoSet, plan: EvaluationPlan
     opened: tuple[PhotoRecord, Photo | str] | None = None
     for item in batch.items:
         if opened is None or opened[0] is not item.record:
-            opened = item.record, _opened(classifier, photo_set, plan, item.record)
+            opened = item.record, _opened(classifier, photo_set, plan, item.record, batch)
         photo = opened[1]
         if isinstance(photo, str):
             missing.append(left_out(item, photo))
@@ -77,7 +80,7 @@ def read_batch(classifier: Classifier, photo_set: PhotoSet, plan: EvaluationPlan
 
 
 def _opened(
-    classifier: Classifier, photo_set: PhotoSet, plan: EvaluationPlan, record: PhotoRecord
+    classifier: Classifier, photo_set: PhotoSet, plan: EvaluationPlan, record: PhotoRecord, batch: Batch
 ) -> Photo | str:
     """A photo, fitted to the input; or why it cannot be used."""
     try:
@@ -85,7 +88,10 @@ def _opened(
     except SaliencyError as error:
         return str(error)
     x, region = classifier.prepare(image, plan.fit)
-    return Photo(x, region, image.size)
+    small = None
+    if batch.cells is not None:
+        small = ImageOps.fit(image, (x.shape[3], x.shape[2]), Image.Resampling.BILINEAR)
+    return Photo(x, region, image.size, small)
 
 
 def _subject(item: Item, photo: Photo, plan: EvaluationPlan, batch: Batch) -> Subject:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from saliency_core.errors import ArgumentError, SaliencyError
+from saliency_core.evaluation.grids import grid_rows
 from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.reading import Prepared, read_batch
 from saliency_core.evaluation.rows import arrow, table
@@ -83,8 +84,6 @@ class Evaluation:
         if batch.cells is None:
             found = pair_rows(self.classifier, self.plan, prepared.subjects, lock)
         else:
-            from saliency_core.evaluation.grids import grid_rows
-
             found = grid_rows(self.classifier, self.plan, prepared.subjects, batch.cells, lock)
         return table(sorted([*prepared.left_out, *found], key=lambda row: row.item))
 
@@ -216,17 +215,18 @@ def evaluate(
         finished = frozenset() if store is None else store.done()
         waiting = [index for index in range(len(work)) if index not in finished]
         missing = set(waiting)
-        for index, rows in (compute or here)(work, waiting, lock):
-            _check(index, rows, work.workload.batches[index], missing)
-            missing.remove(index)
-            if store is None:
-                kept[index] = rows
-            else:
-                store.write(index, rows)
-            if keep is not None:
-                keep(rows)
-            done += sizes[index]
-            progress(done, sum(sizes))
+        with closing((compute or here)(work, waiting, lock)) as computed:
+            for index, rows in computed:
+                _check(index, rows, work.workload.batches[index], missing)
+                missing.remove(index)
+                if store is None:
+                    kept[index] = rows
+                else:
+                    store.write(index, rows)
+                if keep is not None:
+                    keep(rows)
+                done += sizes[index]
+                progress(done, sum(sizes))
         if missing:
             raise EvaluationError(
                 f"the batches {sorted(missing)} of {len(work)} did not come back; run it again"
@@ -250,13 +250,13 @@ def _check(index: int, rows: pyarrow.Table, batch: Batch, missing: Collection[in
         )
 
 
-BatchComputer = Callable[[Evaluation, Sequence[int], Lock], Iterator[tuple[int, "pyarrow.Table"]]]
+Computed = Generator[tuple[int, "pyarrow.Table"], None, None]
+"""Batches with their indices as they are done; closed when no more are wanted."""
+BatchComputer = Callable[[Evaluation, Sequence[int], Lock], Computed]
 """Computes batches, in any order: called with the evaluation, the indices of the batches and a lock."""
 
 
-def here(
-    work: Evaluation, batches: Sequence[int], lock: Lock = NO_LOCK
-) -> Iterator[tuple[int, pyarrow.Table]]:
+def here(work: Evaluation, batches: Sequence[int], lock: Lock = NO_LOCK) -> Computed:
     """A :data:`BatchComputer` of this process, which reads the next batch's photos meanwhile."""
     coming: deque[Future[Prepared]] = deque()
     with ThreadPoolExecutor(1, "photos") as reader:

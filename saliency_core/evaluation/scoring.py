@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from saliency_core.errors import NonFiniteError
+from saliency_core.evaluation.curves import curve_rows
 from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.reading import Subject
 from saliency_core.evaluation.rows import Row
@@ -41,8 +42,6 @@ def pair_rows(
             ):
                 yield from _score_rows(row, score, plan)
         if any(measure.perturbs for measure in plan.measures):
-            from saliency_core.evaluation.curves import curve_rows
-
             yield from curve_rows(classifier, plan, subject, row, found, lock)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -105,7 +105,7 @@ _Pair = tuple[PhotoRecord, str, tuple[int, ...]]
 
 def _pairs(
     records: Sequence[PhotoRecord],
-    known: dict[str, tuple[int, ...]],
+    known: Mapping[str, tuple[int, ...]],
     unknown: Counter[str],
     hard: Counter[str],
     *,
@@ -129,7 +129,7 @@ def _pairs(
                 yield record, name, known[name]
 
 
-def _classes_of(record: PhotoRecord, known: dict[str, tuple[int, ...]]) -> tuple[str, tuple[int, ...]]:
+def _classes_of(record: PhotoRecord, known: Mapping[str, tuple[int, ...]]) -> tuple[str, tuple[int, ...]]:
     """The classes that a photo may be recognised as in a grid: all that it shows, any where none is known."""
     names = dict.fromkeys(each.class_name for each in record.annotations)
     if not names and record.folder_class is not None:

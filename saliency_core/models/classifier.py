@@ -117,19 +117,26 @@ class Classifier:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Classifier:
         """A classifier of its own, whose network shares nothing with this one's."""
+        module, options = self.parts(memo)
+        return Classifier(module, **options)
+
+    def parts(self, memo: dict[int, Any] | None = None) -> tuple[nn.Module, dict[str, Any]]:
+        """What an equal classifier is made of, also in another process: ``Classifier(module, **options)``.
+
+        The network is a copy that shares nothing with this one's and has none of its hooks.
+        """
         module = copy.deepcopy(self.module, memo)
         self.hooks.remove_from(layer_modules(module))
-        return Classifier(
-            module,
-            preprocess=self.preprocess,
-            labels=self.labels,
-            default_layers=self.default_layers,
-            random_weights=self.random_weights,
-            multi_label=self.multi_label,
-            name=self.name,
-            title=self.title,
-            presets=self.presets,
-        )
+        return module, {
+            "preprocess": self.preprocess,
+            "labels": self.labels,
+            "default_layers": self.default_layers,
+            "random_weights": self.random_weights,
+            "multi_label": self.multi_label,
+            "name": self.name,
+            "title": self.title,
+            "presets": self.presets,
+        }
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -1,0 +1,136 @@
+"""An evaluation on Ray: the same rows as in one process, also when a worker is killed. Two CPUs, no network."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import ray
+import torch
+
+import saliency_core as sc
+from saliency_core.errors import ImageError
+from saliency_core.evaluation import ray_run
+from saliency_core.evaluation.plan import EvaluationPlan
+from saliency_core.evaluation.ray_run import ray_computer
+from saliency_core.evaluation.rows import arrow
+from saliency_core.evaluation.run import Evaluation, EvaluationError, EvaluationResult, evaluate
+from saliency_core.photo_sets.model import PhotoSet
+from saliency_core.progress import Cancelled
+from tests import networks
+from tests.photo_set_files import StoredFiles, made_photo_set, small_photos
+
+PHOTOS = small_photos(24)
+PLAN = EvaluationPlan(model="tiny", batch=4)
+MIDDLE = list(PHOTOS)[13]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """Ray on this machine alone, for all tests of the file."""
+    folder = tempfile.mkdtemp(prefix="ray-")  # short: the paths of sockets may have 107 characters
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        ray.init(
+            address="local",
+            num_cpus=2,
+            object_store_memory=80 << 20,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+            _node_ip_address="127.0.0.1",
+            _temp_dir=folder,
+        )
+        yield
+        ray.shutdown()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def classifier() -> sc.Classifier:
+    network = networks.seeded(classes=3, dtype=torch.float32)
+    return networks.classifier(network, labels=["red", "green", "blue"], title="tiny")
+
+
+@pytest.fixture(scope="module")
+def local(classifier: sc.Classifier) -> EvaluationResult:
+    return evaluate(classifier, made_photo_set(PHOTOS), PLAN)
+
+
+class DeadlyFiles(StoredFiles):
+    """Kills a process that reads the photo in the middle, unless it is the one that made this object."""
+
+    def __init__(self, marks: Path, times: int) -> None:
+        super().__init__(PHOTOS)
+        self.marks, self.times, self.maker = marks, times, os.getpid()
+
+    def read(self, name: str) -> bytes:
+        if name == MIDDLE and os.getpid() != self.maker and len(self.killed) < self.times:
+            (self.marks / str(os.getpid())).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read(name)
+
+    @property
+    def killed(self) -> list[str]:
+        return [path.name for path in self.marks.iterdir()]
+
+
+def deadly(marks: Path, times: int) -> tuple[PhotoSet, DeadlyFiles]:
+    files = DeadlyFiles(marks, times)
+    return replace(made_photo_set(PHOTOS), files=files), files
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_run_on_ray_gives_the_rows_of_a_run_in_one_process_to_the_last_digit(
+    classifier: sc.Classifier, local: EvaluationResult
+) -> None:
+    found = evaluate(classifier, made_photo_set(PHOTOS), PLAN, compute=ray_computer())
+    assert found.rows.equals(local.rows)
+    assert found.rows.schema.equals(local.rows.schema)
+    assert found.complete
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_worker_that_is_killed_in_the_middle_is_replaced_and_no_photo_is_lost_or_counted_twice(
+    classifier: sc.Classifier, local: EvaluationResult, tmp_path: Path
+) -> None:
+    photos, files = deadly(tmp_path, times=1)
+    found = evaluate(classifier, photos, PLAN, compute=ray_computer())
+    assert len(files.killed) == 1
+    assert found.complete
+    assert found.rows.equals(local.rows)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_photo_that_kills_every_worker_ends_the_run_and_what_is_done_can_be_continued(
+    classifier: sc.Classifier, local: EvaluationResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_run, "RETRIES", 0)
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    photos, files = deadly(marks, times=1000)
+    out = tmp_path / "results.parquet"
+    with pytest.raises(EvaluationError, match="Ray could not finish the evaluation: .*take a smaller batch"):
+        evaluate(classifier, photos, PLAN, out=out, compute=ray_computer())
+    assert files.killed
+    assert evaluate(classifier, photos, PLAN, out=out).rows.equals(local.rows)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_run_on_ray_that_is_cancelled_stops_its_workers(classifier: sc.Classifier) -> None:
+    def cancel(done: int, _total: int) -> None:
+        if done:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        evaluate(classifier, made_photo_set(PHOTOS), PLAN, progress=cancel, compute=ray_computer())
+    assert not ray.nodes()
