@@ -255,6 +255,19 @@ def test_many_layers_go_on_in_a_second_band() -> None:
     assert texts(sc.figure(many, "strip")).count("Energy kept") == 2
 
 
+def test_a_strip_has_a_row_for_every_method_asked_for(explanation: sc.Explanation) -> None:
+    names = ("grad_cam", "linear_approx", "normgrad")
+    drawn = sc.figure(explanation, "strip", methods=names)
+    assert drawn.title.startswith("Grad-CAM, Linear approximation and NormGrad, every layer")
+    assert "Grad-CAM Linear approximation NormGrad" in " ".join(texts(drawn))
+    layers = len(explanation.layers)
+    assert sum(isinstance(item, Raster) for item in drawn.items) == 3 * layers
+    with pytest.raises(sc.UnknownNameError, match="did you mean 'grad_cam'"):
+        sc.figure(explanation, "strip", methods=["gradcam"])
+    with pytest.raises(sc.ArgumentError, match="methods= is for 'strip'"):
+        sc.figure(explanation, "pair", methods=names)
+
+
 def test_the_text_of_a_pdf_can_be_read_and_its_fonts_are_inside(explanation: sc.Explanation) -> None:
     page = PdfReader(io.BytesIO(sc.figure(explanation).to_bytes("pdf"))).pages[0]
     text = page.extract_text()

@@ -353,6 +353,7 @@ def _picture(order: Order) -> File:
         other=shown.comparison,
         photo=shown.scene.photo,
         dark=order.options["paper"] == "dark",
+        methods=AVERAGING_METHODS if shown.mode == "why" and kind == "strip" else None,
         **_figure_view(order),
     )
     wanted = order.options["format"]

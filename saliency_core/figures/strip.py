@@ -1,4 +1,4 @@
-"""The strip: two methods at every layer, and what Grad-CAM's averaging leaves of the gradient there."""
+"""The strip: methods at every layer, and what Grad-CAM's averaging leaves of the gradient there."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ WHOLE = "Explains the input: the same at every depth."
 
 
 def draw(request: Request) -> Picture:
-    """Every layer, from input to output, for both methods of the view."""
+    """Every layer, from input to output, for both methods of the view or for those asked for."""
     scene, view, sheet = request.scene, request.view, request.sheet
     e = scene.explanation
-    names = tuple(dict.fromkeys((view.left, view.right)))
+    names = request.methods or tuple(dict.fromkeys((view.left, view.right)))
     bands = -(-len(e.layers) // MOST)
     most = -(-len(e.layers) // bands)
     column = column_width(most, WIDTH - LABEL, NARROWEST, WIDEST)
@@ -51,7 +51,8 @@ def draw(request: Request) -> Picture:
     specific = any(METHODS[name].class_specific for name in names)
     sentences = [by_class(scene, "each map on its own scale", specific=specific), ENERGY, *reasons(found)]
     y = remarks(sheet, sentences, y, page)
-    titles = " and ".join(METHODS[name].title for name in names)
+    *others, last = (METHODS[name].title for name in names)
+    titles = f"{', '.join(others)} and {last}" if others else last
     height = credit(sheet, scene, y, page)
     return Picture.of(sheet, page, height, f"{titles}, every layer: {scene.label}")
 
