@@ -30,7 +30,13 @@ def _kinds(*kinds: Kind) -> Registry[Kind]:
 
 KINDS: Final = _kinds(
     Kind("panel", "One map", "The method on the left, at one layer or mixed over the layers.", pair.panel),
-    Kind("pair", "Two methods", "Both methods side by side, at one layer or mixed.", pair.pair),
+    Kind(
+        "pair",
+        "Side by side",
+        "The methods side by side, at one layer or mixed.",
+        pair.pair,
+        any_methods=True,
+    ),
     Kind(
         "strip",
         "Strip of layers",
@@ -72,7 +78,7 @@ def figure(
             "classes" (one method for two classes, and the difference), "heat_map" (rank correlation of two
             classes' maps).
         other: the explanation of the second class; needed for "classes" and "heat_map".
-        methods: for "strip": its rows, any number of methods; those of the view if None.
+        methods: for "pair" and "strip": any number of methods to be shown; those of the view if None.
         photo: the photo, where the explanation does not hold it.
         dark: on dark paper.
         view: fields of the view, by their names in ``saliency_core.viewer.schema``: ``left``, ``right``,
