@@ -32,6 +32,8 @@ ORDER = [
     "figures",
     "export",
     "evaluation",
+    "cli",
+    "__main__",
 ]
 FOREIGN = {"streamlit", "plotly", "pages", "app", "pandas"}
 

@@ -1,4 +1,4 @@
-"""The evaluation of a photo set, asked of an engine: followed, cancelled, continued, and kept in a bounded room."""
+"""The evaluation of a photo set, asked of an engine: followed, cancelled, continued, kept within bounds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 import saliency_core as sc
 from saliency_core.engine.tasks import TaskState
 from saliency_core.evaluation.plan import EvaluationPlan
-from saliency_core.evaluation.request import SetEvaluation, forget_oldest
+from saliency_core.evaluation.request import PhotoSetRequest, forget_oldest
 from saliency_core.evaluation.run import EvaluationResult, evaluate
 from saliency_core.photo_sets.reading import read_photo_set
 
@@ -25,8 +25,8 @@ def engine() -> sc.Engine:
     return sc.Engine("cpu")
 
 
-def request(folder: Path | None, plan: EvaluationPlan = PLAN) -> SetEvaluation:
-    return SetEvaluation(plan, "samples", read_photo_set(SAMPLES, "csv"), folder)
+def request(folder: Path | None, plan: EvaluationPlan = PLAN) -> PhotoSetRequest:
+    return PhotoSetRequest(plan, "samples", read_photo_set(SAMPLES, "csv"), folder)
 
 
 def test_a_set_is_evaluated_by_an_engine_as_by_the_function(engine: sc.Engine, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_run_that_is_cancelled_can_be_followed_and_is_continued_where_it_was(
 
 
 def test_an_evaluation_with_a_photo_s_methods_needs_the_photo(engine: sc.Engine) -> None:
-    class Asking(SetEvaluation):
+    class Asking(PhotoSetRequest):
         def compute(self, classifier: sc.Classifier, image: Image.Image | None, helpers: object) -> object:
             return helpers.explain(None)  # type: ignore[attr-defined]
 

@@ -12,7 +12,7 @@ from pages.shared import theme
 from pages.shared.engine import shared_engine
 from pages.shared.session import Scene, Session
 from saliency_core.evaluation.plan import EvaluationPlan
-from saliency_core.evaluation.request import SetEvaluation
+from saliency_core.evaluation.request import PhotoSetRequest
 from saliency_core.evaluation.run import EvaluationResult
 
 POLL_SECONDS = 2.0
@@ -38,7 +38,7 @@ def draw(current: Session, scene: Scene) -> None:
         plan = set_options.choose(scene, opened)
         if plan is None:
             return
-        request = SetEvaluation(plan, opened.key, opened.photo_set, Path(_kept().name))
+        request = PhotoSetRequest(plan, opened.key, opened.photo_set, Path(_kept().name))
         result = _result(current, request, opened)
     if result is not None:
         set_results.draw(current, opened, result, done=True)
@@ -52,7 +52,7 @@ def _kept() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory(prefix="normgrad-evaluations-")
 
 
-def _result(current: Session, request: SetEvaluation, opened: OpenSet) -> EvaluationResult | None:
+def _result(current: Session, request: PhotoSetRequest, opened: OpenSet) -> EvaluationResult | None:
     """The result, if it is known or was asked for; and the button that asks for it."""
 
     def withdraw() -> None:
@@ -84,9 +84,9 @@ def _result(current: Session, request: SetEvaluation, opened: OpenSet) -> Evalua
     return None
 
 
-def _asked() -> list[SetEvaluation]:
+def _asked() -> list[PhotoSetRequest]:
     """What this session has asked for, whose results it sees whenever the same is chosen again."""
-    found: list[SetEvaluation] = st.session_state.setdefault(_ASKED, [])
+    found: list[PhotoSetRequest] = st.session_state.setdefault(_ASKED, [])
     return found
 
 
@@ -100,7 +100,7 @@ def _title(plan: EvaluationPlan, opened: OpenSet) -> str:
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def _follow(current: Session, request: SetEvaluation, opened: OpenSet) -> None:
+def _follow(current: Session, request: PhotoSetRequest, opened: OpenSet) -> None:
     """The table as far as it is known."""
     found = shared_engine().partial_evaluation(request)
     if found is not None:

@@ -34,8 +34,8 @@ class Helpers(Generic[Answer]):
     partial: Callable[[Answer], None]
 
 
-class Evaluation(ABC, Generic[Answer]):
-    """An evaluation of maps; equal ones have equal answers, which have their size in bytes as ``nbytes``."""
+class EvaluationRequest(ABC, Generic[Answer]):
+    """An evaluation of maps; equal ones have equal answers, whose ``nbytes`` says their size in memory."""
 
     @property
     @abstractmethod

@@ -18,7 +18,7 @@ from torch import nn
 
 from saliency_core.backprop.variants import MetaStep
 from saliency_core.engine.cache import SharedCache
-from saliency_core.engine.evaluations import Evaluation, Helpers
+from saliency_core.engine.evaluations import EvaluationRequest, Helpers
 from saliency_core.engine.loaded import LoadedModel, LoadedModels
 from saliency_core.engine.locks import FairLock
 from saliency_core.engine.request import (
@@ -75,7 +75,7 @@ class _Known:
 class _Key(NamedTuple):
     """What an answer is kept under."""
 
-    request: ExplainRequest | Evaluation[Any]
+    request: ExplainRequest | EvaluationRequest[Any]
     weights: Hashable
 
 
@@ -141,7 +141,7 @@ class Engine:
         self.weights_dir = weights_folder(weights_dir)
         # Explanations, and the answers to evaluations.
         self.cache: SharedCache[_Key, Any] = SharedCache(cache_bytes, lambda found: found.nbytes)
-        self._partial: dict[Evaluation[Any], Any] = {}
+        self._partial: dict[EvaluationRequest[Any], Any] = {}
         self._specs = MODELS if models is None else models
         self._likely: SharedCache[tuple[str, str, str, Hashable], int] = SharedCache(MAX_KNOWN_CLASSES)
         self.loaded = LoadedModels(_model_bytes(model_bytes, self.device), last=DEFAULT_MODEL)
@@ -275,7 +275,7 @@ class Engine:
         return queue.submit(request, run, title=title, total=passes, after=loading)
 
     def submit_evaluation(
-        self, request: Evaluation[Answer], image: Image.Image | None = None, *, title: str = ""
+        self, request: EvaluationRequest[Answer], image: Image.Image | None = None, *, title: str = ""
     ) -> Task[Answer]:
         """An evaluation as a task; see :meth:`ExplainEngine.submit_evaluation`."""
         try:
@@ -295,7 +295,7 @@ class Engine:
 
         return self._background.submit(request, run, title=title, after=loading)
 
-    def partial_evaluation(self, request: Evaluation[Answer]) -> Answer | None:
+    def partial_evaluation(self, request: EvaluationRequest[Answer]) -> Answer | None:
         """An evaluation as far as it is known; see :meth:`ExplainEngine.partial_evaluation`."""
         return self._partial.get(request)
 
@@ -349,7 +349,7 @@ class Engine:
         return self._with_model(request.model, work)
 
     def _evaluate(
-        self, request: Evaluation[Answer], image: Image.Image | None, progress: ProgressCallback
+        self, request: EvaluationRequest[Answer], image: Image.Image | None, progress: ProgressCallback
     ) -> Answer:
         def work(model: LoadedModel, classifier: Classifier) -> Answer:
             def explain(asked: ExplainRequest) -> Explanation:

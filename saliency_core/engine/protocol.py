@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from PIL import Image
 
-from saliency_core.engine.evaluations import Evaluation
+from saliency_core.engine.evaluations import EvaluationRequest
 from saliency_core.engine.request import ExplainRequest, ModelInfo, ModelListing
 from saliency_core.engine.tasks import Task
 from saliency_core.explain import Explanation
@@ -78,11 +78,11 @@ class ExplainEngine(Protocol):
         """
 
     def submit_evaluation(
-        self, request: Evaluation[Answer], image: Image.Image | None = None, *, title: str = ""
+        self, request: EvaluationRequest[Answer], image: Image.Image | None = None, *, title: str = ""
     ) -> Task[Answer]:
         """An evaluation of maps as a task; never blocks. As with ``submit``, equal ones share one task."""
 
-    def partial_evaluation(self, request: Evaluation[Answer]) -> Answer | None:
+    def partial_evaluation(self, request: EvaluationRequest[Answer]) -> Answer | None:
         """The answer to an evaluation under way as far as it is known; None before, and once it has ended."""
 
     def run(

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from saliency_core.engine.evaluations import Evaluation, Helpers
+from saliency_core.engine.evaluations import EvaluationRequest, Helpers
 from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.rows import arrow
-from saliency_core.evaluation.run import Evaluation as Run
-from saliency_core.evaluation.run import EvaluationResult, evaluate
+from saliency_core.evaluation.run import Evaluation, EvaluationResult, evaluate
 from saliency_core.models.classifier import Classifier
 from saliency_core.photo_sets.model import PhotoSet
 
@@ -26,7 +25,7 @@ MAX_KEPT = 32
 
 
 @dataclass(frozen=True)
-class SetEvaluation(Evaluation[EvaluationResult]):
+class PhotoSetRequest(EvaluationRequest[EvaluationResult]):
     """A plan for a photo set.
 
     Two requests are equal if their plans are, and the keys of their sets; the sets themselves are not
@@ -49,7 +48,7 @@ class SetEvaluation(Evaluation[EvaluationResult]):
         self, classifier: Classifier, image: Image.Image | None, helpers: Helpers[EvaluationResult]
     ) -> EvaluationResult:
         """The result; on the way, as far as it is known, whenever a tenth more of it is."""
-        identity = Run(classifier, self.photo_set, self.plan).identity()
+        identity = Evaluation(classifier, self.photo_set, self.plan).identity()
         parts: list[pyarrow.Table] = []
         told = 0
 
