@@ -16,6 +16,7 @@ from saliency_core.photo_sets.sources import Report, SetFiles, suffix
 
 START: Final = 1 << 16
 LOOKED_AT: Final = 20
+MAX_JSON: Final = 1 << 30
 MAX_CATEGORIES: Final = 20_000
 MAX_IMAGES: Final = 200_000
 MAX_ELEMENTS: Final = 3_000_000
@@ -81,7 +82,7 @@ class _File:
     def _pass(self, keys: dict[str, Any]) -> None:
         counts = dict.fromkeys(keys, 0)
         with self.draft.files.open(self.name) as file:
-            for count, (key, element) in enumerate(JsonStream(file)):
+            for count, (key, element) in enumerate(JsonStream(file, MAX_JSON)):
                 if count >= MAX_ELEMENTS:
                     raise ArgumentError(
                         f"The file lists more than {MAX_ELEMENTS:,} things; the rest is left out."
