@@ -76,6 +76,10 @@ from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
 from saliency_core.models.layers import Layer
 from saliency_core.models.targets import Target
+from saliency_core.photo_sets.class_names import ClassMatch, match_classes
+from saliency_core.photo_sets.folders import server_photo_set, server_photo_sets
+from saliency_core.photo_sets.model import Annotation, PhotoRecord, PhotoSet
+from saliency_core.photo_sets.reading import READERS, read_photo_set
 from saliency_core.viewer.html import save_html
 from saliency_core.viewer.notebook import NotebookView, show
 
@@ -86,11 +90,14 @@ __all__ = [
     "FITS",
     "METHODS",
     "MODELS",
+    "READERS",
+    "Annotation",
     "ArgumentError",
     "ArgumentTypeError",
     "AttentionPass",
     "Capture",
     "Catalogue",
+    "ClassMatch",
     "Classifier",
     "Domain",
     "Engine",
@@ -117,6 +124,8 @@ __all__ = [
     "NotebookView",
     "Option",
     "PerturbationCurve",
+    "PhotoRecord",
+    "PhotoSet",
     "Picture",
     "Preprocess",
     "RandomisationResult",
@@ -152,6 +161,7 @@ __all__ = [
     "load_checkpoint",
     "load_classifier",
     "load_maps",
+    "match_classes",
     "mean_interval",
     "mean_intervals",
     "mean_sensitivity",
@@ -163,10 +173,13 @@ __all__ = [
     "randomisation_test",
     "randomised",
     "rank_correlation",
+    "read_photo_set",
     "render",
     "save_html",
     "save_maps",
     "score_explanation",
+    "server_photo_set",
+    "server_photo_sets",
     "show",
     "ssim",
     "unavailable",
