@@ -31,6 +31,8 @@ ORDER = [
     "figures",
     "export",
     "evaluation",
+    "cli",
+    "__main__",
 ]
 FOREIGN = {"streamlit", "plotly", "pages", "app", "pandas"}
 
