@@ -37,7 +37,7 @@ export class CurveChart {
       element("span", { text: ACROSS[mode] }),
       element("span", { text: "100%" }),
     );
-    this.title = element("h3", { text: TITLES[mode] });
+    this.title = element("h2", { text: TITLES[mode] });
     this.figure = element("div", { class: "chart-body", role: "img" }, element("div", { class: "ticks", "aria-hidden": "true" }, ...this.marks), this.plot, across);
     this.element = element("section", { class: "chart" }, this.title, this.figure);
     const follow = (/** @type {PointerEvent} */ event) => {

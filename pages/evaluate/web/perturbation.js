@@ -73,9 +73,9 @@ class Perturbation {
     this.slider.max = String(steps);
     if (begins) this.step = Math.round(FIRST * steps);
     this.panels = orders.map(({ title, caption }, i) => {
-      const canvas = element("canvas", { class: "picture", width, height, role: "img", "data-testid": `perturbed-${i}` });
+      const canvas = element("canvas", { class: "picture", width, height, role: "img", "data-testid": `map-perturbed-${i}` });
       const value = element("p", { class: "value", "data-testid": `perturbed-value-${i}` });
-      const name = element("h3", { class: "name" }, element("i", { class: `swatch order-${i}` }), element("span", { text: title }));
+      const name = element("h2", { class: "name" }, element("i", { class: `swatch order-${i}` }), element("span", { text: title }));
       return { canvas, context: context2d(canvas), value, element: element("section", { class: "order", "aria-label": title }, name, element("p", { class: "caption", text: caption, title: caption }), canvas, value) };
     });
     this.pictures.replaceChildren(...this.panels.map((panel) => panel.element));

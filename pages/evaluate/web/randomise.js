@@ -83,7 +83,7 @@ class Randomise {
     this.panels = meta.methods.map((method, i) =>
       ["trained", "randomised"].map((state, column) => {
         const remark = element("p", { class: "figures", "data-testid": `${state}-${i}` });
-        const title = element("h3", {}, column === 0 ? method.title : remark);
+        const title = column === 0 ? element("h2", { text: method.title }) : remark;
         const panel = new Panel(`${state}-${i}`, { element: element("header", {}, title), sheet: null });
         panel.stage.removeAttribute("tabindex");
         panel.setStage(stage, this.photoUrl, meta.photo.name);
