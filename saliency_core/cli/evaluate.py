@@ -155,6 +155,7 @@ class Names(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
+        """Note the names."""
         given = [values] if isinstance(values, str) else list(values or ())
         setattr(namespace, self.dest, names(",".join(given)))
 
