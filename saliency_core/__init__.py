@@ -64,6 +64,8 @@ from saliency_core.metrics.perturbation import (
     perturbed,
 )
 from saliency_core.metrics.pointing import hits, pointing_game
+from saliency_core.metrics.randomisation import RandomisationResult, randomisation_test
+from saliency_core.metrics.randomised_network import randomisation_stages, randomised
 from saliency_core.metrics.ranks import rank_correlation
 from saliency_core.metrics.scores import MapScore, MapScorer, Mix, score_explanation
 from saliency_core.metrics.similarity import ssim
@@ -117,6 +119,7 @@ __all__ = [
     "PerturbationCurve",
     "Picture",
     "Preprocess",
+    "RandomisationResult",
     "SaliencyError",
     "SharedPass",
     "Target",
@@ -156,6 +159,9 @@ __all__ = [
     "perturbation_curves",
     "perturbed",
     "pointing_game",
+    "randomisation_stages",
+    "randomisation_test",
+    "randomised",
     "rank_correlation",
     "render",
     "save_html",

@@ -76,6 +76,9 @@ def test_without_values_there_is_no_mean_and_equal_values_have_no_width() -> Non
     assert sc.mean_interval([]) is None
     same = sc.mean_interval([1.0, 1.0, 1.0])
     assert (same.mean, same.low, same.high) == (1, 1, 1)
+    for seed in range(9):  # draws without the only value
+        rare = sc.mean_interval([2.0, *[None] * 30], draws=1, seed=seed)
+        assert (rare.mean, rare.low, rare.high, rare.count) == (2, 2, 2, 1)
 
 
 def test_the_interval_covers_the_true_mean_as_often_as_it_says() -> None:

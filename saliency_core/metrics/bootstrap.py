@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -33,15 +34,17 @@ class Interval:
         return self.low > 0 or self.high < 0
 
 
-def mean_interval(
-    values: ArrayLike,
-    *,
-    clusters: Sequence[object] | NDArray[np.generic] | None = None,
-    classes: Sequence[object] | NDArray[np.generic] | None = None,
-    level: float = LEVEL,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> Interval | None:
+class BootstrapOptions(TypedDict, total=False):
+    """The keyword arguments of :func:`mean_intervals`."""
+
+    clusters: Sequence[object] | NDArray[np.generic] | None
+    classes: Sequence[object] | NDArray[np.generic] | None
+    level: float
+    draws: int
+    seed: int
+
+
+def mean_interval(values: ArrayLike, **options: Unpack[BootstrapOptions]) -> Interval | None:
     """The mean of values (n,) and its interval; None where none is defined. See :func:`mean_intervals`.
 
     >>> mean_interval([1.0, 0.0, None, 1.0]).count
@@ -50,18 +53,11 @@ def mean_interval(
     column = _table(values)
     if column.shape[1] != 1:
         raise ArgumentError(f"values have shape {np.shape(values)}; expected one row of numbers")
-    return mean_intervals(column, clusters=clusters, classes=classes, level=level, draws=draws, seed=seed)[0]
+    return mean_intervals(column, **options)[0]
 
 
 def difference_interval(
-    first: ArrayLike,
-    second: ArrayLike,
-    *,
-    clusters: Sequence[object] | NDArray[np.generic] | None = None,
-    classes: Sequence[object] | NDArray[np.generic] | None = None,
-    level: float = LEVEL,
-    draws: int = DRAWS,
-    seed: int = 0,
+    first: ArrayLike, second: ArrayLike, **options: Unpack[BootstrapOptions]
 ) -> Interval | None:
     """The mean of ``first - second``, paired: over the items for which both are defined.
 
@@ -70,9 +66,7 @@ def difference_interval(
     one, other = _table(first), _table(second)
     if one.shape != other.shape:
         raise ArgumentError(f"there are {len(one)} and {len(other)} values to pair; expected as many")
-    return mean_interval(
-        (one - other)[:, 0], clusters=clusters, classes=classes, level=level, draws=draws, seed=seed
-    )
+    return mean_interval((one - other)[:, 0], **options)
 
 
 def mean_intervals(
@@ -127,6 +121,8 @@ def mean_intervals(
         if count == 0:
             found.append(None)
             continue
+        if not defined.size:  # few draws, none with a cluster that has values
+            defined = mean[None]
         low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]).tolist()
         found.append(Interval(float(mean), low, high, count))
     return found

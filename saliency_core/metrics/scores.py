@@ -47,6 +47,7 @@ from saliency_core.registry import name_tuple, unknown
 NEAR_MAXIMUM = 1e-5
 """Values of a mix, in float32, that fall short of the largest by at most this share are computed again in
 float64, which decides between them."""
+TINY = float(np.finfo(np.float64).tiny)
 COARSE = 4
 """Maps with at most one cell per 4 × 4 pixels are resized by matrix products, which is faster for them."""
 
@@ -161,7 +162,9 @@ class MapScorer:
             cells = torch.from_numpy(stack[plain].reshape(plain.size, -1)).double()
             sums[plain] = (cells @ self._weights((stack.shape[1], stack.shape[2]))).numpy()
         if others.size:
-            large = _resized(torch.from_numpy(stack[others].astype(np.float32)), self.size)
+            large = torch.empty((others.size, *self.size))
+            for values, out in zip(torch.from_numpy(stack[others].astype(np.float32)), large, strict=True):
+                _resize_into(values, out)
             sums[others] = self._sums(large.clamp_(min=0))
         return _shares(sums)
 
@@ -219,10 +222,11 @@ class MapScorer:
 
     def _normalised(self, values: NDArray[np.floating], out: NDArray[np.float32]) -> tuple[float, float]:
         """A map (h, w) resized and normalised, (HW,), and its range before."""
-        out[:] = _resized(torch.from_numpy(values[None].astype(np.float32)), self.size).numpy().ravel()
+        _resize_into(torch.from_numpy(values.astype(np.float32)), torch.from_numpy(out).view(self.size))
         low, high = out.min(), out.max()
+        high = high if high > low else low + 1  # a resize to fewer pixels can leave one value
         out -= low
-        out *= 1 / max(high - low, np.finfo(np.float32).tiny)
+        out *= 1 / (high - low)
         return float(low), float(high)
 
     def _of_mix(
@@ -240,7 +244,7 @@ class MapScorer:
             exact = np.zeros(near.size)
             for (values, low, high), weight in zip(parts, gamma.tolist(), strict=True):
                 unit = (values_at(values, self.size, *np.divmod(near, self.size[1])) - low) / (high - low)
-                exact += weight * (np.log(unit) if how == "product" else unit)
+                exact += weight * (np.log(np.maximum(unit, TINY)) if how == "product" else unit)
             near = near[[exact.argmax()]]
         return self._score(divmod(int(near[0]), self.size[1]), self._share(plane))
 
@@ -385,12 +389,14 @@ def _shares(sums: NDArray[np.float64]) -> list[float | None]:
     return [inside / total if total > 0 else None for inside, total in sums.tolist()]
 
 
-def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize (``align_corners=False``) of maps (M, h, w), float32."""
-    if all(COARSE * n <= side for n, side in zip(maps.shape[1:], size, strict=True)):
-        down, across = (interpolation(n, side) for n, side in zip(maps.shape[1:], size, strict=True))
-        return down @ maps @ across.T
-    return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
+def _resize_into(values: Tensor, out: Tensor) -> None:
+    """Bilinear resize (``align_corners=False``) of a map, (h, w) -> (H, W)."""
+    if all(COARSE * n <= side for n, side in zip(values.shape, out.shape, strict=True)):
+        down, across = (interpolation(n, side) for n, side in zip(values.shape, out.shape, strict=True))
+        torch.mm(down @ values, across.T, out=out)
+    else:
+        size = (out.shape[0], out.shape[1])
+        out.copy_(F.interpolate(values[None, None], size=size, mode="bilinear", align_corners=False)[0, 0])
 
 
 def _chosen_layers(explanation: Explanation, layers: Iterable[str | Layer]) -> tuple[str, ...]:

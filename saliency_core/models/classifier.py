@@ -138,6 +138,20 @@ class Classifier:
             "presets": self.presets,
         }
 
+    def with_network(self, module: nn.Module) -> Classifier:
+        """This classifier with a copy of its network that has other, random weights.
+
+        Nothing is found out anew: layers and shapes do not depend on weights.
+
+        Args:
+            module: made by :func:`saliency_core.models.module_tree.copy_module_tree`, so that it keeps the
+                hooks on the layers.
+        """
+        other = copy.copy(self)
+        other.module, other.modules = module, layer_modules(module)
+        other.random_weights, other.cache = True, {}
+        return other
+
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Every layer with maps on which the class scores depend, input to output."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -94,7 +94,7 @@ def seeded_network(build: Callable[[], nn.Module], seed: int, input_shape: tuple
             if head is not None and not head.any():
                 nn.init.normal_(head, std=0.02)
             noise = torch.randn(2, *input_shape)
-        _normalise(network, noise)
+        normalise_statistics(network, noise)
     return network
 
 
@@ -104,11 +104,19 @@ def _head(network: nn.Module) -> Tensor | None:
     return kernels[-1] if kernels else None
 
 
-def _normalise(network: nn.Module, inputs: Tensor) -> None:
-    """Let batch normalisation take its statistics from these inputs."""
+def normalise_statistics(
+    network: nn.Module, inputs: Tensor, among: Collection[nn.Module] | None = None
+) -> None:
+    """Let batch normalisation take its statistics from these inputs.
+
+    Args:
+        network: changed in place, and in training mode afterwards.
+        inputs: (N, C, H, W).
+        among: the modules whose statistics are taken; all if None.
+    """
     norms = [
         module
-        for module in network.modules()
+        for module in (network.modules() if among is None else among)
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None
     ]
     if not norms:
