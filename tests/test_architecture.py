@@ -15,6 +15,7 @@ ORDER = [
     "version",
     "errors",
     "files",
+    "texts",
     "registry",
     "progress",
     "inputs",
