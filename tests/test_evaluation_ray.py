@@ -1,4 +1,4 @@
-"""An evaluation on Ray: the same rows as in one process, also when a worker is killed. Two CPUs, no network."""
+"""An evaluation on Ray: the same rows as in one process, also when a worker is killed. Two CPUs."""
 
 from __future__ import annotations
 
