@@ -26,6 +26,10 @@ from saliency_core.errors import (
     UnknownNameError,
     WeightsError,
 )
+from saliency_core.evaluation.measures import MEASURES
+from saliency_core.evaluation.plan import EvaluationPlan
+from saliency_core.evaluation.run import EvaluationResult, evaluate, open_results
+from saliency_core.evaluation.summary import summarise
 from saliency_core.explain import Explanation, explain, explain_classes, explain_many
 from saliency_core.export.arrays import load_maps, save_maps
 from saliency_core.figures.compose import compose
@@ -88,6 +92,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "FIGURES",
     "FITS",
+    "MEASURES",
     "METHODS",
     "MODELS",
     "READERS",
@@ -101,6 +106,8 @@ __all__ = [
     "Classifier",
     "Domain",
     "Engine",
+    "EvaluationPlan",
+    "EvaluationResult",
     "Explanation",
     "ExtraBackward",
     "Film",
@@ -149,6 +156,7 @@ __all__ = [
     "compose_grid",
     "difference_interval",
     "energy_inside",
+    "evaluate",
     "explain",
     "explain_classes",
     "explain_many",
@@ -166,6 +174,7 @@ __all__ = [
     "mean_intervals",
     "mean_sensitivity",
     "open_image",
+    "open_results",
     "perturbation_curves",
     "perturbed",
     "pointing_game",
@@ -182,5 +191,6 @@ __all__ = [
     "server_photo_sets",
     "show",
     "ssim",
+    "summarise",
     "unavailable",
 ]

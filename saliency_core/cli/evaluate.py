@@ -45,10 +45,11 @@ def add(commands: Any) -> None:
     command: argparse.ArgumentParser = commands.add_parser(
         "evaluate",
         help="metrics of every method at every layer over a photo set",
-        description=(
+        description=textwrap.fill(
             "Measure on a photo set whether the maps of saliency methods point at the objects (pointing "
             "game, energy inside, grid pointing game) and whether the network needs the pixels that they "
-            "mark (insertion, deletion), for every method at every layer and for mixed maps."
+            "mark (insertion, deletion), for every method at every layer and for mixed maps.",
+            100,
         ),
         epilog=EXAMPLES + "\n" + _names(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -155,7 +156,7 @@ class Names(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        """Note the names."""
+        """Keep the names that were given."""
         given = [values] if isinstance(values, str) else list(values or ())
         setattr(namespace, self.dest, names(",".join(given)))
 
