@@ -1,8 +1,9 @@
-"""An evaluation on Ray: the same rows as in one process, also when a worker is killed. Two CPUs."""
+"""An evaluation on Ray: the same rows as in one process, also when a worker is killed."""
 
 from __future__ import annotations
 
 import os
+import pickle
 import secrets
 import shutil
 import signal
@@ -16,6 +17,7 @@ import ray
 import torch
 
 import saliency_core as sc
+from saliency_core.errors import UnavailableError
 from saliency_core.evaluation import ray_run
 from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.ray_run import ray_computer
@@ -24,9 +26,11 @@ from saliency_core.photo_sets.model import PhotoSet
 from saliency_core.progress import Cancelled
 from tests import networks
 from tests.photo_set_files import StoredFiles, made_photo_set, small_photos
+from tests.threads import until
 
 PHOTOS = small_photos(24)
 PLAN = EvaluationPlan(model="tiny", batch=4)
+CPUS = 2
 MIDDLE = list(PHOTOS)[13]
 
 
@@ -40,7 +44,7 @@ def cluster() -> Iterator[None]:
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         ray.init(
             address="local",
-            num_cpus=2,
+            num_cpus=CPUS,
             object_store_memory=80 << 20,
             include_dashboard=False,
             log_to_driver=False,
@@ -87,6 +91,14 @@ def deadly(marks: Path, times: int) -> tuple[PhotoSet, DeadlyFiles]:
     return replace(made_photo_set(PHOTOS), files=files), files
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:99999"])
+def test_an_address_at_which_nobody_listens_is_refused_at_once(
+    classifier: sc.Classifier, address: str
+) -> None:
+    with pytest.raises(UnavailableError, match="there is no Ray cluster at .*; give HOST:PORT as"):
+        evaluate(classifier, made_photo_set(PHOTOS), PLAN, compute=ray_computer(address))
+
+
 @pytest.mark.usefixtures("cluster")
 def test_a_run_on_ray_gives_the_rows_of_a_run_in_one_process_to_the_last_digit(
     classifier: sc.Classifier, local: EvaluationResult
@@ -109,26 +121,42 @@ def test_a_worker_that_is_killed_in_the_middle_is_replaced_and_no_photo_is_lost_
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_photo_that_kills_every_worker_ends_the_run_and_what_is_done_can_be_continued(
-    classifier: sc.Classifier, local: EvaluationResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_photo_that_kills_every_worker_ends_the_run(
+    classifier: sc.Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_run, "RETRIES", 0)
-    marks = tmp_path / "marks"
-    marks.mkdir()
-    photos, files = deadly(marks, times=1000)
-    out = tmp_path / "results.parquet"
-    with pytest.raises(EvaluationError, match="Ray could not finish the evaluation: .*take a smaller batch"):
-        evaluate(classifier, photos, PLAN, out=out, compute=ray_computer())
-    assert files.killed
-    assert evaluate(classifier, photos, PLAN, out=out).rows.equals(local.rows)
+    photos, files = deadly(tmp_path, times=1000)
+    alone = replace(photos, records=tuple(each for each in photos.records if each.name == MIDDLE))
+    with pytest.raises(EvaluationError, match="Ray could not finish the evaluation: .* take a smaller batch"):
+        evaluate(classifier, alone, PLAN, compute=ray_computer())
+    assert len(files.killed) == 1
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_run_on_ray_that_is_cancelled_stops_its_workers(classifier: sc.Classifier) -> None:
+def test_a_worker_refuses_to_compute_with_other_versions_photos_or_weights(classifier: sc.Classifier) -> None:
+    order = ray_run._order(Evaluation(classifier, made_photo_set(PHOTOS), PLAN), "cpu")
+    photos = dict.fromkeys(order.photos, 0)
+    wrong = {
+        "has PyTorch .*, and the run was started with 1.0; install the same version": replace(
+            order, versions={**order.versions, "PyTorch": "1.0"}
+        ),
+        "does not see the photo 'photo-00.png' of 'made' as it is where": replace(order, photos=photos),
+        "with other weights": replace(order, network="0"),
+    }
+    for message, given in wrong.items():
+        answer = ray_run._Worker(ray.put(given))(arrow().table({"batch": [0]}))
+        (error,) = answer["error"].to_pylist()
+        with pytest.raises(EvaluationError, match=message):
+            raise pickle.loads(error)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_run_that_is_cancelled_gives_its_workers_back(classifier: sc.Classifier) -> None:
     def cancel(done: int, _total: int) -> None:
         if done:
             raise Cancelled
 
+    plan = replace(PLAN, batch=1000)  # one batch, one worker
     with pytest.raises(Cancelled):
-        evaluate(classifier, made_photo_set(PHOTOS), PLAN, progress=cancel, compute=ray_computer())
-    assert not ray.nodes()
+        evaluate(classifier, made_photo_set(PHOTOS), plan, progress=cancel, compute=ray_computer())
+    until(lambda: ray.available_resources().get("CPU") == CPUS)

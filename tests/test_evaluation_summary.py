@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from saliency_core.errors import ArgumentError, UnknownNameError
-from saliency_core.evaluation.resampling import bootstrap_means
 from saliency_core.evaluation.rows import COLUMNS, table
 from saliency_core.evaluation.summary import DIFFICULT, OTHERS, summarise
 
@@ -68,55 +67,6 @@ def test_a_cell_that_no_item_has_a_value_of_has_no_mean_and_a_single_photo_no_in
     same = [row(0, 0.25, photo="a"), row(1, 0.75, photo="a", class_name="dog")]
     found = summarise(table(same), "pointing").cells()[0]
     assert (found.mean, found.low, found.high) == (0.5, None, None)
-
-
-def slow_bootstrap(
-    values: Sequence[float], clusters: Sequence[int], strata: Sequence[int] | None, draws: int, seed: int
-) -> tuple[float, float]:
-    """The interval by really copying the rows of every cluster drawn."""
-    names = sorted(set(clusters))
-    generator = np.random.default_rng(seed)
-    means = []
-    for drawn in generator.integers(0, len(names), (draws, len(names))):
-        copied = [row for number in drawn for row in range(len(values)) if clusters[row] == names[number]]
-        by_stratum: dict[int, list[float]] = {}
-        for at in copied:
-            if not np.isnan(values[at]):
-                by_stratum.setdefault(strata[at] if strata else 0, []).append(values[at])
-        if by_stratum:
-            means.append(np.mean([np.mean(each) for each in by_stratum.values()]))
-    low, high = np.quantile(means, (0.05, 0.95))
-    return float(low), float(high)
-
-
-@pytest.mark.parametrize("with_strata", [False, True])
-def test_the_interval_equals_that_of_copies_of_the_photos_drawn(with_strata: bool) -> None:
-    generator = np.random.default_rng(1)
-    values = generator.random((40, 3))
-    values[generator.random((40, 3)) < 0.2] = np.nan
-    values[:, 2] = np.nan
-    values[[3, 17], 2] = 0.25, 0.75  # many draws have none of these two
-    clusters = generator.integers(0, 15, 40)
-    strata = generator.integers(0, 3, 40) if with_strata else None
-    _, low, high = bootstrap_means(values, clusters, strata, level=0.9, draws=300, seed=5)
-    for column in range(3):
-        expected = slow_bootstrap(
-            values[:, column].tolist(),
-            clusters.tolist(),
-            None if strata is None else strata.tolist(),
-            300,
-            5,
-        )
-        assert (low[column], high[column]) == pytest.approx(expected, abs=1e-12)
-
-
-def test_the_draws_of_one_seed_do_not_depend_on_how_many_are_computed_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    values, clusters = np.random.default_rng(2).random((50, 2)), np.arange(50) // 2
-    whole = bootstrap_means(values, clusters, draws=100)
-    monkeypatch.setattr("saliency_core.evaluation.resampling.BLOCK", 70)
-    np.testing.assert_allclose(bootstrap_means(values, clusters, draws=100), whole, atol=1e-12)
 
 
 def test_classes_of_one_photo_are_drawn_together_so_that_copies_do_not_narrow_the_interval() -> None:

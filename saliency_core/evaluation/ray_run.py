@@ -27,6 +27,7 @@ import logging
 import os
 import pickle
 import platform
+import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ EXTRA = "ray"
 RETRIES = 3
 """How often a batch is repeated after its worker was lost."""
 COMPARED_PHOTOS = 3
+CONNECT_SECONDS = 10
 
 
 def ray_computer(address: str = AUTO) -> BatchComputer:
@@ -173,15 +175,14 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    quiet = {"log_to_driver": False, "logging_level": "warning"}
+    quiet = {"log_to_driver": False, "logging_level": "error"}
+    if address != AUTO:
+        _check_listens(address)
     try:
         ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         if address != AUTO:
-            raise UnavailableError(
-                f"there is no Ray cluster at {address!r}: {first_line(error)}. Give HOST:PORT as "
-                '`ray start --head` names it, or "auto"'
-            ) from error
+            raise _no_cluster(address, first_line(error)) from error
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # errors arrive as exceptions
         ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
@@ -189,6 +190,24 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_listens(address: str) -> None:
+    """Raise ``UnavailableError`` if nobody listens there: Ray itself would wait for many minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise _no_cluster(address, error.strerror or "no answer") from error
+    except (ValueError, OverflowError) as error:
+        raise _no_cluster(address, "this is no address") from error
+
+
+def _no_cluster(address: str, reason: str) -> UnavailableError:
+    return UnavailableError(
+        f"there is no Ray cluster at {address!r}: {reason}; give HOST:PORT as `ray start --head` names it, "
+        "or auto"
+    )
 
 
 @contextlib.contextmanager

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from saliency_core.errors import ArgumentError, UnknownNameError
 from saliency_core.evaluation.measures import MEASURES, Measure
-from saliency_core.evaluation.resampling import DRAWS, LEVEL, Floats, bootstrap_means
 from saliency_core.evaluation.rows import SIZES, arrow
 from saliency_core.export.tables import Table
 from saliency_core.methods.registry import METHODS
+from saliency_core.metrics.bootstrap import DRAWS, LEVEL, Interval, mean_intervals
 from saliency_core.registry import unknown
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ FEWEST = 6
 """Below this number of photos on which two maps score differently nothing is said about which is better: if
 both were equally good, five photos would all favour the same one in 1 of 16 cases, six in 1 of 32."""
 
+Floats = NDArray[np.float64]
+Bounds = tuple[float | None, float | None, float | None]
 CellName = tuple[str, str]
 """A method and a layer or mix."""
 
@@ -295,15 +297,21 @@ class Summary:
             )
         )
 
-    def _intervals(
-        self, values: Floats, members: NDArray[np.int64]
-    ) -> list[tuple[float | None, float | None, float | None]]:
-        strata = self.scores.classes[members] if self.average == "classes" else None
-        means, low, high = bootstrap_means(
-            values, self.scores.clusters[members], strata, level=self.level, draws=self.draws, seed=self.seed
+    def _intervals(self, values: Floats, members: NDArray[np.int64]) -> list[Bounds]:
+        """Mean, low and high of columns (items, columns)."""
+        clusters = self.scores.clusters[members]
+        found = mean_intervals(
+            values,
+            clusters=clusters,
+            classes=self.scores.classes[members] if self.average == "classes" else None,
+            level=self.level,
+            draws=self.draws,
+            seed=self.seed,
         )
-        triples = np.stack((means, low, high), axis=1).tolist()
-        return [(_finite(mean), _finite(lowest), _finite(highest)) for mean, lowest, highest in triples]
+        return [
+            _bounds(interval, clusters[~np.isnan(column)])
+            for interval, column in zip(found, values.T, strict=True)
+        ]
 
     def _ranked(self, cell: CellName, count: int, group: str, *, best: bool) -> list[ItemScore]:
         members = self._members(group)
@@ -471,8 +479,13 @@ def _item_score(row: Mapping[str, Any]) -> ItemScore:
     )
 
 
-def _finite(value: float) -> float | None:
-    return None if np.isnan(value) else value
+def _bounds(interval: Interval | None, clusters: NDArray[np.int64]) -> Bounds:
+    """Mean, low and high; no interval from the values of one photo only."""
+    if interval is None:
+        return None, None, None
+    if (clusters == clusters[0]).all():
+        return interval.mean, None, None
+    return interval.mean, interval.low, interval.high
 
 
 def _signed(value: float) -> str:
