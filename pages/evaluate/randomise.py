@@ -45,7 +45,8 @@ def draw(current: Session, scene: Scene) -> None:
     names = tuple(name for name in (*NAMED, *MODIFIED) if name not in reasons)
     controls.choose_methods(current, scene, (first, second), names)
     layer = controls.choose_layer(current, scene, third) or scene.layers[-1]
-    request = RandomisationRequest(replace(controls.plain_request(scene), methods=names))
+    # One layer alone: at all of them, comparing the maps takes longer than the network does.
+    request = RandomisationRequest(replace(controls.plain_request(scene), methods=names, layers=(layer,)))
     found = computing.answer(current, request, scene.image, title=f"{TITLE} · {scene.photo.name}")
     if found is None:
         if computing.running(current, request):
