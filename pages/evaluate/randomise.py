@@ -45,7 +45,8 @@ def draw(current: Session, scene: Scene) -> None:
     names = tuple(name for name in (*NAMED, *MODIFIED) if name not in reasons)
     controls.choose_methods(current, scene, (first, second), names)
     layer = controls.choose_layer(current, scene, third) or scene.layers[-1]
-    request = RandomisationRequest(replace(controls.plain_request(scene), methods=names))
+    # One layer alone: at all of them, comparing the maps takes longer than the network does.
+    request = RandomisationRequest(replace(controls.plain_request(scene), methods=names, layers=(layer,)))
     found = computing.answer(current, request, scene.image, title=f"{TITLE} · {scene.photo.name}")
     if found is None:
         if computing.running(current, request):
@@ -190,9 +191,7 @@ def _modified(correlations: Lines, last: Mapping[str, float]) -> list[str]:
         return []
     middle = float(np.median(others))
     listed = ", ".join(f"{title} {rho(value)}" for title, value in ours.items())
-    text = (
-        f"**Methods with a backward rule of their own**: {listed}; the median of the others is {rho(middle)}."
-    )
+    text = f"**{listed}**, with all weights drawn anew; the median of the other methods is {rho(middle)}."
     if all(value >= ALIKE for value in ours.values()) and middle < ALIKE:
         text += (
             " They cut negative values off on the way back, whatever the weights are: what they draw is the "
