@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import classes, core, files, first_view, layout, page, sweep, viewer
+from benchmarks import classes, core, evaluation, files, first_view, layout, page, sweep, viewer
 from benchmarks.measure import Row
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -60,7 +60,9 @@ def main() -> None:
         show("curated", sweep.table(sweep.curated()), SWEEP, write=options.write)
         show("sampled", sweep.table(sweep.sampled()), SWEEP, write=options.write)
         return
-    of_core = chain(core.rows(options.runs), page.rows(options.runs), files.rows())
+    of_core = chain(
+        core.rows(options.runs), evaluation.rows(options.runs), page.rows(options.runs), files.rows()
+    )
     rows = [*of_core, *(() if options.core else viewer.rows())]
     show("benchmarks", table(rows), write=options.write)
     raise SystemExit(any(row.met is False for row in rows))

@@ -26,6 +26,10 @@ from saliency_core.errors import (
     UnknownNameError,
     WeightsError,
 )
+from saliency_core.evaluation.measures import MEASURES
+from saliency_core.evaluation.plan import EvaluationPlan
+from saliency_core.evaluation.run import EvaluationResult, evaluate, open_results
+from saliency_core.evaluation.summary import summarise
 from saliency_core.explain import Explanation, explain, explain_classes, explain_many
 from saliency_core.export.arrays import load_maps, save_maps
 from saliency_core.figures.compose import compose
@@ -76,6 +80,10 @@ from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device
 from saliency_core.models.layers import Layer
 from saliency_core.models.targets import Target
+from saliency_core.photo_sets.class_names import ClassMatch, match_classes
+from saliency_core.photo_sets.folders import server_photo_set, server_photo_sets
+from saliency_core.photo_sets.model import Annotation, PhotoRecord, PhotoSet
+from saliency_core.photo_sets.reading import READERS, read_photo_set
 from saliency_core.viewer.html import save_html
 from saliency_core.viewer.notebook import NotebookView, show
 
@@ -84,16 +92,22 @@ __all__ = [
     "DEFAULT_MODEL",
     "FIGURES",
     "FITS",
+    "MEASURES",
     "METHODS",
     "MODELS",
+    "READERS",
+    "Annotation",
     "ArgumentError",
     "ArgumentTypeError",
     "AttentionPass",
     "Capture",
     "Catalogue",
+    "ClassMatch",
     "Classifier",
     "Domain",
     "Engine",
+    "EvaluationPlan",
+    "EvaluationResult",
     "Explanation",
     "ExtraBackward",
     "Film",
@@ -117,6 +131,8 @@ __all__ = [
     "NotebookView",
     "Option",
     "PerturbationCurve",
+    "PhotoRecord",
+    "PhotoSet",
     "Picture",
     "Preprocess",
     "RandomisationResult",
@@ -140,6 +156,7 @@ __all__ = [
     "compose_grid",
     "difference_interval",
     "energy_inside",
+    "evaluate",
     "explain",
     "explain_classes",
     "explain_many",
@@ -152,10 +169,12 @@ __all__ = [
     "load_checkpoint",
     "load_classifier",
     "load_maps",
+    "match_classes",
     "mean_interval",
     "mean_intervals",
     "mean_sensitivity",
     "open_image",
+    "open_results",
     "perturbation_curves",
     "perturbed",
     "pointing_game",
@@ -163,11 +182,15 @@ __all__ = [
     "randomisation_test",
     "randomised",
     "rank_correlation",
+    "read_photo_set",
     "render",
     "save_html",
     "save_maps",
     "score_explanation",
+    "server_photo_set",
+    "server_photo_sets",
     "show",
     "ssim",
+    "summarise",
     "unavailable",
 ]

@@ -20,6 +20,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     >>> colours = Registry("colour")
     >>> colours.add("red", 0xFF0000)
     16711680
+    >>> colours
+    <Registry: red>
     >>> colours["rad"]
     Traceback (most recent call last):
     ...
@@ -48,6 +50,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {_shown(tuple(self._entries))}>"
 
 
 def listed(given: object, what: str, of: str) -> tuple[Any, ...]:
@@ -79,8 +84,13 @@ def unknown(kind: str, given: object, choices: tuple[str, ...], most: int = 30) 
     """The sentence for a name that does not exist, with the nearest one and the choices."""
     near = _nearest(str(given), choices)
     hint = f"did you mean {near!r}? " if near else ""
-    listed = ", ".join(choices[:most]) + (f", … ({len(choices)} in all)" if len(choices) > most else "")
-    return f"unknown {kind} {given!r}; {hint}choices: {listed or 'none'}"
+    return f"unknown {kind} {given!r}; {hint}choices: {_shown(choices, most)}"
+
+
+def _shown(names: tuple[str, ...], most: int = 30) -> str:
+    """The first of these names, and how many there are if that is not all."""
+    first = ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
+    return first or "none"
 
 
 def _nearest(given: str, choices: tuple[str, ...]) -> str | None:

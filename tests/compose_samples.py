@@ -82,6 +82,15 @@ def objects_list() -> dict[str, list[dict[str, object]]]:
     }
 
 
+def boxes_table() -> str:
+    """What `boxes.csv` holds: the same objects as a photo set, which the readers of photo sets understand."""
+    lines = ["file,class,left,top,right,bottom"]
+    for name, objects in objects_list().items():
+        for each in objects:
+            lines.append(",".join([name, str(each["label"]), *map(str, each["box"])]))  # type: ignore[call-overload]
+    return "\n".join(lines) + "\n"
+
+
 def write() -> None:
     for name, parts in COMPOSITIONS.items():
         compose(parts).save(SAMPLES / name, "JPEG", quality=93, subsampling="4:4:4", optimize=True)
@@ -90,6 +99,7 @@ def write() -> None:
         lines = ",\n".join("    " + json.dumps(each) for each in objects)
         entries.append(f"  {json.dumps(name)}: [\n{lines}\n  ]")
     (SAMPLES / "objects.json").write_text("{\n" + ",\n".join(entries) + "\n}\n", encoding="utf-8")
+    (SAMPLES / "boxes.csv").write_text(boxes_table(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 import saliency_core as sc
+from saliency_core.models.weights.sources import Embedded
 
 SIDE = 24
 
@@ -48,6 +51,23 @@ def classifier(network: nn.Module | None = None, **options: object) -> sc.Classi
     """A classifier for inputs of 24 × 24."""
     preprocess = sc.Preprocess(size=SIDE, resize=SIDE)
     return sc.Classifier(seeded() if network is None else network, preprocess=preprocess, **options)
+
+
+def tiny_spec(folder: Path, build: Callable[[], nn.Module] = InPlaceNet) -> sc.ModelSpec:
+    """A small model of a catalogue whose weights lie in a file of the folder."""
+    file = folder / "tiny.pth"
+    torch.save(seeded(dtype=torch.float32).state_dict(), file)
+    return replace(
+        sc.MODELS["resnet18"],
+        name="tiny",
+        title="Tiny",
+        build=build,
+        source=Embedded(lambda: str(file)),
+        labels=lambda: list("abcde"),
+        preprocess=sc.Preprocess(size=SIDE, resize=SIDE),
+        default_layers=("branch", "act"),
+        presets={"Even": {"branch": 0.5, "act": 0.5}},
+    )
 
 
 def batch(count: int = 1, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -15,6 +15,7 @@ ORDER = [
     "version",
     "errors",
     "files",
+    "texts",
     "registry",
     "progress",
     "inputs",
@@ -31,6 +32,8 @@ ORDER = [
     "figures",
     "export",
     "evaluation",
+    "cli",
+    "__main__",
 ]
 FOREIGN = {"streamlit", "plotly", "pages", "app", "pandas"}
 

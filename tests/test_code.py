@@ -213,6 +213,8 @@ def test_why_gives_three_methods_at_every_layer_and_what_averaging_keeps() -> No
     for (method, layer), values in found["maps"].items():
         np.testing.assert_array_equal(values, e.map(method, layer))
     assert found["kept"] == {layer.name: e.energy(layer) for layer in e.layers}
+    drawn = sc.figure(e, "strip", methods=AVERAGING_METHODS)
+    assert Path("why.png").read_bytes() == drawn.to_bytes()
 
 
 def test_a_checkpoint_of_ones_own_is_loaded_from_its_file() -> None:

@@ -24,7 +24,7 @@ from saliency_core.errors import ArgumentError, ArgumentTypeError, SaliencyError
 from saliency_core.models.weights.download import Download
 from saliency_core.models.weights.sources import Embedded
 from saliency_core.progress import ProgressCallback
-from tests.networks import SIDE, InPlaceNet, seeded
+from tests.networks import SIDE, InPlaceNet, seeded, tiny_spec
 from tests.threads import LONG, until
 
 
@@ -76,20 +76,7 @@ def ended(task: Task[sc.Explanation]) -> Task[sc.Explanation]:
 
 @pytest.fixture
 def spec(tmp_path: Path) -> sc.ModelSpec:
-    """A small model whose weights lie in a file."""
-    file = tmp_path / "tiny.pth"
-    torch.save(seeded(dtype=torch.float32).state_dict(), file)
-    return replace(
-        sc.MODELS["resnet18"],
-        name="tiny",
-        title="Tiny",
-        build=Watched,
-        source=Embedded(lambda: str(file)),
-        labels=lambda: list("abcde"),
-        preprocess=sc.Preprocess(size=SIDE, resize=SIDE),
-        default_layers=("branch", "act"),
-        presets={"Even": {"branch": 0.5, "act": 0.5}},
-    )
+    return tiny_spec(tmp_path, Watched)
 
 
 @pytest.fixture

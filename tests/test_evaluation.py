@@ -253,7 +253,9 @@ def test_batches_that_are_lost_or_come_twice_are_noticed(
     photos: PhotoSet, spoil: object, sentence: str
 ) -> None:
     with pytest.raises(EvaluationError, match=sentence):
-        evaluate(network(), photos, plan(), compute=lambda *given: iter(spoil(list(here(*given)))))
+        evaluate(
+            network(), photos, plan(), compute=lambda *given: (each for each in spoil(list(here(*given))))
+        )
 
 
 def test_a_damaged_photo_and_an_object_outside_the_crop_are_listed_and_the_rest_is_evaluated() -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 from pypdf import PdfReader
 
 import saliency_core as sc
+from saliency_core import render
 from saliency_core.combine import resize
 from saliency_core.figures.compose import color_table, scale_of
 from saliency_core.figures.maps import Scene, View, map_of, raw_map
@@ -231,6 +232,7 @@ def test_odd_names_are_cut_and_escaped_and_change_no_size(explanation: sc.Explan
     assert (given.width, given.height) == (plain.width, plain.height)
     line = next(text for text in texts(given) if text.startswith("a$b$ <i>&"))
     assert "□" in line
+    assert "\u202e" not in given.title + "".join(texts(given))
     assert line.index("…") < line.index("NormGrad Studio")
 
 
@@ -255,6 +257,42 @@ def test_many_layers_go_on_in_a_second_band() -> None:
     assert texts(sc.figure(many, "strip")).count("Energy kept") == 2
 
 
+def test_a_strip_has_a_row_for_every_method_asked_for(explanation: sc.Explanation) -> None:
+    names = ("grad_cam", "linear_approx", "normgrad")
+    drawn = sc.figure(explanation, "strip", methods=names)
+    assert drawn.title.startswith("Grad-CAM, Linear approximation and NormGrad, every layer")
+    assert "Grad-CAM Linear approximation NormGrad" in " ".join(texts(drawn))
+    layers = len(explanation.layers)
+    assert sum(isinstance(item, Raster) for item in drawn.items) == 3 * layers
+    with pytest.raises(sc.UnknownNameError, match="did you mean 'grad_cam'"):
+        sc.figure(explanation, "strip", methods=["gradcam"])
+    with pytest.raises(sc.ArgumentError, match="methods= is for 'pair', 'strip'"):
+        sc.figure(explanation, "panel", methods=names)
+
+
+def test_more_than_three_methods_side_by_side_go_on_in_a_second_row(explanation: sc.Explanation) -> None:
+    names = ("grad_cam", "linear_approx", "normgrad", "gradient")
+    three, four = (sc.figure(explanation, "pair", methods=names[:count]) for count in (3, 4))
+    for name in names[:3]:
+        assert sc.METHODS[name].title in texts(three)
+    assert three.title.startswith("Grad-CAM, Linear approximation and NormGrad, ")
+    assert four.width == three.width
+    assert four.height > 1.8 * (three.height - 60)
+
+
+def test_what_colours_mean_is_said_below_small_maps_with_a_sign(explanation: sc.Explanation) -> None:
+    def said(*names: str) -> bool:
+        below = texts(sc.figure(explanation, "strip", methods=names))
+        return "Maps with a sign: red above zero, blue below." in below
+
+    signed = [name for name in explanation.methods if sc.METHODS[name].signed]
+    assert said("normgrad", signed[0])
+    assert not said("normgrad", "gradient")
+    table = render.COLORMAPS["coolwarm"].table.astype(int)
+    assert table[-1][0] > 2 * table[-1][2]
+    assert table[0][2] > 2 * table[0][0]
+
+
 def test_the_text_of_a_pdf_can_be_read_and_its_fonts_are_inside(explanation: sc.Explanation) -> None:
     page = PdfReader(io.BytesIO(sc.figure(explanation).to_bytes("pdf"))).pages[0]
     text = page.extract_text()
@@ -266,8 +304,7 @@ def test_the_text_of_a_pdf_can_be_read_and_its_fonts_are_inside(explanation: sc.
 
 def test_numbers_are_written_as_the_browser_writes_them(tmp_path: Path) -> None:
     node = shutil.which("node")
-    if node is None:
-        pytest.skip("there is no node")
+    assert node is not None, "there is no node; `make node` installs it"
     rng = np.random.default_rng(3)
     values = [float(value) for value in rng.choice([-1, 1], 400) * 10.0 ** rng.uniform(-9, 7, 400)]
     values += [0, 0.001, 9999, 9999.6, 2.125, 0.0995, 0.09951, 0.9995, 1, 0.00009]

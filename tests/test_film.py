@@ -54,6 +54,10 @@ def test_a_film_over_depth_shows_every_layer_from_input_to_output(explanation: s
     chosen = sc.film(explanation, kind="panel", sweep=["act", explanation.layers[0]])
     for frame, layer in zip(chosen.images(), ["act", "bn"], strict=True):
         assert_frame(frame, sc.figure(explanation, "panel", layer=layer))
+    names = ("grad_cam", "linear_approx", "normgrad")
+    named = sc.film(explanation, sweep=["act", "bn"], methods=iter(names))
+    for frame, layer in zip(named.images(), ["act", "bn"], strict=True):
+        assert_frame(frame, sc.figure(explanation, "pair", methods=names, layer=layer))
 
 
 def test_a_film_over_weights_moves_all_weight_from_the_first_layer_to_the_last(

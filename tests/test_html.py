@@ -22,7 +22,7 @@ from saliency_core.viewer.quantised import quantise, restored
 from tests.networks import classifier, seeded
 
 SAMPLES = Path(__file__).parents[1] / "assets" / "samples"
-HOSTILE = "</script><img src=x onerror=alert(1)> & \"quotes\" 'and' \udcff"
+HOSTILE = "</script><img src=x onerror=alert(1)> & \"quotes\" 'and' \udcff a\u202emark"
 
 
 @pytest.fixture(scope="module")
@@ -157,13 +157,13 @@ def test_texts_from_outside_are_only_texts(explanation: sc.Explanation, tmp_path
         address='https://example.org/?"><script>alert(1)</script>',
     )
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
-    plain = HOSTILE.replace("\udcff", "?")
+    plain = HOSTILE.replace("\udcff", " ").replace("\u202e", " ")
     elements = Elements(page)
     assert (elements.text("h1"), elements.text("title")) == ([plain], [plain])
     assert len(elements.named("script")) == 2
     assert elements.named("img") == []
     assert len(elements.named("a")) == 1
-    assert contents(page)["entries"][0]["meta"]["label"] == HOSTILE
+    assert contents(page)["entries"][0]["meta"]["label"] == plain
 
 
 def test_an_address_with_half_of_a_character_is_a_link(explanation: sc.Explanation) -> None:
@@ -205,7 +205,7 @@ def test_a_large_photo_is_a_smaller_copy_and_the_page_says_so(small: sc.Classifi
     assert shown["remark"] == "The photo is a smaller copy, 1280 × 800 of 8000 × 5000 pixels."
 
 
-def test_the_names_of_photos_and_networks_make_the_title(
+def test_the_names_of_photos_make_the_title(
     explanation: sc.Explanation, small: sc.Classifier, tmp_path: Path
 ) -> None:
     file = tmp_path / "käfer & co #1.png"
@@ -215,11 +215,10 @@ def test_the_names_of_photos_and_networks_make_the_title(
     def title(*shown: sc.Explanation, **photo: object) -> str:
         return Elements(html.page(html.entries(shown, **photo))).text("h1")[0]  # type: ignore[arg-type]
 
-    name = explanation.subject.title
-    assert title(explanation) == f"A photo explained by {name}"
-    assert title(explanation, photo=file) == f"käfer & co #1.png explained by {name}"
+    assert title(explanation) == "Saliency maps of a photo"
+    assert title(explanation, photo=file) == "Saliency maps of käfer & co #1.png"
     with Image.open(file) as opened:
-        assert title(sc.explain(small, opened)) == f"käfer & co #1.png explained by {name}"
+        assert title(sc.explain(small, opened)) == "Saliency maps of käfer & co #1.png"
 
 
 def test_two_classes_of_one_photo_share_their_maps_and_can_be_compared(

@@ -11,7 +11,7 @@ from benchmarks.first_view import inside
 from pages.shared import photos
 from saliency_core.viewer import payload
 from saliency_core.viewer.schema import DEFAULT_METHODS
-from tests.compose_samples import COMPOSITIONS, SAMPLES, compose, objects_list
+from tests.compose_samples import COMPOSITIONS, SAMPLES, boxes_table, compose, objects_list
 
 PHOTOS = sorted(path.name for path in SAMPLES.iterdir() if path.suffix in {".png", ".jpg"})
 
@@ -47,6 +47,7 @@ def test_the_parts_tile_their_square_photo_and_keep_their_shape(name):
 
 def test_the_list_of_objects_is_the_one_that_is_written_with_the_composed_photos():
     assert json.loads((SAMPLES / "objects.json").read_text(encoding="utf-8")) == objects_list()
+    assert (SAMPLES / "boxes.csv").read_text(encoding="utf-8") == boxes_table()
 
 
 def test_every_photo_has_objects_whose_boxes_lie_on_it():

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import saliency_core as sc
+from saliency_core.models.targets import MostLikelyOf
 from tests.networks import batch, classifier, seeded
 
 FEW = {"smoothgrad": {"samples": 3}, "integrated_gradients": {"steps": 3}, "rise": {"masks": 12}}
@@ -181,3 +182,14 @@ def test_a_function_may_change_the_scores_that_it_is_given() -> None:
     found, expected = sc.explain(clf, x, halved), sc.explain(clf, x, 3)
     assert_same_maps(found, expected)
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+
+
+def test_the_most_likely_of_several_classes_is_explained_as_that_class_also_by_excitation_backprop() -> None:
+    clf, inputs = classifier(seeded()), batch(3)
+    methods = ("normgrad", "excitation_backprop")
+    most = sc.explain_many(clf, inputs, methods=methods[:1])
+    others = [tuple({0, 1, 2, 3, 4} - {each.target}) for each in most]
+    found = sc.explain_many(clf, inputs, [MostLikelyOf(each) for each in others], methods=methods)
+    for each, among, x in zip(found, others, inputs, strict=True):
+        assert each.target == max(among, key=lambda index, e=each: e.probabilities[index])
+        assert_same_maps(each, sc.explain(clf, x[None], each.target, methods=methods))

@@ -391,6 +391,8 @@ FULL_VIEW: schema.View = {
     "figures": "change",
     "cells": True,
     "modified": True,
+    "part": "randomise",
+    "baseline": "mean",
     "present": True,
     "epsilon": 0.006,
 }
@@ -431,6 +433,8 @@ def test_an_address_reopens_the_view() -> None:
         ("fade", "no"),
         ("colormap", "coolwarm"),  # of maps with a sign, which have no choice
         ("tab", ""),
+        ("part", "nowhere"),
+        ("baseline", "white"),
     ],
 )
 def test_an_unusable_value_of_the_address_counts_as_the_default(name: str, text: str) -> None:

@@ -187,3 +187,36 @@ def _share() -> Callable[..., Any]:
 def share(token: str, *, dialog: bool, key: str) -> None:
     """The button that opens the dialog Share, which is part of it where `dialog` says so, once per page."""
     _share()(data={"token": token, "dialog": dialog}, key=key)
+
+
+def _score_table() -> Callable[..., Any]:
+    return _component("score_table", '<div class="scores" tabindex="-1"></div>')
+
+
+def score_table(
+    label: str,
+    rows: list[dict[str, str]],
+    columns: list[dict[str, str]],
+    scores: list[list[dict[str, Any] | None]],
+    *,
+    chosen: tuple[str, str] | None,
+    on_choose: Callable[[str, str], None],
+    key: str,
+) -> None:
+    """A table of scores that is sorted in the browser, and whose cells can be chosen.
+
+    Rows and columns have a `name` and a `title`; a score has a `text`, an `interval`, the `rank` by which
+    rows are sorted (higher is better), a `shade` from 0 to 1, a `note`, and whether it is the `best`.
+    """
+
+    def choose() -> None:
+        cell = _sent(key, "chosen")
+        names = {each["name"] for each in rows}, {each["name"] for each in columns}
+        if isinstance(cell, list | tuple) and len(cell) == 2 and cell[0] in names[0] and cell[1] in names[1]:
+            on_choose(cell[0], cell[1])
+
+    _score_table()(
+        data={"label": label, "rows": rows, "columns": columns, "scores": scores, "chosen": chosen},
+        key=key,
+        on_chosen_change=choose,
+    )

@@ -21,6 +21,7 @@ import saliency_core as sc
 from pages.shared import formats
 from pages.shared.engine import shared_engine
 from pages.shared.models import OWN_PREFIX
+from pages.shared.room import Room
 from pages.shared.uploads import printable
 from saliency_core.models.catalogue.checkpoint_model import checkpoint_spec
 
@@ -57,27 +58,7 @@ def _folder() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory(prefix="normgrad-own-")
 
 
-class _Room:
-    """The bytes that the checkpoints of all sessions take."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.taken = 0
-
-    def take(self, size: int) -> None:
-        """Note that so much is about to be written. Raises sc.WeightsError if there is no room for it."""
-        with _lock:
-            if self.taken + size > self.most:
-                raise sc.WeightsError(NO_ROOM)
-            self.taken += size
-
-    def give(self, size: int) -> None:
-        """Note that so much has been removed."""
-        with _lock:
-            self.taken -= size
-
-
-room = _Room(ROOM_BYTES)
+room = Room(ROOM_BYTES, lambda: sc.WeightsError(NO_ROOM))
 
 
 def _file_name(name: str) -> str:

@@ -72,6 +72,13 @@ PAGES = (
         own_steps=True,
         two_classes=True,
     ),
+    PageEntry(
+        slug="evaluate",
+        title="Evaluate",
+        icon=":material/fact_check:",
+        lead="Does the map point at the object, does the network need those pixels, does the map notice a "
+        "broken network?",
+    ),
 )
 HOME = PAGES[0]
 

@@ -128,6 +128,11 @@ class ViewerState:
         self.pair = self.layer = self.start = self.started = self.shown = None
         self.raise_revision()
 
+    def change_part(self) -> None:
+        """Another part of the page comes on the screen, whose viewer, if it has one, is new."""
+        self.shown = None
+        self.raise_revision()
+
     def leave(self) -> None:
         """There is no viewer on the screen: the next one is new."""
         self.page = self.shown = None

@@ -296,8 +296,8 @@ _kind(
         make=_page,
         photo=_photo_copy,
         holds=_page_holds,
-        options=lambda _: (
-            Option("title", "Title", most=120, placeholder="Photo and network"),
+        options=lambda shown: (
+            Option("title", "Title", most=120, placeholder=html.default_title([shown.scene.photo.name])),
             Option("caption", "Caption", most=600, placeholder="None"),
         ),
     )
@@ -310,7 +310,7 @@ _FIGURES: Mapping[str, tuple[str, ...]] = {
     "mix": ("pair", "panel", "strip"),
     "framework": ("framework", "layers"),
     "classes": ("classes", "heat_map"),
-    "why": ("strip", "layers"),
+    "why": ("strip", "pair", "layers"),
 }
 """Mode -> the figures that it has, that of its whole viewer first."""
 _FORMATS = (
@@ -340,8 +340,6 @@ def _figure_view(order: Order) -> dict[str, Any]:
     view = dict(order.view)
     if order.shown.mode != "framework":
         view["mixed"] = order.shown.mode == "mix"
-    if order.shown.mode == "why":
-        view["left"], *_, view["right"] = AVERAGING_METHODS
     return view
 
 
@@ -353,6 +351,7 @@ def _picture(order: Order) -> File:
         other=shown.comparison,
         photo=shown.scene.photo,
         dark=order.options["paper"] == "dark",
+        methods=AVERAGING_METHODS if shown.mode == "why" and sc.FIGURES[kind].any_methods else None,
         **_figure_view(order),
     )
     wanted = order.options["format"]
@@ -364,7 +363,7 @@ _kind(
     Kind(
         name="picture",
         title="Picture",
-        lead="A figure with captions and colour bars, of exactly what is seen here.",
+        lead="A figure of this view with its captions, for papers and slides.",
         make=_picture,
         photo=_photo_inside,
         options=lambda shown: (_figure_option(shown), _FORMAT, _PAPER),
@@ -412,6 +411,7 @@ def _film(order: Order) -> File:
         other=shown.comparison,
         photo=shown.scene.photo,
         dark=order.options["paper"] == "dark",
+        methods=AVERAGING_METHODS if shown.mode == "why" else None,
         **view,
     )
     wanted = order.options["format"]

@@ -39,8 +39,8 @@ MAX_JOBS = 3
 PATIENCE = 0.8
 """Seconds that an answer waits for a file before it says how far that is."""
 NOTHING_SHOWN = (
-    "There is nothing on this page yet of which a file could be made. Wait until the maps are there, and "
-    "open Share again."
+    "No file can be made of what is on the screen now. If its maps are still being computed, open Share "
+    "again once they are there; a table has a button of its own that saves it."
 )
 CHANGED = "The page has changed since this dialog was opened. Close it and open it again."
 NOT_MADE = "The file was not made, as it was no longer asked for. Try again."

@@ -92,6 +92,12 @@ def note(sentences: Sequence[str], *, error: bool = False) -> None:
     st.html(f'<div class="ng-note {kind}" role="{role}" data-testid="note">{lines}</div>')
 
 
+def lines(sentences: Sequence[str]) -> None:
+    """A list of sentences, one under the other."""
+    items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
+    st.html(f'<ul class="ng-lines">{items}</ul>')
+
+
 def progress(title: str, fraction: float, words: str) -> None:
     """The progress of a computation: its title, a bar, and the same in words."""
     percent = f"{100 * fraction:.0f}"

@@ -32,8 +32,8 @@ LISTED = 20
 EXAMPLES = """\
 examples:
   python -m saliency_core evaluate VOC2007 --model resnet50 --out voc.parquet
-  python -m saliency_core evaluate photos.zip --methods normgrad,grad_cam --metrics insertion_deletion
-  python -m saliency_core evaluate imagenet/val --metrics grid2,grid3 --limit 2000 --out grids.parquet
+  python -m saliency_core evaluate photos.zip --methods normgrad grad_cam --metrics insertion_deletion
+  python -m saliency_core evaluate imagenet/val --metrics grid2 grid3 --limit 2000 --out grids.parquet
   python -m saliency_core evaluate coco --out coco.parquet --ray auto
 
 A run with --out that was interrupted goes on where it was when the same command is given again.
@@ -45,10 +45,11 @@ def add(commands: Any) -> None:
     command: argparse.ArgumentParser = commands.add_parser(
         "evaluate",
         help="metrics of every method at every layer over a photo set",
-        description=(
+        description=textwrap.fill(
             "Measure on a photo set whether the maps of saliency methods point at the objects (pointing "
             "game, energy inside, grid pointing game) and whether the network needs the pixels that they "
-            "mark (insertion, deletion), for every method at every layer and for mixed maps."
+            "mark (insertion, deletion), for every method at every layer and for mixed maps.",
+            100,
         ),
         epilog=EXAMPLES + "\n" + _names(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -73,11 +74,19 @@ def add(commands: Any) -> None:
     network.add_argument(
         "--batch", type=int, default=16, metavar="N", help="photos in one pass (default: %(default)s)"
     )
-    maps = command.add_argument_group("maps", "names separated by commas")
-    maps.add_argument(
-        "--methods", type=names, metavar="NAMES", help="default: every single-pass method, see below"
+    maps = command.add_argument_group(
+        "maps", "names separated by spaces or commas; mixes, whose names have spaces, by commas"
     )
-    maps.add_argument("--layers", type=names, metavar="NAMES", help="default: the stages of the network")
+    maps.add_argument(
+        "--methods",
+        nargs="+",
+        action=Names,
+        metavar="NAME",
+        help="default: every single-pass method, see below",
+    )
+    maps.add_argument(
+        "--layers", nargs="+", action=Names, metavar="NAME", help="default: the stages of the network"
+    )
     maps.add_argument(
         "--mixes",
         type=names,
@@ -88,8 +97,9 @@ def add(commands: Any) -> None:
     metrics = command.add_argument_group("metrics")
     metrics.add_argument(
         "--metrics",
-        type=names,
-        metavar="NAMES",
+        nargs="+",
+        action=Names,
+        metavar="NAME",
         help="see below (default: pointing,energy; grid2 for photos without boxes)",
     )
     metrics.add_argument(
@@ -134,6 +144,21 @@ def add(commands: Any) -> None:
         help="compute the batches on a Ray cluster: auto finds or starts one here (extra: ray)",
     )
     command.set_defaults(run=run, after_interrupt=after_interrupt)
+
+
+class Names(argparse.Action):
+    """Names after an option, separated by spaces or commas."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Keep the names that were given."""
+        given = [values] if isinstance(values, str) else list(values or ())
+        setattr(namespace, self.dest, names(",".join(given)))
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from PIL import Image
@@ -17,6 +18,7 @@ from torch import nn
 
 from saliency_core.backprop.variants import MetaStep
 from saliency_core.engine.cache import SharedCache
+from saliency_core.engine.evaluations import EvaluationRequest, Helpers
 from saliency_core.engine.loaded import LoadedModel, LoadedModels
 from saliency_core.engine.locks import FairLock
 from saliency_core.engine.request import (
@@ -58,6 +60,7 @@ FOREIGN = "This model belongs to another session or was removed; upload it again
 BYTES_PER_PARAMETER = 4
 GIGABYTE = 1e9
 Result = TypeVar("Result")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class _Known:
 class _Key(NamedTuple):
     """What an answer is kept under."""
 
-    request: ExplainRequest
+    request: ExplainRequest | EvaluationRequest[Any]
     weights: Hashable
 
 
@@ -136,7 +139,9 @@ class Engine:
     ) -> None:
         self.device = choose_device(device)
         self.weights_dir = weights_folder(weights_dir)
-        self.cache: SharedCache[_Key, Explanation] = SharedCache(cache_bytes, lambda found: found.nbytes)
+        # Explanations, and the answers to evaluations.
+        self.cache: SharedCache[_Key, Any] = SharedCache(cache_bytes, lambda found: found.nbytes)
+        self._partial: dict[EvaluationRequest[Any], Any] = {}
         self._specs = MODELS if models is None else models
         self._likely: SharedCache[tuple[str, str, str, Hashable], int] = SharedCache(MAX_KNOWN_CLASSES)
         self.loaded = LoadedModels(_model_bytes(model_bytes, self.device), last=DEFAULT_MODEL)
@@ -269,6 +274,31 @@ class Engine:
         queue = self._background if passes else self._explaining
         return queue.submit(request, run, title=title, total=passes, after=loading)
 
+    def submit_evaluation(
+        self, request: EvaluationRequest[Answer], image: Image.Image | None = None, *, title: str = ""
+    ) -> Task[Answer]:
+        """An evaluation as a task; see :meth:`ExplainEngine.submit_evaluation`."""
+        try:
+            spec = self._spec(request.model)
+        except SaliencyError as error:
+            return Task.refused(request, error, title=title)
+        weights = self._weights(spec)
+        known: Answer | None = None if weights is None else self.cache.peek(_Key(request, weights))
+        if known is not None:
+            return Task.finished(request, known, title=title)
+        loading = None if spec.name in self.loaded else self._load(request.model, spec)
+
+        def run(progress: ProgressCallback) -> Answer:
+            if loading is not None:
+                _wait_for_model(loading)
+            return self._evaluate(request, image, progress)
+
+        return self._background.submit(request, run, title=title, after=loading)
+
+    def partial_evaluation(self, request: EvaluationRequest[Answer]) -> Answer | None:
+        """An evaluation as far as it is known; see :meth:`ExplainEngine.partial_evaluation`."""
+        return self._partial.get(request)
+
     def run(
         self,
         key: Hashable,
@@ -311,23 +341,49 @@ class Engine:
             def full_key(found: Explanation) -> _Key:
                 return _Key(replace(asked, target=found.target), weights)
 
-            found = self.cache.get(_Key(asked, weights), compute, full_key)
+            found: Explanation = self.cache.get(_Key(asked, weights), compute, full_key)
             if asked.target is None and asked.variant is None and found.target is not None:
                 self._likely.put(_question(asked, weights), found.target)
             return found
 
         return self._with_model(request.model, work)
 
-    def _kept(self, spec: ModelSpec, request: ExplainRequest) -> tuple[ExplainRequest, Explanation | None]:
-        """The request with its class, as far as that is known, and its answer if that is kept.
+    def _evaluate(
+        self, request: EvaluationRequest[Answer], image: Image.Image | None, progress: ProgressCallback
+    ) -> Answer:
+        def work(model: LoadedModel, classifier: Classifier) -> Answer:
+            def explain(asked: ExplainRequest) -> Explanation:
+                if image is None:
+                    raise ArgumentError("no photo was sent with this evaluation, so none can be explained")
+                return self._answer(asked, image, no_progress)
 
-        The model need not be in memory: its weights would be those that were loaded last.
-        """
+            helpers = Helpers[Answer](
+                explain=explain,
+                progress=progress,
+                lock=self._passes,
+                partial=partial(self._partial.__setitem__, request),
+            )
+            found: Answer = self.cache.get(
+                _Key(request, model.state(classifier)), lambda: request.compute(classifier, image, helpers)
+            )
+            return found
+
+        try:
+            return self._with_model(request.model, work)
+        finally:
+            self._partial.pop(request, None)
+
+    def _weights(self, spec: ModelSpec) -> Hashable | None:
+        """Identifies the weights of a model, which need not be in memory: they would be those loaded last."""
         if (loaded := self.loaded.peek(spec.name)) is not None:
-            weights = loaded[0].state(loaded[1])
-        elif (known := self._known.peek(spec.name)) is not None:
-            weights = known.digest
-        else:
+            return loaded[0].state(loaded[1])
+        known = self._known.peek(spec.name)
+        return None if known is None else known.digest
+
+    def _kept(self, spec: ModelSpec, request: ExplainRequest) -> tuple[ExplainRequest, Explanation | None]:
+        """The request with its class, as far as that is known, and its answer if that is kept."""
+        weights = self._weights(spec)
+        if weights is None:
             return request, None
         request = self._with_likely_class(request, weights)
         return request, self.cache.peek(_Key(request, weights))

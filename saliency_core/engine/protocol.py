@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from PIL import Image
 
+from saliency_core.engine.evaluations import EvaluationRequest
 from saliency_core.engine.request import ExplainRequest, ModelInfo, ModelListing
 from saliency_core.engine.tasks import Task
 from saliency_core.explain import Explanation
@@ -14,6 +15,7 @@ from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.progress import ProgressCallback
 
 Result = TypeVar("Result")
+Answer = TypeVar("Answer")
 
 
 class ExplainEngine(Protocol):
@@ -74,6 +76,14 @@ class ExplainEngine(Protocol):
         Equal requests share one task, and a cached answer gives a task that is done. ``title`` says what is
         computed, in words.
         """
+
+    def submit_evaluation(
+        self, request: EvaluationRequest[Answer], image: Image.Image | None = None, *, title: str = ""
+    ) -> Task[Answer]:
+        """An evaluation of maps as a task; never blocks. As with ``submit``, equal ones share one task."""
+
+    def partial_evaluation(self, request: EvaluationRequest[Answer]) -> Answer | None:
+        """The answer to an evaluation under way as far as it is known; None before, and once it has ended."""
 
     def run(
         self,

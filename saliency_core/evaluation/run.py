@@ -124,6 +124,11 @@ class EvaluationResult:
         return self.identity.plan
 
     @property
+    def nbytes(self) -> int:
+        """Memory held by the rows, in bytes."""
+        return int(self.rows.nbytes)
+
+    @property
     def complete(self) -> bool:
         """Whether every item has its rows, or the reason why it has none."""
         return len(self.rows["item"].unique()) == self.identity.items

@@ -411,7 +411,7 @@ def _why(shown: _Shown) -> Iterator[str]:
     yield from _every_map("methods")
     yield "# The share of the gradient's energy that averaging over all locations keeps."
     yield "kept = {layer.name: explanation.energy(layer) for layer in explanation.layers}"
-    yield from shown.figure("why", kind="layers", of="explanation.only(methods)")
+    yield from shown.figure("why", kind="strip", methods="methods")
 
 
 def _every_map(methods: str) -> Iterator[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from saliency_core.figures import fonts
-from saliency_core.figures.maps import Drawn, Scene
+from saliency_core.figures.maps import RANDOM_WEIGHTS, Drawn, Scene, at_input, layer_map
 from saliency_core.figures.panels import CAPTION, LINE, MARGIN, SMALL, Painter, tag
 from saliency_core.figures.sheet import Sheet
+from saliency_core.methods.method import Method
 from saliency_core.models.layers import Layer
 from saliency_core.viewer import formats
 
@@ -59,6 +61,68 @@ def cell(sheet: Sheet, painter: Painter, drawn: Drawn, x: int, y: int, column: i
         width = fonts.width(word, SMALL) + 10
         top = y + stage.height - SMALL * LINE - 6
         tag(sheet, left + (stage.width - width) / 2, top, word, SMALL)
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """Maps with a row for each method and a column for each layer.
+
+    Args:
+        layers: from left to right.
+        column: the width of a column.
+        label: the room on the left for the names of the rows.
+        whole: what is said beside the only map of a method that explains the input.
+    """
+
+    scene: Scene
+    sheet: Sheet
+    painter: Painter
+    layers: Sequence[Layer]
+    column: int
+    label: int
+    whole: str
+
+    @property
+    def left(self) -> int:
+        """The x of the first column."""
+        return MARGIN + self.label
+
+    @property
+    def height(self) -> int:
+        """The height of a row with the space below it."""
+        return self.painter.stage.height + BETWEEN
+
+    def x(self, index: int) -> int:
+        """The x of a column."""
+        return self.left + index * (self.column + BETWEEN)
+
+    def head(self, top: int) -> int:
+        """The names of the layers, and whether the weights are random; returns the y below them."""
+        if self.scene.explanation.random_weights:
+            muted = self.sheet.theme.muted
+            self.sheet.text(MARGIN, top + SMALL, RANDOM_WEIGHTS, SMALL, weight=fonts.STRONG, color=muted)
+        return layer_heads(self.sheet, self.scene, self.layers, self.left, top, self.column)
+
+    def row(self, method: Method, title: str, y: int) -> list[tuple[str, str, Drawn]]:
+        """The maps of a method, beside its title; returns each as (method, place, map)."""
+        height = self.painter.stage.height
+        row_label(self.sheet, title, MARGIN, y, height, self.label - 12)
+        found = []
+        for i, layer in enumerate(self.layers[:1] if at_input(method) else self.layers):
+            drawn = layer_map(self.scene.explanation, method.name, layer.name, SIDE)
+            found.append((method.title, "the input" if at_input(method) else layer.name, drawn))
+            cell(self.sheet, self.painter, drawn, self.x(i), y, self.column)
+        if at_input(method):
+            baseline = y + height / 2 + CAPTION * 0.36
+            x = self.left + self.column + 12
+            self.sheet.text(x, baseline, self.whole, CAPTION, color=self.sheet.theme.muted)
+        return found
+
+
+def signs(methods: Iterable[Method]) -> list[str]:
+    """What the colours of maps with a sign mean, if there are any: small maps have no colour bar."""
+    signed = any(method.signed for method in methods)
+    return ["Maps with a sign: red above zero, blue below."] if signed else []
 
 
 def remarks(sheet: Sheet, sentences: Sequence[str], y: float, page: int) -> int:

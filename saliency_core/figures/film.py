@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ from PIL import Image
 
 from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
 from saliency_core.explain import Explanation
-from saliency_core.explain.arguments import layer_name
+from saliency_core.explain.arguments import chosen_names, layer_name
 from saliency_core.figures import fonts
 from saliency_core.figures.kinds import KINDS, figure
 from saliency_core.figures.maps import Other
@@ -94,6 +94,7 @@ def film(
     other: Other = None,
     sweep: Sequence[Any] | None = None,
     steps: int = STEPS,
+    methods: str | Iterable[str] | None = None,
     photo: Image.Image | DisplayPhoto | None = None,
     dark: bool = False,
     **view: Any,
@@ -111,7 +112,7 @@ def film(
             explanations after steps of several sizes, in their order; for "classes" pairs of them, one for
             each class.
         steps: for "weights" without a sweep: frames from one layer to the next.
-        photo, dark, view: as for :func:`saliency_core.figure`, which also lists the errors.
+        methods, photo, dark, view: as for :func:`saliency_core.figure`, which also lists the errors.
 
     Raises:
         UnknownNameError: an unknown film, or a kind of figure in which nothing would change.
@@ -129,6 +130,7 @@ def film(
         raise ArgumentError(f"steps is {steps!r}; expected a whole number from 1 to {MAX_FRAMES}")
     if not isinstance(explanation, Explanation):
         raise ArgumentTypeError(f"a film was asked for of {explanation!r}; expected an Explanation")
+    names = None if methods is None else chosen_names(methods, "method")
     given = None if sweep is None else listed(sweep, "sweep", "what the film runs through")
     frames = entry.frames(Asked(explanation, other, kind, view, given, steps))
     if not 2 <= len(frames) <= MAX_FRAMES:
@@ -136,7 +138,7 @@ def film(
             f"the film would have {len(frames)} frame{'s' * (len(frames) != 1)}; expected 2 to {MAX_FRAMES}"
         )
     pictures = [
-        figure(each.explanation, kind, other=each.other, photo=photo, dark=dark, **each.view)
+        figure(each.explanation, kind, other=each.other, methods=names, photo=photo, dark=dark, **each.view)
         for each in frames
     ]
     width, height = max(each.width for each in pictures), max(each.height for each in pictures)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import threading
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from saliency_core.texts import one_line
 
 if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
@@ -59,13 +60,7 @@ def clean(text: str) -> str:
     """A text on one line, in letters that the fonts have and XML allows; others are replaced."""
     with LOCK:
         known = _registered()
-    words = "".join(
-        " " if letter.isspace() else letter
-        for letter in unicodedata.normalize("NFC", text)
-        if letter.isspace() or unicodedata.category(letter) not in ("Cc", "Cf")
-    )
-    shown = (letter if ord(letter) in known else MISSING for letter in " ".join(words.split(" ")))
-    return "".join(shown).strip()
+    return "".join(letter if ord(letter) in known else MISSING for letter in one_line(text))
 
 
 @functools.lru_cache(16384)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -9,12 +10,14 @@ from PIL import Image
 
 from saliency_core.errors import ArgumentError, ArgumentTypeError
 from saliency_core.explain import Explanation
+from saliency_core.explain.arguments import chosen_names
 from saliency_core.figures import classes, framework, heat_map, layers, pair, strip
 from saliency_core.figures.maps import Other, Scene, View
 from saliency_core.figures.picture import Picture
 from saliency_core.figures.request import Kind, Request
 from saliency_core.figures.sheet import DARK, LIGHT, Sheet
 from saliency_core.registry import Registry
+from saliency_core.viewer.complete import method_name
 from saliency_core.viewer.payload import ClassComparison, DisplayPhoto
 
 
@@ -27,8 +30,20 @@ def _kinds(*kinds: Kind) -> Registry[Kind]:
 
 KINDS: Final = _kinds(
     Kind("panel", "One map", "The method on the left, at one layer or mixed over the layers.", pair.panel),
-    Kind("pair", "Two methods", "Both methods side by side, at one layer or mixed.", pair.pair),
-    Kind("strip", "Strip of layers", "Both methods at every layer, from input to output.", strip.draw),
+    Kind(
+        "pair",
+        "Side by side",
+        "The methods side by side, at one layer or mixed.",
+        pair.pair,
+        any_methods=True,
+    ),
+    Kind(
+        "strip",
+        "Strip of layers",
+        "The methods at every layer, from input to output.",
+        strip.draw,
+        any_methods=True,
+    ),
     Kind(
         "framework", "Framework", "Every cell of extract × aggregate, at one layer or mixed.", framework.draw
     ),
@@ -49,6 +64,7 @@ def figure(
     kind: str = "pair",
     *,
     other: Other = None,
+    methods: str | Iterable[str] | None = None,
     photo: Image.Image | DisplayPhoto | None = None,
     dark: bool = False,
     **view: Any,
@@ -62,6 +78,7 @@ def figure(
             "classes" (one method for two classes, and the difference), "heat_map" (rank correlation of two
             classes' maps).
         other: the explanation of the second class; needed for "classes" and "heat_map".
+        methods: for "pair" and "strip": any number of methods to be shown; those of the view if None.
         photo: the photo, where the explanation does not hold it.
         dark: on dark paper.
         view: fields of the view, by their names in ``saliency_core.viewer.schema``: ``left``, ``right``,
@@ -73,7 +90,8 @@ def figure(
 
     Raises:
         UnknownNameError: an unknown kind, method, layer, colour map or field, with the choices.
-        ArgumentError, ArgumentTypeError: a value that cannot be used, no photo, or no second explanation.
+        ArgumentError, ArgumentTypeError: a value that cannot be used, `methods` for another kind, no photo,
+            or no second explanation.
 
     >>> import saliency_core as sc
     >>> clf = sc.load_classifier()  # doctest: +SKIP
@@ -85,7 +103,22 @@ def figure(
         raise ArgumentTypeError(f"dark is {dark!r}; expected True or False")
     scene = Scene.of(explanation, photo)
     _check_other(explanation, other)
-    return entry.draw(Request(scene, View.of(view, explanation), Sheet(DARK if dark else LIGHT), other))
+    sheet = Sheet(DARK if dark else LIGHT)
+    return entry.draw(
+        Request(scene, View.of(view, explanation), sheet, other, _rows(entry, methods, explanation))
+    )
+
+
+def _rows(entry: Kind, methods: str | Iterable[str] | None, explanation: Explanation) -> tuple[str, ...]:
+    if methods is None:
+        return ()
+    if not entry.any_methods:
+        able = ", ".join(repr(kind.name) for kind in KINDS.values() if kind.any_methods)
+        raise ArgumentError(
+            f"methods= is for {able}; a figure of the kind {entry.name!r} has the methods of its view, "
+            "left= and right=, or methods of its own"
+        )
+    return tuple(method_name(name, explanation) for name in chosen_names(methods, "method"))
 
 
 def _check_other(explanation: Explanation, other: Other) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -281,6 +281,12 @@ def scales(names: Sequence[str], maps: Sequence[Drawn], view: View) -> list[Scal
         return own
     together = shared_scale(present)
     return [None if scale is None else together for scale in own]
+
+
+def titles(names: Iterable[str]) -> str:
+    """The titles of methods, each once, as a list in a sentence."""
+    *others, last = dict.fromkeys(METHODS[name].title for name in names)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def can_share(names: Sequence[str], view: View) -> bool:

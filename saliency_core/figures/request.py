@@ -18,6 +18,8 @@ class Request:
     view: View
     sheet: Sheet
     other: Other
+    methods: tuple[str, ...] = ()
+    """Those that were asked for by name; none where those of the view are shown."""
 
 
 @dataclass(frozen=True)
@@ -31,3 +33,5 @@ class Kind:
     draw: Callable[[Request], Picture]
     needs_other: bool = False
     """Whether it is of two classes."""
+    any_methods: bool = False
+    """Whether it can show any number of methods, instead of those of the view."""

@@ -38,6 +38,11 @@ class RandomisationResult:
     similarities: Mapping[tuple[str, str], tuple[float | None, ...]] = field(repr=False)
     """The same for the structural similarity, see :func:`ssim`."""
 
+    @property
+    def nbytes(self) -> int:
+        """Memory held by the maps, in bytes."""
+        return sum(each.nbytes for each in (self.trained, *self.explanations))
+
 
 def randomisation_test(
     classifier: Classifier,

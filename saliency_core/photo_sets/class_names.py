@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from saliency_core.errors import ArgumentError
 
 TABLE: Final = Path(__file__).with_name("class_names.toml")
 IMAGENET_CLASSES: Final = 1000
+Entry = TypeVar("Entry")
 _ENTRY: Final = re.compile(r"(\d+) (.+)")
 
 
@@ -82,24 +83,23 @@ def match_classes(class_names: Iterable[str], labels: Sequence[str]) -> ClassMat
     asked = tuple(dict.fromkeys(class_names))
     imagenet = _is_imagenet(tuple(labels))
     table = imagenet_table() if imagenet else {}
-    table_first = 2 * sum(_plain(name) in table for name in asked) >= len(asked)
+    table_first = 2 * sum(_named(name, table) is not None for name in asked) >= len(asked)
     own = _by_name(enumerate(label.split(",") for label in labels))
     synonyms = _synonyms() if imagenet else {}
     indices: dict[str, tuple[int, ...]] = {}
     reasons: dict[str, str] = {}
     unmatched: dict[str, str] = {}
     for name in asked:
-        entry = table.get(_plain(name))
-        if entry is not None and table_first:
+        entry = _named(name, table)
+        same, synonym = _named(name, own), _named(name, synonyms)
+        found: tuple[int, ...] = ()
+        reason = f"No label of the network is called {name}."
+        if entry is not None and (table_first or not (same or synonym)):
             found, reason = entry.indices, entry.why
-        elif found := _named(name, own):
-            reason = "the label has the same name"
-        elif found := _named(name, synonyms):
-            reason = "a synonym of the label in WordNet"
-        elif entry is not None:
-            found, reason = entry.indices, entry.why
-        else:
-            reason = f"No label of the network is called {name}."
+        elif same is not None:
+            found, reason = same, "the label has the same name"
+        elif synonym is not None:
+            found, reason = synonym, "a synonym of the label in WordNet"
         if found:
             indices[name], reasons[name] = found, reason
         else:
@@ -129,34 +129,31 @@ def _plain(name: str) -> str:
     return "".join(filter(str.isalnum, name.casefold()))
 
 
-def _singular(plain: str) -> str:
-    """A plain name without the ending of a plural.
+def _forms(name: str) -> tuple[str, ...]:
+    """A name in plain letters, and what it may be the plural of, or the singular.
 
-    >>> _singular("tabbies"), _singular("foxes"), _singular("cats"), _singular("glass")
-    ('tabby', 'fox', 'cat', 'glass')
+    >>> _forms("Tabbies"), _forms("Bus")
+    (('tabbies', 'tabby', 'tabbie', 'tabbi', 'tabbiess'), ('bus', 'buss'))
     """
-    if plain.endswith("ies") and len(plain) > 4:
-        return f"{plain[:-3]}y"
-    if plain.endswith(("ches", "shes", "sses", "xes")):
-        return plain[:-2]
-    return plain[:-1] if plain.endswith("s") and not plain.endswith("ss") and len(plain) > 3 else plain
+    plain = _plain(name)
+    singular = [f"{plain[:-3]}y"] if plain.endswith("ies") else []
+    singular += [plain[:-1]] if plain.endswith("s") else []
+    singular += [plain[:-2]] if plain.endswith("es") else []
+    return (plain, *(form for form in singular if len(form) >= 3), f"{plain}s")
 
 
-def _by_name(names: Iterable[tuple[int, Iterable[str]]]) -> dict[str, list[int]]:
+def _by_name(names: Iterable[tuple[int, Iterable[str]]]) -> dict[str, tuple[int, ...]]:
     """Plain name -> the indices that have it."""
-    found: dict[str, list[int]] = {}
+    found: dict[str, tuple[int, ...]] = {}
     for index, each in names:
         for plain in {_plain(name) for name in each} - {""}:
-            found.setdefault(plain, []).append(index)
+            found[plain] = (*found.get(plain, ()), index)
     return found
 
 
-def _named(name: str, known: Mapping[str, Sequence[int]]) -> tuple[int, ...]:
-    plain = _plain(name)
-    for wanted in (plain, _singular(plain), f"{plain}s"):
-        if wanted in known:
-            return tuple(known[wanted])
-    return ()
+def _named(name: str, known: Mapping[str, Entry]) -> Entry | None:
+    """What is known under a name or another form of it."""
+    return next((known[form] for form in _forms(name) if form in known), None)
 
 
 @lru_cache(1)
@@ -172,7 +169,7 @@ def _words() -> tuple[tuple[str, ...], ...]:
 
 
 @lru_cache(1)
-def _synonyms() -> dict[str, list[int]]:
+def _synonyms() -> dict[str, tuple[int, ...]]:
     return _by_name(enumerate(_words()))
 
 

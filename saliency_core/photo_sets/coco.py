@@ -16,8 +16,11 @@ from saliency_core.photo_sets.sources import Report, SetFiles, suffix
 
 START: Final = 1 << 16
 LOOKED_AT: Final = 20
+MAX_JSON: Final = 1 << 30
 MAX_CATEGORIES: Final = 20_000
 MAX_IMAGES: Final = 200_000
+MAX_ELEMENTS: Final = 3_000_000
+"""Of all lists of a file together; the larger one of COCO 2017 has a million."""
 _KEYS: Final = re.compile(rb'"(images|annotations|categories|file_name|bbox)"\s*:')
 
 
@@ -79,7 +82,11 @@ class _File:
     def _pass(self, keys: dict[str, Any]) -> None:
         counts = dict.fromkeys(keys, 0)
         with self.draft.files.open(self.name) as file:
-            for key, element in JsonStream(file):
+            for count, (key, element) in enumerate(JsonStream(file, MAX_JSON)):
+                if count >= MAX_ELEMENTS:
+                    raise ArgumentError(
+                        f"The file lists more than {MAX_ELEMENTS:,} things; the rest is left out."
+                    )
                 if key not in keys:
                     continue
                 counts[key] += 1
@@ -123,10 +130,10 @@ class _File:
 
     def _annotation(self, element: dict[str, Any], index: int) -> None:
         image, category = element.get("image_id"), element.get("category_id")
+        if type(image) is int and image in self.lost:
+            return  # its photo is a problem already
         photo = self.photos.get(image) if type(image) is int else None
         if photo is None:
-            if image in self.lost:
-                return  # its photo is a problem already
             raise ArgumentError("It names a photo that images does not list; it is left out.")
         called = self.categories.get(category) if type(category) is int else None
         if called is None:

@@ -16,6 +16,8 @@ from saliency_core.photo_sets.sources import Report, SetFiles
 MAX_OBJECTS: Final = 1_000_000
 HEADER: Final = 1 << 18
 """Bytes in which a photo's header is looked for first."""
+LONG_HEADER: Final = 1 << 22
+"""And then, of a JPEG: previews and colour profiles may stand before the size."""
 ROUNDING: Final = 0.5
 """Pixels by which a rounded box may reach outside its photo: clipped without a word."""
 SNAP: Final = 0.01
@@ -82,7 +84,9 @@ class Draft:
             except ImageError:
                 if len(head) < HEADER:
                     raise
-                return image_size(head + file.read(MAX_BYTES - HEADER))
+                # That of a TIFF may stand at the end. A JPEG's does not, and a long one takes seconds.
+                rest = LONG_HEADER if head.startswith(b"\xff\xd8") else MAX_BYTES
+                return image_size(head + file.read(rest - HEADER))
 
     def add(self, photo: str, annotation: Annotation, source: str, place: str) -> None:
         """Add an object on a photo that was added.

@@ -94,10 +94,12 @@ class JsonStream:
                 value, end = _DECODER.raw_decode(self._text, self._at)
             except RecursionError:
                 self._fail("it is nested too deeply")
-            except ValueError as error:
+            except json.JSONDecodeError as error:
                 if not self._more():
-                    self._fail(str(error)[:100])
+                    self._fail(error.msg)
                 continue
+            except ValueError:
+                self._fail("a number has too many digits")
             if end == len(self._text) and self._more():
                 continue  # a number may go on
             self._at = end

@@ -75,7 +75,7 @@ def read_photo_set(
 def open_files(source: object, report: Report, name: str = "") -> SetFiles:
     """The files of a folder, a zip file, or the bytes of one. Raises ArgumentError as `read_photo_set`."""
     if isinstance(source, bytes):
-        return ZipFiles(source, report, name or "the zip file")
+        return ZipFiles(source, report, name or "The file")
     if not isinstance(source, str | os.PathLike):
         raise ArgumentTypeError(
             f"expected the path of a folder or a zip file, or a zip file's bytes, got {type(source).__name__}"

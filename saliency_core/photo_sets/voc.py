@@ -77,8 +77,11 @@ def _read_photo(draft: Draft, name: str, root: Element) -> None:
     )
     try:
         photo = draft.lookup.find(root.findtext("filename") or stem, near)
-    except ArgumentError:
-        photo = draft.lookup.find(stem, near)  # the photo was renamed together with its annotation
+    except ArgumentError as error:
+        try:
+            photo = draft.lookup.find(stem, near)  # the photo was renamed together with its annotation
+        except ArgumentError:
+            raise error from None
     if photo in draft:
         raise ArgumentError(
             f"The photo {photo} has annotations in another file too, which are the ones used."

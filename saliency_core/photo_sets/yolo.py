@@ -20,11 +20,15 @@ MAX_YAML: Final = 1 << 17
 MAX_DESCRIPTIONS: Final = 20
 LOOKED_AT: Final = 20
 NAMES: Final = ("classes.txt", "obj.names", "classes.names")
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|\'((?:[^\']|\'\')*)\'')
+_NUMBERED: Final = re.compile(r"(\d{1,8})\s*:\s+(.*)")
+_NAMES_ENTRY: Final = re.compile(r"^names\s*:((?:.*)(?:\n(?:[ \t\]}#-].*)?)*)", re.MULTILINE)
+"""With the lines below that are indented, empty, comments, or the items of a list."""
 _LINE: Final = re.compile(r"\s*\d+(\.0*)?(\s+[-+]?[\d.]\S*){4,}\s*")
 
 
 def recognises(files: SetFiles) -> bool:
-    """Whether one of the first text files that may be labels begins with a class and four numbers."""
+    """Whether one of the first text files that may be labels has a line of a class and four numbers."""
     return any(_has_boxes(files, name) for name, _ in zip(_labels(files), range(LOOKED_AT), strict=False))
 
 
@@ -33,8 +37,7 @@ def _has_boxes(files: SetFiles, name: str) -> bool:
         lines = decoded(files.content(name, MAX_TEXT)).splitlines()
     except ArgumentError:
         return False
-    first = next((line for line in lines if line.strip()), "")
-    return _LINE.fullmatch(first) is not None
+    return any(map(_LINE.fullmatch, lines[:LOOKED_AT]))
 
 
 def _labels(files: SetFiles) -> Iterable[str]:
@@ -130,58 +133,79 @@ def _described(files: SetFiles, report: Report) -> tuple[dict[int, str], bool]:
     shallow = sorted(files.sizes, key=lambda name: (name.count("/"), name))
     for name in [name for name in shallow if suffix(name) in (".yaml", ".yml")][:MAX_DESCRIPTIONS]:
         try:
-            said = _yaml(files.content(name, MAX_YAML))
+            text = decoded(files.content(name, MAX_YAML))
         except ArgumentError as error:
             report.add(name, str(error))
             continue
-        found = _names(said.get("names"))
+        found = yaml_names(text)
         if found:
-            return found, "kpt_shape" in said
+            return found, re.search(r"^kpt_shape\s*:", text, re.MULTILINE) is not None
     for name in [name for name in shallow if name.rpartition("/")[2] in NAMES][:MAX_DESCRIPTIONS]:
         try:
             lines = decoded(files.content(name, MAX_TEXT)).splitlines()
         except ArgumentError as error:
             report.add(name, str(error))
             continue
-        found = _names([line for line in lines if line.strip()])
+        found = _named(enumerate(line for line in lines if line.strip()))
         if found:
             return found, False
     return {}, False
 
 
-def _names(given: object) -> dict[int, str]:
-    pairs: Iterable[tuple[object, object]] = ()
-    if isinstance(given, list):
-        pairs = enumerate(given)
-    elif isinstance(given, dict):
-        pairs = given.items()
-    found = {}
-    for index, called in pairs:
-        text = str(index)
-        if (
-            isinstance(called, str | int | float)
-            and text.isdecimal()
-            and len(text) < 9
-            and class_name(str(called))
-        ):
-            found[int(text)] = class_name(str(called))
-    return found
+def yaml_names(text: str) -> dict[int, str]:
+    r"""The entry ``names`` of a YAML file: a list or numbered names, in brackets or line by line.
+
+    YAML itself is not parsed: it needs minutes for some files of 100 kB, and nothing else in it is read.
+
+    >>> yaml_names("nc: 2\nnames:\n  0: cat  # the first\n  1: 'hot dog'\ntrain: images")
+    {0: 'cat', 1: 'hot dog'}
+    >>> yaml_names("names: [cat, hot dog]") == yaml_names("names:\n- cat\n- hot dog")
+    True
+    """
+    start = _NAMES_ENTRY.search(text)
+    if start is None:
+        return {}
+    inside = start[1].strip()
+    if inside[:1] in ("[", "{"):
+        items = _bracketed(re.sub(r"(?m)(^|\s)#.*$", "", inside[1:]))
+    else:
+        items = [line.strip().removeprefix("- ").strip() for line in inside.splitlines()]
+    words = [item for item in items if item and not item.startswith("#")]
+    numbered = [_NUMBERED.fullmatch(word) for word in words]
+    if words and all(numbered):
+        return _named((int(each[1]), _unquoted(each[2])) for each in numbered if each)
+    return _named(enumerate(map(_unquoted, words)))
 
 
-def _yaml(data: bytes) -> dict[object, object]:
-    import yaml
+def _bracketed(text: str) -> list[str]:
+    """The parts of a list behind its opening bracket, divided by commas outside quotes."""
+    items, item, quote = [], "", ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote and not item.endswith("\\") else quote
+        elif letter in ",]}":
+            items.append(item.strip())
+            item = ""
+            if letter != ",":
+                break
+            continue
+        elif letter in "\"'" and item.rstrip()[-1:] in ("", ":", letter):
+            quote = letter
+        item += letter
+    return items
 
-    text = decoded(data)
-    try:
-        # A few lines of aliases can stand for any amount of text.
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise ArgumentError("The file has aliases (*name), which are not read; write the names out.")
-        said = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, ArgumentError):
-            raise
-        raise ArgumentError("The file is not YAML that can be read.") from error
-    return said if isinstance(said, dict) else {}
+
+def _unquoted(text: str) -> str:
+    """A text as YAML means it, without its quotes or the comment behind it."""
+    text = text.strip()
+    quoted = _QUOTED.match(text)
+    if quoted is None:
+        return re.split(r"\s#", text, maxsplit=1)[0].strip()
+    return quoted[1].replace('\\"', '"') if quoted[1] is not None else quoted[2].replace("''", "'")
+
+
+def _named(pairs: Iterable[tuple[int, str]]) -> dict[int, str]:
+    return {index: class_name(called) for index, called in pairs if class_name(called)}
 
 
 YOLO: Final = Reader(

@@ -63,7 +63,7 @@ def _defaults(explanation: Explanation) -> dict[str, Value]:
 def _checked(name: str, value: Any, explanation: Explanation) -> Value:
     kind = VIEW[name].kind
     if isinstance(kind, MethodName):
-        return _method(value, explanation)
+        return method_name(value, explanation)
     if isinstance(kind, LayerName):
         layers = tuple(layer.name for layer in explanation.layers)
         layer = layer_name(value)
@@ -91,7 +91,12 @@ def _checked(name: str, value: Any, explanation: Explanation) -> Value:
     return usable
 
 
-def _method(value: Any, explanation: Explanation) -> str:
+def method_name(value: Any, explanation: Explanation) -> str:
+    """The name of one of the explanation's methods, checked.
+
+    Raises:
+        UnknownNameError: a method that does not exist, or that was not computed.
+    """
     if isinstance(value, str) and value in METHODS and value not in explanation.methods:
         raise UnknownNameError(
             f"{value!r} was not computed; name it when you explain: methods=[..., {value!r}]"

@@ -12,7 +12,7 @@ import html
 import json
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -29,6 +29,7 @@ from saliency_core.inputs.images import file_name, open_image
 from saliency_core.methods.registry import METHODS
 from saliency_core.registry import unknown
 from saliency_core.render import display_jpeg
+from saliency_core.texts import one_line
 from saliency_core.version import SOFTWARE
 from saliency_core.viewer import correlations as rank_correlations
 from saliency_core.viewer import formats, schema
@@ -105,7 +106,7 @@ def save_html(
         path: the file's name; it must end in ``.html``.
         explanations: what :func:`explain` returned.
         mode: what is shown first: ``"compare"``, ``"mix"``, ``"framework"``, ``"classes"`` or ``"why"``.
-        title: the page's heading; by default the photo's name and the network; empty for none.
+        title: the page's heading; by default it names the photo; empty for none.
         caption: a text below it.
         address: where the page was made, a link that begins with ``http://`` or ``https://``.
         photo: the photo or its file, for explanations that do not have it.
@@ -211,10 +212,10 @@ def page(
         if not isinstance(given, str):
             raise ArgumentTypeError(f"{name} is {given!r}; expected a text")
     made = _contents(shown, mode, view, tabs, fine_bytes)
-    text = json.dumps(made.contents, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    text = json.dumps(_seen(made.contents), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     parts = bundle("hosts/page.js")
     style = parts.style + font_face()
-    heading = plain(title or _title(shown))
+    heading = one_line(title or default_title(entry.photo.name for entry in shown))
     policy = "; ".join(
         (
             "default-src 'none'",
@@ -227,7 +228,7 @@ def page(
         )
     )
     above = "" if title == "" else f"<h1>{html.escape(heading)}</h1>"
-    below = f"<p>{html.escape(plain(caption))}</p>" if caption else ""
+    below = f"<p>{html.escape(one_line(caption))}</p>" if caption else ""
     link = _link(address)
     return "\n".join(
         (
@@ -532,13 +533,12 @@ def _compared_method(explanation: Explanation) -> str:
 # -- texts ---------------------------------------------------------------------------------------------------
 
 
-def _title(shown: Sequence[Entry]) -> str:
-    names = {entry.photo.name for entry in shown}
-    models = {entry.explanation.subject.title for entry in shown}
-    if len(models) > 1:
-        return f"{len(shown)} explanations"
-    of = "A photo" if names == {PHOTO_NAME} else names.pop() if len(names) == 1 else f"{len(names)} photos"
-    return f"{of} explained by {models.pop()}"
+def default_title(photos: Iterable[str]) -> str:
+    """The heading of a page with these photos; the network is named in the line below it."""
+    names = set(photos)
+    if names == {PHOTO_NAME}:
+        return "Saliency maps of a photo"
+    return f"Saliency maps of {names.pop() if len(names) == 1 else f'{len(names)} photos'}"
 
 
 def _titles(shown: Sequence[Entry]) -> list[str]:
@@ -568,7 +568,7 @@ def _titles(shown: Sequence[Entry]) -> list[str]:
 def is_link(address: str) -> bool:
     """Whether an address leads to a page of the web."""
     try:
-        parts = urlsplit(plain(address))
+        parts = urlsplit(_writable(address))
         return parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:  # such as half of an IPv6 address
         return False
@@ -579,13 +579,22 @@ def _link(address: str) -> str:
         return ""
     if not is_link(address):
         raise ArgumentError(f"address is {address!r}; expected a link that begins with http:// or https://")
-    target, host = html.escape(plain(address)), html.escape(urlsplit(plain(address)).netloc)
+    target, host = html.escape(_writable(address)), html.escape(one_line(urlsplit(address).netloc))
     return f' · <a href="{target}" rel="noopener noreferrer" target="_blank">made at {host}</a>'
 
 
-def plain(text: str) -> str:
+def _writable(text: str) -> str:
     """A text without what UTF-8 cannot write: names of files may have it."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _seen(value: Any) -> Any:
+    """JSON whose texts have no characters that cannot be seen: some turn the rest of a line round."""
+    if isinstance(value, str):
+        return value if value.isprintable() else one_line(value)
+    if isinstance(value, Mapping):
+        return {_seen(name): _seen(each) for name, each in value.items()}
+    return [_seen(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _hash(text: str) -> str:

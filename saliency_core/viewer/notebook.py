@@ -12,7 +12,8 @@ from PIL import Image
 from saliency_core.errors import ArgumentError, SaliencyError
 from saliency_core.explain import Explanation
 from saliency_core.explain.display import register
-from saliency_core.viewer.html import checked_view, entries, page, plain
+from saliency_core.texts import one_line
+from saliency_core.viewer.html import checked_view, entries, page
 
 TABS = {
     "compare": ("compare", "mix"),
@@ -45,7 +46,7 @@ class NotebookView:
 
     def _repr_html_(self) -> str:
         """A frame whose page can run its own script and nothing else: no cookies, no network, no notebook."""
-        page, title = html.escape(self.page), html.escape(plain(self.summary))
+        page, title = html.escape(self.page), html.escape(one_line(self.summary))
         return (
             f'<iframe srcdoc="{page}" title="{title}" width="100%" height="{self.height}" frameborder="0" '
             'sandbox="allow-scripts allow-downloads"></iframe>'

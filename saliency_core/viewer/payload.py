@@ -276,7 +276,7 @@ def content(
             "height": photo.height,
             "original": list(photo.original_size),
         },
-        "box": _box_on(photo, explanation.box),
+        "box": box_on(photo, explanation.box),
         "objects": [
             {"index": each.index, "label": each.label, "box": list(each.box)}
             for each in objects_inside(photo, explanation.box)
@@ -435,7 +435,7 @@ def _method_maps(explanation: Explanation, method: Method, store: _Store) -> dic
     return {"input": None, "offsets": offsets, "reasons": reasons}
 
 
-def _box_on(photo: DisplayPhoto, box: InputRegion | None) -> list[float]:
+def box_on(photo: DisplayPhoto, box: InputRegion | None) -> list[float]:
     """The input region in the pixels of the JPEG instead of the photo's own."""
     if box is None:
         raise ArgumentError(

@@ -302,6 +302,9 @@ VIEW = _fields(
     Field("figures", Choice(("after", "before", "change")), "after"),
     Field("cells", Flag(), False),
     Field("modified", Flag(), False),
+    # Evaluate: which part of the page is on the screen, and what replaces the pixels that are removed.
+    Field("part", Choice(("point", "insertion-deletion", "randomise", "photo-set")), "point", browser=False),
+    Field("baseline", Choice(("blur", "mean", "black")), "blur", browser=False),
     # Lecture mode: large type, no sidebar.
     Field("present", Flag(), False, browser=False),
     # The size of the meta step. What is explained decides it: the address has it there, with its direction.

@@ -6,11 +6,11 @@ import codecs
 import json
 import os
 import re
-import unicodedata
 from pathlib import Path
 from typing import Any, Final
 
 from saliency_core.errors import ArgumentError
+from saliency_core.texts import one_line
 
 MAX_BYTES: Final = 4 << 20
 """The labels of ImageNet-21k take 1 MB."""
@@ -146,7 +146,5 @@ def _no_labels(shown: str) -> ArgumentError:
 
 
 def _clean(name: str) -> str:
-    """Without control characters and marks that change the direction of text, spaces as one."""
-    spaced = "".join(" " if unicodedata.category(each) in ("Cc", "Cf", "Cs") else each for each in name)
-    whole = unicodedata.normalize("NFC", " ".join(spaced.split()))
+    whole = " ".join(one_line(name).split())
     return whole if len(whole) <= MAX_LENGTH else f"{whole[: MAX_LENGTH - 1]}…"

@@ -252,11 +252,13 @@ function mergeMethods({ methods, maps, unavailable }) {
 }
 
 /**
+ * Name -> the colours of a colour map.
+ *
  * @param {{name: string, kind: string}[]} colormaps
  * @param {Uint8Array} luts
  * @returns {Map<string, Colors>}
  */
-function unpackColormaps(colormaps, luts) {
+export function unpackColormaps(colormaps, luts) {
   return new Map(
     colormaps.map(({ name, kind }, i) => {
       const table = packTable(luts.subarray(3 * LEVELS * i, 3 * LEVELS * (i + 1)));
