@@ -121,6 +121,18 @@ def test_a_worker_that_is_killed_in_the_middle_is_replaced_and_no_photo_is_lost_
 
 
 @pytest.mark.usefixtures("cluster")
+def test_a_run_that_is_cancelled_gives_its_workers_back(classifier: sc.Classifier) -> None:
+    def cancel(done: int, _total: int) -> None:
+        if done:
+            raise Cancelled
+
+    plan = replace(PLAN, batch=1000)  # one batch, one worker
+    with pytest.raises(Cancelled):
+        evaluate(classifier, made_photo_set(PHOTOS), plan, progress=cancel, compute=ray_computer())
+    until(lambda: ray.available_resources().get("CPU") == CPUS)
+
+
+@pytest.mark.usefixtures("cluster")
 def test_a_photo_that_kills_every_worker_ends_the_run(
     classifier: sc.Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,15 +160,3 @@ def test_a_worker_refuses_to_compute_with_other_versions_photos_or_weights(class
         (error,) = answer["error"].to_pylist()
         with pytest.raises(EvaluationError, match=message):
             raise pickle.loads(error)
-
-
-@pytest.mark.usefixtures("cluster")
-def test_a_run_that_is_cancelled_gives_its_workers_back(classifier: sc.Classifier) -> None:
-    def cancel(done: int, _total: int) -> None:
-        if done:
-            raise Cancelled
-
-    plan = replace(PLAN, batch=1000)  # one batch, one worker
-    with pytest.raises(Cancelled):
-        evaluate(classifier, made_photo_set(PHOTOS), plan, progress=cancel, compute=ray_computer())
-    until(lambda: ray.available_resources().get("CPU") == CPUS)
