@@ -393,6 +393,8 @@ FULL_VIEW: schema.View = {
     "modified": True,
     "part": "randomise",
     "baseline": "mean",
+    "boxes": (10.0, 20.0, 50.5, 60.0, 0.0, 0.0, 8.0, 9.0),
+    "sort": "layer1",
     "present": True,
     "epsilon": 0.006,
 }
@@ -435,6 +437,10 @@ def test_an_address_reopens_the_view() -> None:
         ("tab", ""),
         ("part", "nowhere"),
         ("baseline", "white"),
+        ("boxes", "1_2_3"),
+        ("boxes", "5_0_1_9"),
+        ("boxes", "~".join(["0_0_1_1"] * 21)),
+        ("sort", "a b"),
     ],
 )
 def test_an_unusable_value_of_the_address_counts_as_the_default(name: str, text: str) -> None:
@@ -520,7 +526,7 @@ def test_a_hostile_report_changes_nothing_and_is_logged(
         if not (value is True and isinstance(schema.VIEW[name].kind, schema.Flag))
     ]
     for name in names:
-        fits = (name == "layer" and value == "x") or (name == "layers" and value == [])
+        fits = (name in ("layer", "sort") and value == "x") or (name in ("layers", "boxes") and value == [])
         if schema.VIEW[name].browser and not fits:
             caplog.clear()
             assert schema.from_browser({name: value}, LAYERS) == {}

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ def test_the_browser_functions_do_what_their_tests_and_saliency_core_say(tmp_pat
         "at once": [method["name"] for method in methods() if not method["passes"]],
         "view": view(),
         "inside": inside(),
+        "scored": scored(),
         "percents": [[share, formats.percent(share)] for share in SHARES],
     }
     reference.write_text(json.dumps(cases))
@@ -121,6 +123,97 @@ def inside() -> list[dict[str, object]]:
         }
         for plane, case in itertools.product(planes, boxes)
     ]
+
+
+def scored() -> list[dict[str, object]]:
+    """Maps of several sizes and boxes with what a slow definition makes of them: ties, signs, boxes cut off.
+
+    The map is resized as a whole, in exact arithmetic for the values that are whole numbers, and every pixel
+    of the photo is asked how far it is from the maximum.
+    """
+    random = np.random.default_rng(5)
+    shapes = [(1, 1), (7, 7), (14, 9), (40, 56), (24, 24)]
+    planes = [random.normal(size=shape) for shape in shapes] + [np.abs(random.normal(size=(7, 7)))]
+    planes += [random.integers(0, 3, shape).astype(float) for shape in ((7, 7), (5, 3), (14, 14))]
+    photo, region = (60, 45), (7.5, -2.0, 52.5, 43.0)
+    boxes: list[list[tuple[float, float, float, float]]] = [
+        [(12, 8, 30, 21)],
+        [(0, 0, 9, 45)],  # cut by the region
+        [(10, 5, 30, 25), (20, 15, 44, 40), (20.5, 15.25, 22, 16)],  # overlapping
+        [(0, 0, 5, 5)],  # outside the region
+    ]
+    cases = []
+    for plane, given, size in itertools.product(planes, boxes, ((SIZE, SIZE), (20, 28))):
+        values = plane.astype(np.float32)
+        row, column = slow_maximum(values, size)
+        point = (
+            int(np.floor(region[0] + (column + 0.5) / size[1] * (region[2] - region[0]))),
+            int(np.floor(region[1] + (row + 0.5) / size[0] * (region[3] - region[1]))),
+        )
+        seen = slow_pixels(given, region, photo)
+        distances = [np.hypot(x - point[0], y - point[1]) for y, x in zip(*np.nonzero(seen), strict=True)]
+        fractions = [
+            (
+                (left - region[0]) / (region[2] - region[0]),
+                (top - region[1]) / (region[3] - region[1]),
+                (right - region[0]) / (region[2] - region[0]),
+                (bottom - region[1]) / (region[3] - region[1]),
+            )
+            for left, top, right, bottom in given
+        ]
+        cases.append(
+            {
+                "values": values.ravel().tolist(),
+                "height": values.shape[0],
+                "width": values.shape[1],
+                "size": {"rows": size[0], "columns": size[1]},
+                "photo": photo,
+                "region": region,
+                "boxes": given,
+                "place": [row, column],
+                "point": point,
+                "distance": min(distances, default=None),
+                "share": sc.energy_inside(values, fractions, size) if seen.any() else None,
+            }
+        )
+    return cases
+
+
+def slow_maximum(values: np.ndarray, size: tuple[int, int]) -> tuple[int, int]:
+    """The first largest pixel in row order of the whole resized map, its fractions exact."""
+
+    def along(cells: int, pixels: int) -> list[tuple[int, int, Fraction]]:
+        at = [
+            max(Fraction(2 * i + 1, 2) * cells / pixels - Fraction(1, 2), Fraction(0)) for i in range(pixels)
+        ]
+        low = [min(int(each), cells - 1) for each in at]
+        return [(each, min(each + 1, cells - 1), at[i] - each) for i, each in enumerate(low)]
+
+    exact = [[Fraction(float(each)) for each in line] for line in values]
+    rows, columns = along(values.shape[0], size[0]), along(values.shape[1], size[1])
+    best: tuple[Fraction, int, int] | None = None
+    for y, (top, bottom, down) in enumerate(rows):
+        line = [a + down * (b - a) for a, b in zip(exact[top], exact[bottom], strict=True)]
+        for x, (left, right, across) in enumerate(columns):
+            value = line[left] + across * (line[right] - line[left])
+            if best is None or value > best[0]:
+                best = (value, y, x)
+    assert best is not None
+    return best[1:]
+
+
+def slow_pixels(
+    boxes: list[tuple[float, float, float, float]],
+    region: tuple[float, float, float, float],
+    photo: tuple[int, int],
+) -> np.ndarray:
+    """The photo's pixels (H, W) that a box touches and the network sees."""
+    y, x = np.indices(photo[::-1])
+    seen = (x + 1 > region[0]) & (x < region[2]) & (y + 1 > region[1]) & (y < region[3])
+    touched = np.zeros_like(seen)
+    for left, top, right, bottom in boxes:
+        touched |= (x + 1 > left) & (x < right) & (y + 1 > top) & (y < bottom)
+    return touched & seen
 
 
 def painted() -> list[dict[str, object]]:

@@ -5,6 +5,6 @@ from pages.shared.session import Scene, Session
 
 
 def draw(current: Session, scene: Scene) -> None:
-    """Draw the part of the page."""
+    """Draw the viewer with all maps that there are, computing those of the method shown."""
     theme.hint("Draw boxes on the photo and see which maps point at the object.")
-    viewer_panel.two_methods(current, scene, "compare")
+    viewer_panel.one_method(current, scene, "point")

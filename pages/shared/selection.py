@@ -22,14 +22,24 @@ class Selection:
     def __init__(self, shown: Choice) -> None:
         self.shown = shown
         self.coming: Choice | None = None
+        self._boxes: dict[str, schema.Value] = {}
 
     @property
     def latest(self) -> Choice:
         """What the session will show once the model is loaded."""
         return self.coming or self.shown
 
+    @property
+    def has_drawn_boxes(self) -> bool:
+        """Whether any photo has other boxes than those of its objects."""
+        return any(boxes != schema.OBJECTS for boxes in (self.shown.view["boxes"], *self._boxes.values()))
+
     def change(self, **changes: Any) -> None:
-        """Change anything but the model."""
+        """Change anything but the model. Every photo has boxes of its own."""
+        before, photo = self.shown.photo, changes.get("photo", self.shown.photo)
+        if photo != before:
+            self._boxes[before] = self.shown.view["boxes"]
+            self.change_view({"boxes": self._boxes.get(photo, schema.OBJECTS)})
         self.shown = replace(self.shown, **changes)
         if self.coming is not None:
             self.coming = replace(self.coming, **changes)

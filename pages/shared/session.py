@@ -302,8 +302,15 @@ class Session:
             self.remarks.clear()
 
     def show(self, scene: Scene) -> None:
-        """Show the answer to the selection; another model has other layers, so the browser needs the view."""
-        if self.scene is not None and self.scene.model.name != scene.model.name:
+        """Show the answer to the selection.
+
+        Another model has other layers, and another photo other boxes, so the browser needs the view.
+        """
+        before = self.scene
+        if before is not None and (
+            before.model.name != scene.model.name
+            or (before.key != scene.key and self.selection.has_drawn_boxes)
+        ):
             self.viewer.raise_revision()
         self.scene = scene
 

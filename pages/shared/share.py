@@ -176,6 +176,7 @@ _METHODS_OF: Mapping[str, tuple[str, ...]] = {
     "compare": ("left", "right"),
     "mix": ("left", "right"),
     "classes": ("left",),
+    "point": ("left",),
 }
 """Mode -> the fields of the view whose methods it shows; the others have methods of their own."""
 
@@ -311,6 +312,7 @@ _FIGURES: Mapping[str, tuple[str, ...]] = {
     "framework": ("framework", "layers"),
     "classes": ("classes", "heat_map"),
     "why": ("strip", "pair", "layers"),
+    "point": ("panel", "layers"),
 }
 """Mode -> the figures that it has, that of its whole viewer first."""
 _FORMATS = (
@@ -338,7 +340,7 @@ def _is_layers_tab(shown: Shown) -> bool:
 def _figure_view(order: Order) -> dict[str, Any]:
     """The view as figures take it: what a page always shows is a field there."""
     view = dict(order.view)
-    if order.shown.mode != "framework":
+    if order.shown.mode not in ("framework", "point"):
         view["mixed"] = order.shown.mode == "mix"
     return view
 
@@ -380,9 +382,10 @@ _FILMS: Mapping[str, tuple[str, ...]] = {
     "framework": ("depth", "weights"),
     "classes": ("depth", "epsilon"),
     "why": ("depth",),
+    "point": ("depth", "weights"),
 }
 """Mode -> what can change in its films."""
-_FILM_FIGURE = {"framework": "framework", "classes": "classes"}
+_FILM_FIGURE = {"framework": "framework", "classes": "classes", "point": "panel"}
 _FILM_CHOICES: Mapping[str, Choice] = {
     "depth": Choice("depth", "Depth", "Layer by layer, from input to output"),
     "weights": Choice(

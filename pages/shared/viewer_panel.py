@@ -97,7 +97,9 @@ def _note(
     size = reported.get("epsilon")
     if isinstance(size, float) and on_epsilon is not None:
         on_epsilon(size)
-    changes = {name: value for name, value in reported.items() if name != "epsilon"}
+    # The boxes are those of the photo that the viewer shows, and another one may have been chosen since.
+    passing = {"epsilon"} if scene.key == current.choice.photo else {"epsilon", "boxes"}
+    changes = {name: value for name, value in reported.items() if name not in passing}
     current.see_view(changes | _weights_after(current, scene, changes))
 
 
@@ -166,10 +168,18 @@ def replace_unavailable(current: Session, reasons: Mapping[str, str]) -> None:
 
 def two_methods(current: Session, scene: Scene, mode: str) -> None:
     """Draw the viewer for the two methods that the session compares, computing what is missing of them."""
+    _draw_with(current, scene, mode, current.methods)
+
+
+def one_method(current: Session, scene: Scene, mode: str) -> None:
+    """The same for the method on the left alone."""
+    _draw_with(current, scene, mode, current.methods[:1])
+
+
+def _draw_with(current: Session, scene: Scene, mode: str, shown: Iterable[str]) -> None:
     reasons = unavailable(scene)
     replace_unavailable(current, reasons)
-    names = [name for name in current.methods if name not in reasons]
-    explanation, pending = with_methods(current, scene, names)
+    explanation, pending = with_methods(current, scene, [name for name in shown if name not in reasons])
     current.settle(explanation.methods)
     draw(current, scene, mode, explanation, pending=pending, unavailable=reasons)
 

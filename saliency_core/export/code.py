@@ -56,7 +56,8 @@ def code(
     """The lines of Python that reproduce what is shown; ``ruff format`` would leave them as they are.
 
     Args:
-        mode: what is shown, one of ``"compare"``, ``"mix"``, ``"framework"``, ``"classes"``, ``"why"``.
+        mode: what is shown, one of ``"compare"``, ``"mix"``, ``"framework"``, ``"classes"``, ``"why"``,
+            ``"point"``.
         explanation: what is shown, in the mode ``"classes"`` that of the first class without a meta step.
         view: its fields; those that are missing or None have their defaults. Methods that were not computed
             yet may be among them.
@@ -414,6 +415,27 @@ def _why(shown: _Shown) -> Iterator[str]:
     yield from shown.figure("why", kind="strip", methods="methods")
 
 
+def _point(shown: _Shown) -> Iterator[str]:
+    method, mixed = shown.method("left"), bool(shown.field("mixed")) and bool(shown.weights)
+    yield from shown.explained((method,))
+    yield ""
+    if mixed and not _at_the_input(method):
+        yield from shown.mixing((method,))
+        yield from shown.mixed("values", method)
+        given = shown.mixture
+    else:
+        if not _at_the_input(method):
+            yield statement("layer", text(shown.layer))
+        yield from shown.map("values", method)
+        given = {} if _at_the_input(method) else {"layer": "layer"}
+    boxes = schema.boxes_of(shown.field("boxes"))
+    if boxes:
+        listed = [f"({', '.join(number(edge) for edge in box)})" for box in boxes]
+        yield "# Left, top, right and bottom in the pixels of the photo."
+        yield statement("boxes", sequence(listed))
+    yield from shown.figure("point", ("left", "how") if mixed else ("left",), kind="panel", **given)
+
+
 def _every_map(methods: str) -> Iterator[str]:
     yield "maps = {}"
     yield f"for method in {methods}:"
@@ -431,4 +453,5 @@ _MODES: Mapping[str, Callable[[_Shown], Iterator[str]]] = {
     "framework": _framework,
     "classes": _classes,
     "why": _why,
+    "point": _point,
 }

@@ -12,12 +12,15 @@ from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameEr
 from saliency_core.explain import Explanation
 from saliency_core.explain.arguments import layer_name
 from saliency_core.methods.registry import METHODS
-from saliency_core.registry import unknown
+from saliency_core.registry import listed, unknown
 from saliency_core.viewer.payload import default_layer
 from saliency_core.viewer.schema import (
     DEFAULT_METHODS,
+    OBJECTS,
     VIEW,
+    Boxes,
     Choice,
+    Column,
     Flag,
     LayerName,
     MethodName,
@@ -64,6 +67,8 @@ def _checked(name: str, value: Any, explanation: Explanation) -> Value:
     kind = VIEW[name].kind
     if isinstance(kind, MethodName):
         return method_name(value, explanation)
+    if isinstance(kind, Column) and value in kind.others:
+        return str(value)
     if isinstance(kind, LayerName):
         layers = tuple(layer.name for layer in explanation.layers)
         layer = layer_name(value)
@@ -85,10 +90,25 @@ def _checked(name: str, value: Any, explanation: Explanation) -> Value:
         return float(given)
     if isinstance(kind, Weights):
         return _given_weights(value, [layer.name for layer in explanation.layers])
+    if isinstance(kind, Boxes):
+        return _boxes(value, kind)
     usable = kind.from_browser(value, [layer.name for layer in explanation.layers])
     if usable is None:
         raise ArgumentTypeError(f"{name} is {value!r}; expected names of layers")
     return usable
+
+
+def _boxes(value: Any, kind: Boxes) -> Value:
+    given: object = value
+    if not isinstance(value, str):
+        given = [numbers(box, "a box").tolist() for box in listed(value, "boxes", "a list of boxes")]
+    boxes = kind.from_browser(given, ())
+    if boxes is None:
+        raise ArgumentError(
+            f"boxes is {value!r}; expected {OBJECTS!r}, or at most {kind.most} boxes (left, top, right, "
+            "bottom) in the photo's pixels, with left < right and top < bottom"
+        )
+    return boxes
 
 
 def method_name(value: Any, explanation: Explanation) -> str:

@@ -48,6 +48,7 @@ TABS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "framework": ("Framework", "Every way to extract and aggregate, as a table of maps"),
         "classes": ("Classes", "The maps of two classes, and their difference"),
         "why": ("Why Grad-CAM fails", "What averaging over locations loses"),
+        "point": ("Point", "Whether each map points at the boxes on the photo"),
     }
 )
 """Mode -> what its tab is called, and what it shows."""
@@ -105,7 +106,8 @@ def save_html(
     Args:
         path: the file's name; it must end in ``.html``.
         explanations: what :func:`explain` returned.
-        mode: what is shown first: ``"compare"``, ``"mix"``, ``"framework"``, ``"classes"`` or ``"why"``.
+        mode: what is shown first: ``"compare"``, ``"mix"``, ``"framework"``, ``"classes"``, ``"why"`` or
+            ``"point"``.
         title: the page's heading; by default it names the photo; empty for none.
         caption: a text below it.
         address: where the page was made, a link that begins with ``http://`` or ``https://``.
@@ -335,7 +337,8 @@ def _contents(
                 "tabs": [{"name": each, "title": TABS[each][0], "hint": TABS[each][1]} for each in modes],
             }
         )
-    fine = sum(plane.size for plane in maps.values) * 2 * 4 / 3 <= fine_bytes
+    # Where values are rounded coarsely, several places can come to be the greatest of a map.
+    fine = mode == "point" or sum(plane.size for plane in maps.values) * 2 * 4 / 3 <= fine_bytes
     bits: Bits = 16 if fine else 8
     quantised = quantise(maps.values, bits)
     contents = {
@@ -406,6 +409,7 @@ def _modes(entry: Entry, mode: str, tabs: Collection[str] | None) -> list[str]:
         "framework": methods >= cells or mode == "framework",
         "classes": entry.comparison is not None,
         "why": mode == "why" and methods >= set(AVERAGING_METHODS),
+        "point": mode == "point",
     }
     return [each for each in TABS if there[each] and (tabs is None or each in tabs or each == mode)]
 

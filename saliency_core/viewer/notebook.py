@@ -21,10 +21,11 @@ TABS = {
     "framework": ("compare", "framework"),
     "classes": ("compare", "classes"),
     "why": ("compare", "why"),
+    "point": ("compare", "point"),
 }
 """Mode -> what can be shown beside it: a notebook keeps no maps that these do not need."""
 
-HEIGHTS = {"compare": 960, "mix": 960, "framework": 1000, "classes": 960, "why": 960}
+HEIGHTS = {"compare": 960, "mix": 960, "framework": 1000, "classes": 960, "why": 960, "point": 960}
 """The height of the frame by mode, in CSS pixels: maps and their controls are in sight at once."""
 
 MIN_HEIGHT = 200
@@ -73,7 +74,8 @@ def show(
 
     Args:
         explanations: what :func:`explain` returned.
-        mode: ``"compare"``, ``"mix"``, ``"framework"``, ``"why"``, or ``"classes"`` for two explanations of
+        mode: ``"compare"``, ``"mix"``, ``"framework"``, ``"why"``, ``"point"``,
+            or ``"classes"`` for two explanations of
             one photo.
         height: of the frame, in pixels; None for one that fits the mode.
         title, caption: texts above the viewer.

@@ -24,7 +24,7 @@ from saliency_core.registry import unknown
 from saliency_core.viewer import methods as method_facts
 from saliency_core.viewer import schema
 
-MODES = ("compare", "mix", "framework", "classes", "why")
+MODES = ("compare", "mix", "framework", "classes", "why", "point")
 AVERAGING_METHODS = ("grad_cam", "linear_approx", "normgrad")
 """What the mode "why" shows: Grad-CAM, the same without averaging, and NormGrad."""
 DEFAULT_DEPTH = 0.6
@@ -194,7 +194,8 @@ def payload(
         content: photo and maps, of :func:`content`.
         mode: "compare" (two methods at one layer), "mix" (two methods, their layers mixed), "framework"
             (every cell of the table, and every named method at every layer), "classes" (one method for two
-            classes, and the difference) or "why" (three methods at every layer, and what averaging keeps).
+            classes, and the difference), "why" (three methods at every layer, and what averaging keeps) or
+            "point" (whether each map points at the boxes on the photo).
         view: what is shown at first; what does not exist is replaced by a default.
         network: whose layers can be added; None: the view shows the layers that it has.
         revision: raised whenever the browser must take over `view`; else it keeps its own.
@@ -227,7 +228,7 @@ def payload(
 
 def needed_methods(mode: str, explanation: Explanation, view: schema.View) -> tuple[str, ...]:
     """The methods whose maps a mode needs: two panels can do without cells that neither of them shows."""
-    if mode == "framework":
+    if mode in ("framework", "point"):
         return explanation.methods
     if mode == "why":
         return tuple(name for name in AVERAGING_METHODS if name in explanation.methods)
@@ -277,9 +278,11 @@ def content(
             "original": list(photo.original_size),
         },
         "box": box_on(photo, explanation.box),
+        "region": None if explanation.box is None else list(map(float, explanation.box)),
         "objects": [
-            {"index": each.index, "label": each.label, "box": list(each.box)}
-            for each in objects_inside(photo, explanation.box)
+            {"index": each.index, "label": each.label, "box": list(seen.box), "pixels": list(each.box)}
+            for each in photo.objects
+            for seen in objects_inside(replace(photo, objects=(each,)), explanation.box)
         ],
         "model": model.title,
         "random": explanation.random_weights,

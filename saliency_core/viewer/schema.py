@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from saliency_core.combine import MAX_SIDE
 from saliency_core.methods.registry import METHODS
 from saliency_core.registry import Registry
 from saliency_core.render import DEFAULT_COLORMAP, SEQUENTIAL_COLORMAPS
@@ -28,6 +29,9 @@ MAX_EPSILON = 0.1
 MAX_WEIGHT = 1000.0
 MAX_WEIGHTS = 64
 MAX_EXTRA_LAYERS = 8
+MAX_BOXES = 20
+OBJECTS = "objects"
+"""The value of the view's boxes that stands for those known of the objects of the explained class."""
 
 _LAYER = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
 _log = logging.getLogger(__name__)
@@ -115,6 +119,21 @@ class LayerName(_Text):
     def describe(self) -> dict[str, object]:
         """The browser knows the layers from the payload."""
         return {"kind": "layer"}
+
+
+@dataclass(frozen=True)
+class Column(LayerName):
+    """What a table of layers is sorted by: a layer, or one of its `others`."""
+
+    others: tuple[str, ...]
+
+    def for_browser(self, value: Any, layers: Sequence[str]) -> object:
+        """The name if the table has such a column."""
+        return value if value in self.others else super().for_browser(value, layers)
+
+    def describe(self) -> dict[str, object]:
+        """The columns beside the layers."""
+        return {"kind": "column", "others": list(self.others)}
 
 
 @dataclass(frozen=True)
@@ -253,6 +272,68 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Boxes:
+    """At most `most` boxes on the photo, or "objects" for those known of the objects of the explained class.
+
+    A value has the numbers of all boxes one after another, (left, top, right, bottom) each, in the photo's
+    own pixels; :func:`boxes_of` gives the boxes. ``()`` stands for none.
+    """
+
+    most: int
+
+    def parse(self, text: str) -> Value:
+        """The boxes, separated by "~", their numbers by "_" or ","; "none" for none."""
+        if text == OBJECTS:
+            return text
+        boxes = [] if text == "none" else text.split("~")
+        return self._checked([[_number(part) for part in re.split("[_,]", box)] for box in boxes])
+
+    def format(self, value: Any) -> str:
+        """As :meth:`parse` reads them."""
+        if value == OBJECTS:
+            return OBJECTS
+        return "~".join("_".join(f"{number:g}" for number in box) for box in boxes_of(value)) or "none"
+
+    def from_browser(self, reported: object, layers: Sequence[str]) -> Value:
+        """The boxes, a list of four numbers each."""
+        if reported == OBJECTS:
+            return OBJECTS
+        if not isinstance(reported, list | tuple) or not all(
+            isinstance(box, list | tuple) for box in reported
+        ):
+            return None
+        return self._checked([[_finite(number) for number in box] for box in reported])
+
+    def for_browser(self, value: Any, layers: Sequence[str]) -> object:
+        """A list of four numbers each; the browser clips them to the photo."""
+        return value if value == OBJECTS else [list(box) for box in boxes_of(value)]
+
+    def describe(self) -> dict[str, object]:
+        """How many there may be; the browser knows the photo from the payload."""
+        return {"kind": "boxes", "most": self.most}
+
+    def _checked(self, boxes: Sequence[Sequence[float | None]]) -> tuple[float, ...] | None:
+        found: list[float] = []
+        for box in boxes:
+            known = [value + 0.0 for value in box if value is not None and 0 <= value <= MAX_SIDE]
+            if len(box) != 4 or len(known) != 4 or not (known[0] < known[2] and known[1] < known[3]):
+                return None
+            found += known
+        return tuple(found) if len(boxes) <= self.most else None
+
+
+def boxes_of(value: Value) -> tuple[tuple[float, float, float, float], ...]:
+    """The boxes of a view, in the photo's pixels; none where those of its objects are meant."""
+    numbers = [float(each) for each in value] if isinstance(value, tuple) else []
+    return tuple(
+        (left, top, right, bottom)
+        for left, top, right, bottom in zip(
+            numbers[::4], numbers[1::4], numbers[2::4], numbers[3::4], strict=True
+        )
+    )
+
+
+@dataclass(frozen=True)
 class Field:
     """One row of the view's table.
 
@@ -305,6 +386,9 @@ VIEW = _fields(
     # Evaluate: which part of the page is on the screen, and what replaces the pixels that are removed.
     Field("part", Choice(("point", "insertion-deletion", "randomise", "photo-set")), "point", browser=False),
     Field("baseline", Choice(("blur", "mean", "black")), "blur", browser=False),
+    # Point: the boxes on the photo, and what its table is sorted by.
+    Field("boxes", Boxes(MAX_BOXES), OBJECTS),
+    Field("sort", Column(("method", "hits", "mix")), "method"),
     # Lecture mode: large type, no sidebar.
     Field("present", Flag(), False, browser=False),
     # The size of the meta step. What is explained decides it: the address has it there, with its direction.

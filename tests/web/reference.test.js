@@ -9,12 +9,14 @@ import { percent } from "../../saliency_core/viewer/web/core/format.js";
 import { absolutePercentile, energyInside, normalise, resize, resizedAt } from "../../saliency_core/viewer/web/core/maths.js";
 import { mixInto } from "../../saliency_core/viewer/web/core/mixing.js";
 import { Content } from "../../saliency_core/viewer/web/core/payload.js";
+import { Cover, distanceTo, pointInPhoto, ScoredMap } from "../../saliency_core/viewer/web/core/scores.js";
 import { completeView } from "../../saliency_core/viewer/web/core/view.js";
+import { targetOf } from "../../saliency_core/viewer/web/modes/point/scoring.js";
 import { MODES } from "../../saliency_core/viewer/web/modes/registry.js";
 
 const path = process.env.VIEWER_REFERENCE;
 const skip = path ? false : "run by pytest tests/test_web.py, which exports the cases";
-const cases = path ? JSON.parse(readFileSync(path, "utf8")) : { resized: [], mixed: [], painted: [], reaches: [], inside: [], percents: [] };
+const cases = path ? JSON.parse(readFileSync(path, "utf8")) : { resized: [], mixed: [], painted: [], reaches: [], inside: [], scored: [], percents: [] };
 
 /**
  * @param {Float32Array} found
@@ -38,6 +40,25 @@ test("the energy inside boxes is that of saliency_core", { skip }, () => {
     const found = energyInside(Float32Array.from(values), size, boxes);
     if (share === null) assert.equal(found, null);
     else assert.ok(Math.abs(/** @type {number} */ (found) - share) < 1e-6);
+  }
+});
+
+test("maxima, distances and shares are those of a slow definition: ties, boxes that overlap, are cut off or are not seen", { skip }, () => {
+  assert.ok(cases.scored.length > 0);
+  for (const { values, height, width, size, photo, region, boxes, place, point, distance, share } of cases.scored) {
+    const content = /** @type {any} */ ({ region, photo: { original: photo } });
+    const target = targetOf({ content, size, boxes });
+    const map = new ScoredMap(Float32Array.from(values), height, width, new Cover([[0, 0, 1, 1]], size));
+    assert.deepEqual(map.place, place);
+    assert.deepEqual(pointInPhoto(map.place, size, region), point);
+    const found = distanceTo(/** @type {[number, number]} */ (point), target.boxes);
+    if (distance === null) assert.deepEqual([target.boxes, found], [[], Infinity]);
+    else {
+      assert.ok(Math.abs(found - distance) < 1e-9);
+      const inside = map.share(target.cover);
+      if (share === null) assert.equal(inside, null);
+      else assert.ok(Math.abs(/** @type {number} */ (inside) - share) < 1e-6);
+    }
   }
 });
 
@@ -102,7 +123,7 @@ test("every field of Python's schema is understood: its default and another valu
   const { described, defaults, given, layers, methods } = cases.view;
   const names = (/** @type {string[]} */ list) => list.map((name) => ({ name }));
   const allLayers = given.layers.map((/** @type {string} */ name) => ({ name, stage: null }));
-  const meta = { schema: described, layers: names(layers), allLayers, methods: names(methods), defaults: { layer: layers[0] } };
+  const meta = { schema: described, photo: { original: [100, 100] }, layers: names(layers), allLayers, methods: names(methods), defaults: { layer: layers[0] } };
   const weights = Object.fromEntries(layers.map((/** @type {string} */ layer) => [layer, 1]));
   assert.deepEqual(completeView({}, meta), { ...defaults, layer: layers[0], weights });
   assert.deepEqual(completeView(given, meta), given);

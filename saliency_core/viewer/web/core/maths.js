@@ -27,29 +27,32 @@ function interpolation(source, target) {
 }
 
 /**
- * Bilinear resize of a height × width map to size × size, sampled as torch does with align_corners=False.
+ * Bilinear resize of a height × width map to size × size (or `across` wide), sampled as torch does with
+ * align_corners=False.
  *
  * @param {Float32Array} values
  * @param {number} height
  * @param {number} width
  * @param {number} size
  * @param {Float32Array} [out]
+ * @param {number} [across]
  */
-export function resize(values, height, width, size, out = new Float32Array(size * size)) {
+export function resize(values, height, width, size, out = undefined, across = size) {
+  const found = out ?? new Float32Array(size * across);
   const rows = interpolation(height, size);
-  const columns = interpolation(width, size);
+  const columns = interpolation(width, across);
   const line = new Float32Array(width);
   for (let y = 0, at = 0; y < size; y++) {
     const top = rows.first[y] * width;
     const bottom = rows.second[y] * width;
     const down = rows.weight[y];
     for (let x = 0; x < width; x++) line[x] = values[top + x] * (1 - down) + values[bottom + x] * down;
-    for (let x = 0; x < size; x++, at++) {
+    for (let x = 0; x < across; x++, at++) {
       const right = columns.weight[x];
-      out[at] = line[columns.first[x]] * (1 - right) + line[columns.second[x]] * right;
+      found[at] = line[columns.first[x]] * (1 - right) + line[columns.second[x]] * right;
     }
   }
-  return out;
+  return found;
 }
 
 /**

@@ -37,16 +37,17 @@ export function partsOf(content, method, weights) {
 }
 
 /**
- * A method's maps resized to size × size and normalised, null where there is nothing to see.
+ * A method's maps resized to size × size (or `across` wide) and normalised, null where there is nothing to see.
  *
  * @param {Content} content
  * @param {string} method
  * @param {number} size
+ * @param {number} [across]
  */
-export function normalisedMaps(content, method, size) {
+export function normalisedMaps(content, method, size, across = size) {
   return content.layers.map((_, i) => {
     const map = content.map(method, i);
-    return map?.values && map.reason === null ? normalise(resize(map.values, map.height, map.width, size)) : null;
+    return map?.values && map.reason === null ? normalise(resize(map.values, map.height, map.width, size, undefined, across)) : null;
   });
 }
 
@@ -62,13 +63,13 @@ export function logarithmsOf(maps) {
 /**
  * The mixed map of a method, computed from scratch into `out`; returns why there is none, or null.
  *
- * @param {{content: Content, method: string, weights: Weights, how: string, size: number}} inputs
+ * @param {{content: Content, method: string, weights: Weights, how: string, size: number, across?: number}} inputs
  * @param {Float32Array} out
  */
-export function mixInto({ content, method, weights, how, size }, out) {
+export function mixInto({ content, method, weights, how, size, across }, out) {
   const { parts, reason } = partsOf(content, method, weights);
   if (parts === null) return reason;
-  const maps = normalisedMaps(content, method, size);
+  const maps = normalisedMaps(content, method, size, across);
   if (how === "product") mixProduct(logarithmsOf(maps), parts, out);
   else mixSum(maps, parts, out);
   return null;

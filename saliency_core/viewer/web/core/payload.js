@@ -95,9 +95,16 @@ export class Content {
     /** @type {[number, number, number, number]} */
     this.box = meta.box;
     /**
-     * The objects on the photo whose location is known, their boxes as fractions of the input region.
+     * The input region in the pixels of the photo itself, which may be larger than the one shown.
      *
-     * @type {{index: number, label: string, box: [number, number, number, number]}[]}
+     * @type {[number, number, number, number]}
+     */
+    this.region = meta.region;
+    /**
+     * The objects on the photo whose location is known: their boxes as fractions of the input region, clipped to it, and
+     * in the photo's own pixels.
+     *
+     * @type {{index: number, label: string, box: [number, number, number, number], pixels: [number, number, number, number]}[]}
      */
     this.objects = meta.objects;
     /** @type {number} */
@@ -166,6 +173,11 @@ export class Content {
   /** The boxes of the objects that are of the explained class. */
   get targetBoxes() {
     return this.objects.filter((object) => object.index === this.target).map((object) => object.box);
+  }
+
+  /** The same in the photo's own pixels, with what the network does not see. */
+  get targetPixels() {
+    return this.objects.filter((object) => object.index === this.target).map((object) => object.pixels);
   }
 
   /** @param {string} name */

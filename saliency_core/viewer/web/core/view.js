@@ -2,6 +2,8 @@
 
 import { shared } from "./redraw.js";
 
+/** @import { Box } from "./scores.js" */
+
 /**
  * A view, complete and valid. The fields are those of saliency_core/viewer/schema.py.
  *
@@ -21,6 +23,8 @@ import { shared } from "./redraw.js";
  * @property {"classes" | "first" | "second"} difference
  * @property {"after" | "before" | "change"} figures
  * @property {boolean} cells
+ * @property {"objects" | Box[]} boxes
+ * @property {string} sort
  * @property {boolean} modified
  * @property {number} epsilon
  */
@@ -36,6 +40,7 @@ import { shared } from "./redraw.js";
  * @property {number} [low]
  * @property {number} [high]
  * @property {number} [most]
+ * @property {string[]} [others]
  */
 
 /** The two panels, in reading order. */
@@ -82,6 +87,24 @@ function extraLayers(given, meta, most) {
 }
 
 /**
+ * Those of the boxes that lie on the photo, clipped to it.
+ *
+ * @param {any} given
+ * @param {any} meta
+ * @param {number} most
+ */
+function boxesOn(given, meta, most) {
+  if (given === "objects") return given;
+  if (!Array.isArray(given)) return undefined;
+  const [width, height] = meta.photo.original;
+  return given
+    .filter((box) => Array.isArray(box) && box.length === 4 && box.every(Number.isFinite))
+    .map(([left, top, right, bottom]) => [Math.max(left, 0), Math.max(top, 0), Math.min(right, width), Math.min(bottom, height)])
+    .filter(([left, top, right, bottom]) => left < right && top < bottom)
+    .slice(0, most);
+}
+
+/**
  * Kind (as in Python's schema) -> the value that something given means, undefined if it cannot be used.
  *
  * @type {Record<string, (given: any, field: Field, meta: any) => unknown>}
@@ -92,6 +115,8 @@ const KINDS = {
   number: (given, { low = -Infinity, high = Infinity }) => (Number.isFinite(given) ? Math.min(Math.max(given, low), high) : undefined),
   method: (given, _, meta) => named(meta.methods, given),
   layer: (given, _, meta) => named(meta.layers, given),
+  column: (given, { others = [] }, meta) => (others.includes(given) ? given : named(meta.layers, given)),
+  boxes: (given, { most = 0 }, meta) => boxesOn(given, meta, most),
   layers: (given, { most = 0 }, meta) => extraLayers(given, meta, most),
   weights: (given, _, meta) => completeWeights(given, meta.layers.map((/** @type {{name: string}} */ layer) => layer.name)),
 };

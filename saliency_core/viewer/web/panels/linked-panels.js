@@ -38,7 +38,7 @@ export class LinkedPanels {
     this.panels = panels;
     this.height = height;
     const touch = matchMedia("(hover: none)").matches;
-    this.hint = `${touch ? "Tap" : "Hover over"} a map to read ${panels.length === 2 ? "both" : "all"} values.`;
+    this.hint = `${touch ? "Tap" : "Hover over"} a map to read ${panels.length === 1 ? "its" : panels.length === 2 ? "both" : "all"} values.`;
     /** @type {string[]} */
     this.names = panels.map(() => "");
     /** @type {number[] | null} */
