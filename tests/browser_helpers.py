@@ -65,7 +65,7 @@ def opened_tab(profile: BrowserContext) -> Iterator[Page]:
 def viewer(page: Page) -> Locator:
     """The viewer, once it shows an explanation."""
     found = page.get_by_test_id("normgrad-viewer")
-    names = ("caption-first", "framework-caption", "caption-grad_cam")
+    names = ("caption-first", "framework-caption", "caption-grad_cam", "caption-point")
     caption = reduce(Locator.or_, map(page.get_by_test_id, names), page.get_by_test_id("caption-left"))
     expect(caption).to_contain_text(re.compile("%|every class"))
     expect(found).to_be_visible()  # hidden until the page replaces its skeleton
