@@ -9,10 +9,7 @@ from itertools import chain
 
 import numpy as np
 import torch
-from captum.attr import LayerGradCam, LayerGradientXActivation
 from PIL import Image
-from pytorch_grad_cam import GradCAM
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 import saliency_core as sc
@@ -119,6 +116,9 @@ def with_shared_weights(network: nn.Module) -> nn.Module:
 
 def pytorch_grad_cam(network: nn.Module, layers: tuple[str, ...], x: Tensor) -> Callable[[], object]:
     """Grad-CAM at some layers."""
+    from pytorch_grad_cam import GradCAM  # seconds, of which tests that import this module have no use
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
     own = with_shared_weights(network)
     cam = GradCAM(own, [own.get_submodule(layer) for layer in layers])
     targets = [ClassifierOutputTarget(CLASS)]
@@ -127,6 +127,8 @@ def pytorch_grad_cam(network: nn.Module, layers: tuple[str, ...], x: Tensor) -> 
 
 def captum(network: nn.Module, layers: tuple[str, ...], x: Tensor) -> Callable[[], object]:
     """Grad-CAM at one layer, or gradient × activation summed over the channels at several."""
+    from captum.attr import LayerGradCam, LayerGradientXActivation
+
     own = with_shared_weights(network)
     modules = [own.get_submodule(layer) for layer in layers]
     if len(modules) == 1:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy import stats
 
 import saliency_core as sc
 from saliency_core.combine import resize
@@ -68,6 +67,8 @@ def test_the_rank_correlation_of_a_constant_map_is_undefined() -> None:
 
 
 def test_the_rank_correlation_equals_scipys_with_many_ties() -> None:
+    from scipy import stats  # a second, in every process that collects the tests
+
     random = np.random.default_rng(0)
     first, second = random.integers(0, 9, (2, 40, 50)).astype(np.float32)
     second = np.maximum(second + first - 8, 0)
@@ -76,6 +77,8 @@ def test_the_rank_correlation_equals_scipys_with_many_ties() -> None:
 
 
 def test_class_sensitivity_is_the_rank_correlation_of_the_resized_maps() -> None:
+    from scipy import stats  # a second, in every process that collects the tests
+
     clf, x = classifier(), batch()
     found = sc.class_sensitivity(clf, x, "normgrad", "branch", [1, 3])
     one, other = (sc.explain(clf, x, target).map("normgrad", "branch") for target in (1, 3))
@@ -180,6 +183,8 @@ def test_explanations_before_and_after_a_step_are_not_compared() -> None:
 
 
 def test_the_mean_over_photos_has_students_interval() -> None:
+    from scipy import stats  # a second, in every process that collects the tests
+
     clf = classifier()
     photos = [batch(seed=seed) for seed in range(4)]
     steps: list[tuple[int, int]] = []
@@ -211,6 +216,8 @@ def test_a_folder_of_photos_counts_as_its_photos(tmp_path: Path) -> None:
 
 
 def test_the_mean_change_is_that_of_each_photos_own_change() -> None:
+    from scipy import stats  # a second, in every process that collects the tests
+
     clf, key = classifier(), ("normgrad", "branch")
     ask = partial(sc.class_sensitivity_table, clf, classes=[0, 1], methods=["normgrad"], layers=["branch"])
     photos = [batch(seed=seed) for seed in range(3)]

@@ -43,6 +43,8 @@ from saliency_core.viewer.payload import AVERAGING_METHODS
 MAIN = str(PAGES_FOLDER / "shared" / "main.py")
 SECONDS = 120.0
 """After which a wait has failed."""
+SMALL = "timm:test_resnet.random"
+"""A network with the classes of ImageNet, for tests that compute much and ask for no particular network."""
 COMPOSED = {"photo": "cat-above-coffee", "class": "967", "b": "285"}
 
 
@@ -740,31 +742,31 @@ def test_the_means_over_the_uploaded_photos_and_their_change_by_the_step_are_tho
     app: AppTest,
 ) -> None:
     files = [photos.sample_files()[name] for name in ("coffee", "camera")]
-    app.query_params["meta"] = "0.0025"
+    app.query_params.update(meta="0.0025", model=SMALL)
     settle(app)
     for file in files:
         app.file_uploader[0].upload(file.name, file.read_bytes())
     settle(app)
     app.switch_page(str(entry_of("classes").path))
-    settle(app)
-    button(app, "cancel-").click()  # the other sizes of the step, which the photos would wait for
-    settle(app)
+    settle(app, long=True)  # with the other sizes of the step, which the photos would wait for
     button(app, "class-set").click()
     app.run()
     (asked,) = (entry for entry in session_of(app).tasks if entry.title.endswith("over 2 photos"))
     assert asked.task.wait(SECONDS)
     settle(app)
+    layer = session_of(app).scene.layers[-2]
     before, after = (
         sc.class_sensitivity_over(
-            sc.load_classifier(),
+            sc.load_classifier(SMALL),
             [sc.open_image(file) for file in files],
             methods=["normgrad"],
-            layers=["blocks.5"],
+            layers=[layer],
             meta=meta,
-        )["normgrad", "blocks.5"]
+        )["normgrad", layer]
         for meta in (None, sc.MetaStep())
     )
-    column = session_of(app).scene.layers.index("blocks.5")
+    assert session_of(app).scene.model.name == SMALL
+    column = session_of(app).scene.layers.index(layer)
     for title, value in (
         (photo_set.MEANS, rho(after.mean)),
         (photo_set.CHANGES, formats.signed(after.mean - before.mean)),

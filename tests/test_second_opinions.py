@@ -4,13 +4,15 @@ pytorch-grad-cam records a layer's output without a copy, so the network here ha
 last test shows what becomes of its maps where there are some.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from functools import partial
+from types import ModuleType
 
 import pytest
-import pytorch_grad_cam as peer
 import torch
 from captum import attr
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 import saliency_core as sc
@@ -22,6 +24,20 @@ LAYERS = ("bn", "relu", "join", "down")
 SHARPNESS = 1e6
 
 Opinion = Callable[[nn.Module, nn.Module, Tensor], Tensor]
+
+
+def peer() -> ModuleType:
+    """pytorch-grad-cam, which loads scikit-learn: not in every process that collects the tests."""
+    import pytorch_grad_cam
+
+    return pytorch_grad_cam
+
+
+def outputs() -> list[Callable[[Tensor], Tensor]]:
+    """The targets as pytorch-grad-cam takes them."""
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    return [ClassifierOutputTarget(target) for target in TARGETS]
 
 
 class PlainNet(nn.Module):
@@ -68,19 +84,15 @@ def ours(name: str, network: nn.Module, layer: str, x: Tensor) -> Tensor:
     return method(sc.capture(classifier(network), x, TARGETS, [layer], rule=method.rule).layers[layer])
 
 
-def grad_cam_package(kind: type[peer.base_cam.BaseCAM]) -> Opinion:
+def grad_cam_package(kind: str, network: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
     """The map at the layer's own resolution, before the package cuts, resizes and rescales it."""
-
-    def opinion(network: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
-        targets = [ClassifierOutputTarget(target) for target in TARGETS]
-        with kind(network, [layer]) as cam:
-            cam(x, targets)
-            record = cam.activations_and_grads
-            x_layer, g_layer = record.activations[0].numpy(), record.gradients[0].numpy()
-            raw = cam.get_cam_image(x, layer, targets, x_layer, g_layer, eigen_smooth=False)
-        return torch.from_numpy(raw).double()
-
-    return opinion
+    targets = outputs()
+    with getattr(peer(), kind)(network, [layer]) as cam:
+        cam(x, targets)
+        record = cam.activations_and_grads
+        x_layer, g_layer = record.activations[0].numpy(), record.gradients[0].numpy()
+        raw = cam.get_cam_image(x, layer, targets, x_layer, g_layer, eigen_smooth=False)
+    return torch.from_numpy(raw).double()
 
 
 def captum_grad_cam(network: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
@@ -101,11 +113,11 @@ def assert_agree(one: Tensor, other: Tensor) -> None:
 AT_A_LAYER: dict[str, tuple[str, Opinion]] = {
     "Captum LayerGradCam": ("grad_cam", captum_grad_cam),
     "Captum LayerGradientXActivation": ("linear_approx", captum_gradient_x_activation),
-    "pytorch-grad-cam GradCAM": ("grad_cam", grad_cam_package(peer.GradCAM)),
-    "pytorch-grad-cam GradCAM++": ("grad_cam_plus_plus", grad_cam_package(peer.GradCAMPlusPlus)),
-    "pytorch-grad-cam XGradCAM": ("xgrad_cam", grad_cam_package(peer.XGradCAM)),
-    "pytorch-grad-cam LayerCAM": ("layer_cam", grad_cam_package(peer.LayerCAM)),
-    "pytorch-grad-cam HiResCAM": ("hires_cam", grad_cam_package(peer.HiResCAM)),
+    "pytorch-grad-cam GradCAM": ("grad_cam", partial(grad_cam_package, "GradCAM")),
+    "pytorch-grad-cam GradCAM++": ("grad_cam_plus_plus", partial(grad_cam_package, "GradCAMPlusPlus")),
+    "pytorch-grad-cam XGradCAM": ("xgrad_cam", partial(grad_cam_package, "XGradCAM")),
+    "pytorch-grad-cam LayerCAM": ("layer_cam", partial(grad_cam_package, "LayerCAM")),
+    "pytorch-grad-cam HiResCAM": ("hires_cam", partial(grad_cam_package, "HiResCAM")),
 }
 
 
@@ -124,7 +136,7 @@ def test_a_map_at_a_layer_agrees(network: nn.Module, layer: str, opinion: str) -
 def test_eigen_grad_cam_agrees_up_to_its_arbitrary_sign(network: nn.Module, layer: str) -> None:
     """Eigen-CAM has no such test: the package centres the activations, the paper does not."""
     x = batch(2)
-    theirs = grad_cam_package(peer.EigenGradCAM)(network, network.get_submodule(layer), x)
+    theirs = grad_cam_package("EigenGradCAM", network, network.get_submodule(layer), x)
     for one, other in zip(ours("eigen_grad_cam", network, layer, x), theirs, strict=True):
         # The larger overlap shows which sign the package's decomposition happened to give.
         sign = 1 if (one * other.relu()).sum() >= (one * (-other).relu()).sum() else -1
@@ -151,8 +163,8 @@ def test_an_in_place_relu_changes_what_pytorch_grad_cam_records_and_not_what_is_
     in_place = seeded().eval()
     x = batch(2)
     truth = in_place.bn(in_place.conv(x)).detach()
-    with peer.HiResCAM(in_place, [in_place.bn]) as cam:
-        cam(x, [ClassifierOutputTarget(target) for target in TARGETS])
+    with peer().HiResCAM(in_place, [in_place.bn]) as cam:
+        cam(x, outputs())
         recorded = cam.activations_and_grads.activations[0].clone()
     assert (truth < 0).any()
     torch.testing.assert_close(recorded, truth.relu(), rtol=0, atol=0)  # the layer behind, not this one
@@ -161,6 +173,6 @@ def test_an_in_place_relu_changes_what_pytorch_grad_cam_records_and_not_what_is_
     # The same network with its ReLUs out of place is what the package explains rightly.
     out_of_place = seeded().eval()
     out_of_place.relu, out_of_place.act = nn.ReLU(), nn.ReLU()
-    wrong, right = (grad_cam_package(peer.GradCAM)(one, one.bn, x).relu() for one in (in_place, out_of_place))
+    wrong, right = (grad_cam_package("GradCAM", one, one.bn, x).relu() for one in (in_place, out_of_place))
     assert_agree(ours("grad_cam", in_place, "bn", x), right)
     assert (wrong - right).abs().max() > 0.1 * right.max()
