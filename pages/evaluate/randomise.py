@@ -26,6 +26,7 @@ LEAD = (
     "The weights are drawn anew stage by stage, from the output down, always from the same seed. A map that "
     "explains the network must change with it."
 )
+POLL_SECONDS = 0.5
 ALIKE = 0.5
 """From this correlation on, a map counts as still like that of the trained network."""
 CUTTING = ("guided_backprop", "deconvnet")
@@ -48,20 +49,44 @@ def draw(current: Session, scene: Scene) -> None:
     # One layer alone: at all of them, comparing the maps takes longer than the network does.
     request = RandomisationRequest(replace(controls.plain_request(scene), methods=names, layers=(layer,)))
     found = computing.answer(current, request, scene.image, title=f"{TITLE} · {scene.photo.name}")
-    if found is None:
-        if computing.running(current, request):
-            st.html(theme.MAPS_SKELETON)
+    if found is None and not computing.running(current, request):
         return
     shown = tuple(name if name in names else names[0] for name in current.methods)
-    _maps(current, scene, found, shown, layer)
-    _figures(found, names, shown, layer)
+    # The same place in the page, whether it is followed or not, so that the component stays mounted.
+    st.fragment(_follow, run_every=None if found else POLL_SECONDS)(
+        current, scene, request, found, shown, layer
+    )
+    if found is not None:
+        _figures(found, names, shown, layer)
 
 
 # -- the maps ------------------------------------------------------------------------------------------------
 
 
+def _follow(
+    current: Session,
+    scene: Scene,
+    request: RandomisationRequest,
+    found: RandomisationResult | None,
+    methods: Sequence[str],
+    layer: str,
+) -> None:
+    """The maps after all stages, or after those that are known so far."""
+    known = found or computing.partial_answer(request)
+    if known is None:
+        st.html(theme.MAPS_SKELETON)
+    else:
+        _maps(current, scene, known, methods, layer, complete=found is not None)
+
+
 def _maps(
-    current: Session, scene: Scene, found: RandomisationResult, methods: Sequence[str], layer: str
+    current: Session,
+    scene: Scene,
+    found: RandomisationResult,
+    methods: Sequence[str],
+    layer: str,
+    *,
+    complete: bool,
 ) -> None:
     """The maps of both methods, trained and randomised, with the slider down the stages."""
     explanations = (found.trained, *found.explanations)
@@ -96,7 +121,7 @@ def _maps(
     looks = {name: view[name] for name in ("colormap", "fade", "opacity")}
     maps = np.concatenate(planes)
     digest = hashlib.sha256(maps.tobytes())
-    digest.update(repr((photo.digest, layer, tuple(methods), looks)).encode())
+    digest.update(repr((photo.digest, layer, tuple(methods), looks, complete)).encode())
     browser.component("randomise")(
         key="randomise",
         data={
@@ -105,6 +130,7 @@ def _maps(
                 "photo": {"name": photo.name, "width": photo.width, "height": photo.height},
                 "box": box_on(photo, found.trained.box),
                 "stages": [stage.name for stage in found.stages],
+                "complete": complete,
                 "methods": described,
                 "colormaps": [{"name": each.name, "kind": each.kind} for each in render.COLORMAPS.values()],
                 **looks,

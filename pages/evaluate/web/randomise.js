@@ -19,6 +19,7 @@
  * @property {{name: string, width: number, height: number}} photo
  * @property {[number, number, number, number]} box
  * @property {string[]} stages from the output down
+ * @property {boolean} complete whether these are all stages
  * @property {Method[]} methods
  * @property {{name: string, kind: string}[]} colormaps
  * @property {string} colormap
@@ -67,7 +68,8 @@ class Randomise {
    * @param {Uint8Array} photo
    */
   take(meta, values, luts, photo) {
-    const begins = this.signature === "";
+    // At the last stage, until another one is chosen: also while stages are still being computed.
+    const last = this.meta === undefined || this.stage === this.meta.stages.length;
     this.signature = meta.signature;
     this.meta = meta;
     this.values = values;
@@ -77,8 +79,7 @@ class Randomise {
     this.root.parentElement?.style.setProperty("--map-opacity", String(meta.opacity));
     this.root.parentElement?.classList.toggle("faded", meta.fade);
     this.slider.max = String(meta.stages.length);
-    if (begins) this.stage = meta.stages.length;
-    this.stage = Math.min(this.stage, meta.stages.length);
+    this.stage = last ? meta.stages.length : Math.min(this.stage, meta.stages.length);
     const stage = new Stage(meta.photo, meta.box, 1);
     this.panels = meta.methods.map((method, i) =>
       ["trained", "randomised"].map((state, column) => {
@@ -99,9 +100,9 @@ class Randomise {
     const { meta, panels, stage } = this;
     if (meta === undefined || panels === undefined) return;
     const count = meta.stages.length;
-    const what = stage === 0 ? TRAINED : stage === count ? ALL : `drawn anew down to ${meta.stages[stage - 1]}`;
+    const what = stage === 0 ? TRAINED : stage === count && meta.complete ? ALL : `drawn anew down to ${meta.stages[stage - 1]}`;
     setRange(this.slider, stage);
-    setText(this.words, `${stage} of ${count} stages: ${what}`);
+    setText(this.words, meta.complete ? `${stage} of ${count} stages: ${what}` : `stage ${stage}: ${what} …`);
     this.slider.setAttribute("aria-valuetext", this.words.textContent ?? "");
     panels.forEach(([, { panel, remark }], i) => {
       const method = meta.methods[i];
