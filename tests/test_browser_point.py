@@ -53,36 +53,38 @@ def test_boxes_are_drawn_moved_and_removed_by_mouse_and_keys_and_the_table_follo
     page.keyboard.press("Delete")
     expect(boxes).to_have_count(0)
     expect(page.get_by_test_id("point-finding")).to_contain_text("Draw a box")
-    # A drag draws one.
-    area = page.get_by_test_id("box-editor").bounding_box()
+    # A drag draws one; the stage shows the middle of the photo.
+    stage, area = (page.get_by_test_id(each).bounding_box() for each in ("stage-point", "box-editor"))
+    assert stage is not None
     assert area is not None
-    page.mouse.move(area["x"] + 20, area["y"] + 20)
+    page.mouse.move(stage["x"] + 50, stage["y"] + 40)
     page.mouse.down()
-    page.mouse.move(area["x"] + 60, area["y"] + 50, steps=5)
-    page.mouse.move(area["x"] + 90, area["y"] + 70)
+    page.mouse.move(stage["x"] + 90, stage["y"] + 60, steps=5)
+    page.mouse.move(stage["x"] + 130, stage["y"] + 90)
     page.mouse.up()
     expect(boxes).to_have_count(1)
     expect(boxes.first).to_be_focused()
-    scale = 600 / area["width"]
-    np.testing.assert_allclose(
-        view(page)["boxes"][0], [20 * scale, 20 * scale, 90 * scale, 70 * scale], atol=2
-    )
+    scale, (x, y) = 600 / area["width"], (stage["x"] - area["x"], stage["y"] - area["y"])
+    drawn = [scale * each for each in (x + 50, y + 40, x + 130, y + 90)]
+    np.testing.assert_allclose(view(page)["boxes"][0], drawn, atol=2)
     # A cell shows its map, and a column's name sorts by it.
     page.get_by_test_id("score-grad_cam-blocks.2").click()
     expect(page.get_by_test_id("verdict")).to_have_text("Miss")
     shown = view(page)
     assert (shown["left"], shown["layer"], shown["mixed"]) == ("grad_cam", "blocks.2", False)
     page.get_by_test_id("sort-mix").click()
-    drawn = page.locator("[data-testid^=scores-]").evaluate_all(
+    expect(page.get_by_test_id("score-normgrad-mix")).to_have_attribute("aria-label", re.compile("mixed: "))
+    order = page.locator("[data-testid^=scores-]").evaluate_all(
         "rows => rows.map(row => row.querySelector('[data-testid$=-mix]').title.match(/([\\d.]+)% /)?.[1])"
     )
-    expect(page.get_by_test_id("score-normgrad-mix")).to_have_attribute("aria-label", re.compile("mixed: "))
-    shares = [float(each) for each in drawn if each is not None]
+    shares = [float(each) for each in order if each is not None]
     assert shares == sorted(shares, reverse=True)
-    # Another photo has boxes of its own, and the first one keeps its.
+    # A reload keeps the box, and the object's own is one click away.
+    page.wait_for_url(lambda url: "sort=mix" in url)
     page.reload()
     viewer(page)
     expect(boxes).to_have_count(1)
     page.get_by_test_id("object-boxes").click()
+    cell.click()
     expect(cell).to_have_attribute("aria-label", re.compile(rf"hit, {known}% of its energy inside"))
     assert trouble == []
