@@ -7,13 +7,12 @@ import plotly.graph_objects as go
 from pages.shared.charts import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, layout, text_size
 
 HEIGHT = 330
-TOP, BOTTOM, LEFT, RIGHT = 58, 62, 40, 20
+TOP, BOTTOM, LEFT, RIGHT = 50, 62, 40, 20
 MARKED = (BLUE, ORANGE, GREEN, PURPLE)
 """The colours of the methods that stand out, in their order."""
 
 
 def fall(
-    title: str,
     stages: Sequence[str],
     lines: Mapping[str, Sequence[float | None]],
     marked: Sequence[str],
@@ -21,7 +20,6 @@ def fall(
     """A figure of likeness for every method, from the trained network to one with all weights drawn anew.
 
     Args:
-        title: what is drawn.
         stages: from the output down.
         lines: method's title -> the figure after each stage, None where it is undefined.
         marked: the titles that stand out, four at most.
@@ -46,10 +44,6 @@ def fall(
     values = [value for line in lines.values() for value in line if value is not None]
     low = -1.05 if min(values, default=0.0) < -0.25 else -0.3
     ticks = {"size": text_size()}
-    figure.add_annotation(
-        x=0, y=1, xref="paper", yref="paper", xshift=-LEFT, yshift=32, text=title, showarrow=False,
-        xanchor="left", yanchor="bottom", font=ticks,
-    )  # fmt: skip
     figure.update_xaxes(
         range=[-0.2, len(stages) + 0.2], tickvals=across, ticktext=["trained", *stages], tickfont=ticks,
         tickangle=-45, showgrid=False, zeroline=False, fixedrange=True, ticks="",
@@ -61,6 +55,7 @@ def fall(
     margin = {"l": LEFT, "r": RIGHT, "t": TOP, "b": BOTTOM}
     legend = {
         "orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "font": ticks,
+        "entrywidth": 0.5, "entrywidthmode": "fraction",  # two in a row: a phone has no room for more
         "traceorder": "normal", "itemclick": False, "itemdoubleclick": False, "bgcolor": "rgba(0,0,0,0)",
     }  # fmt: skip
     look = layout(height=HEIGHT, margin=margin, showlegend=True, legend=legend)

@@ -159,7 +159,8 @@ def _figures(found: RandomisationResult, names: Sequence[str], shown: Sequence[s
         st.columns(2, gap="medium"), LIKENESS, (correlations, similarities), strict=True
     ):
         titled = {sc.METHODS[name].title: line for name, line in lines.items()}
-        figure = charts.fall(title, stages, titled, marked)
+        figure = charts.fall(stages, titled, marked)
+        column.markdown(f"**{title}**")
         column.plotly_chart(figure, key=f"fall-{title.split()[0]}", config=shared_charts.CONFIG)
     st.markdown("\n".join(f"- {each}" for each in remarks(correlations, layer, stages)))
     table = Table(
