@@ -1,19 +1,19 @@
 """The charts of the page Evaluate."""
 
+import html
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
 from pages.shared.charts import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, layout, text_size
 
-HEIGHT = 330
-TOP, BOTTOM, LEFT, RIGHT = 58, 62, 40, 20
+HEIGHT = 300
+TOP, BOTTOM, LEFT, RIGHT = 8, 62, 40, 20
 MARKED = (BLUE, ORANGE, GREEN, PURPLE)
 """The colours of the methods that stand out, in their order."""
 
 
 def fall(
-    title: str,
     stages: Sequence[str],
     lines: Mapping[str, Sequence[float | None]],
     marked: Sequence[str],
@@ -21,7 +21,6 @@ def fall(
     """A figure of likeness for every method, from the trained network to one with all weights drawn anew.
 
     Args:
-        title: what is drawn.
         stages: from the output down.
         lines: method's title -> the figure after each stage, None where it is undefined.
         marked: the titles that stand out, four at most.
@@ -37,7 +36,6 @@ def fall(
             name=name,
             mode="lines",
             connectgaps=False,
-            showlegend=name in marked,
             line={"color": color, "width": 2.5 if name in marked else 1},
             opacity=1 if name in marked else 0.55,
             customdata=["trained", *stages],
@@ -46,10 +44,6 @@ def fall(
     values = [value for line in lines.values() for value in line if value is not None]
     low = -1.05 if min(values, default=0.0) < -0.25 else -0.3
     ticks = {"size": text_size()}
-    figure.add_annotation(
-        x=0, y=1, xref="paper", yref="paper", xshift=-LEFT, yshift=32, text=title, showarrow=False,
-        xanchor="left", yanchor="bottom", font=ticks,
-    )  # fmt: skip
     figure.update_xaxes(
         range=[-0.2, len(stages) + 0.2], tickvals=across, ticktext=["trained", *stages], tickfont=ticks,
         tickangle=-45, showgrid=False, zeroline=False, fixedrange=True, ticks="",
@@ -59,9 +53,13 @@ def fall(
         zeroline=True, zerolinecolor=LINE, fixedrange=True, ticks="",
     )  # fmt: skip
     margin = {"l": LEFT, "r": RIGHT, "t": TOP, "b": BOTTOM}
-    legend = {
-        "orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "font": ticks,
-        "traceorder": "normal", "itemclick": False, "itemdoubleclick": False, "bgcolor": "rgba(0,0,0,0)",
-    }  # fmt: skip
-    look = layout(height=HEIGHT, margin=margin, showlegend=True, legend=legend)
-    return figure.update_layout(look)
+    return figure.update_layout(layout(height=HEIGHT, margin=margin))
+
+
+def key_to_lines(marked: Sequence[str]) -> str:
+    """The line under the title that says which colour is which method, as HTML."""
+    named = "".join(
+        f'<span><i class="ng-line-{index}"></i>{html.escape(name)}</span>'
+        for index, name in enumerate(marked)
+    )
+    return f'<p class="ng-lines">{named}<span><i class="ng-line-other"></i>other methods</span></p>'

@@ -129,11 +129,13 @@ def _figures(found: RandomisationResult, names: Sequence[str], shown: Sequence[s
     marked = [sc.METHODS[name].title for name in dict.fromkeys((*shown, *CUTTING)) if name in correlations][
         :4
     ]
+    st.html(charts.key_to_lines(marked))
     for column, title, lines in zip(
         st.columns(2, gap="medium"), LIKENESS, (correlations, similarities), strict=True
     ):
         titled = {sc.METHODS[name].title: line for name, line in lines.items()}
-        figure = charts.fall(title, stages, titled, marked)
+        figure = charts.fall(stages, titled, marked)
+        column.markdown(f"**{title}**")
         column.plotly_chart(figure, key=f"fall-{title.split()[0]}", config=shared_charts.CONFIG)
     st.markdown("\n".join(f"- {each}" for each in remarks(correlations, layer, stages)))
     table = Table(
