@@ -75,7 +75,7 @@ def test_pixels_go_and_come_back_in_the_order_of_each_map_without_the_server(
         assert np.abs(pixels(page, "perturbed-0")[..., :3] - expected).max() <= 1
 
     drawn("deletion")
-    page.get_by_test_id("perturbation-mode").get_by_text("Restore pixels").click()
+    page.get_by_role("radio", name="Restore pixels").check()
     expect(share).to_have_text("25% of the pixels restored")
     described("Insertion")
     drawn("insertion")

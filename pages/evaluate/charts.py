@@ -1,13 +1,14 @@
 """The charts of the page Evaluate."""
 
+import html
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
 from pages.shared.charts import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, layout, text_size
 
-HEIGHT = 330
-TOP, BOTTOM, LEFT, RIGHT = 50, 62, 40, 20
+HEIGHT = 300
+TOP, BOTTOM, LEFT, RIGHT = 8, 62, 40, 20
 MARKED = (BLUE, ORANGE, GREEN, PURPLE)
 """The colours of the methods that stand out, in their order."""
 
@@ -35,7 +36,6 @@ def fall(
             name=name,
             mode="lines",
             connectgaps=False,
-            showlegend=name in marked,
             line={"color": color, "width": 2.5 if name in marked else 1},
             opacity=1 if name in marked else 0.55,
             customdata=["trained", *stages],
@@ -53,10 +53,13 @@ def fall(
         zeroline=True, zerolinecolor=LINE, fixedrange=True, ticks="",
     )  # fmt: skip
     margin = {"l": LEFT, "r": RIGHT, "t": TOP, "b": BOTTOM}
-    legend = {
-        "orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "font": ticks,
-        "entrywidth": 0.5, "entrywidthmode": "fraction",  # two in a row: a phone has no room for more
-        "traceorder": "normal", "itemclick": False, "itemdoubleclick": False, "bgcolor": "rgba(0,0,0,0)",
-    }  # fmt: skip
-    look = layout(height=HEIGHT, margin=margin, showlegend=True, legend=legend)
-    return figure.update_layout(look)
+    return figure.update_layout(layout(height=HEIGHT, margin=margin))
+
+
+def key_to_lines(marked: Sequence[str]) -> str:
+    """The line under the title that says which colour is which method, as HTML."""
+    named = "".join(
+        f'<span><i class="ng-line-{index}"></i>{html.escape(name)}</span>'
+        for index, name in enumerate(marked)
+    )
+    return f'<p class="ng-lines">{named}<span><i class="ng-line-other"></i>other methods</span></p>'

@@ -155,6 +155,7 @@ def _figures(found: RandomisationResult, names: Sequence[str], shown: Sequence[s
     marked = [sc.METHODS[name].title for name in dict.fromkeys((*shown, *CUTTING)) if name in correlations][
         :4
     ]
+    st.html(charts.key_to_lines(marked))
     for column, title, lines in zip(
         st.columns(2, gap="medium"), LIKENESS, (correlations, similarities), strict=True
     ):

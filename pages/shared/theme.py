@@ -95,7 +95,7 @@ def note(sentences: Sequence[str], *, error: bool = False) -> None:
 def lines(sentences: Sequence[str]) -> None:
     """A list of sentences, one under the other."""
     items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
-    st.html(f'<ul class="ng-lines">{items}</ul>')
+    st.html(f'<ul class="ng-sentences">{items}</ul>')
 
 
 def progress(title: str, fraction: float, words: str) -> None:
