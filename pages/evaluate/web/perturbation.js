@@ -32,19 +32,19 @@ import { percent } from "../../../saliency_core/viewer/web/core/format.js";
 import { latest, subscribe } from "../../../saliency_core/viewer/web/hosts/streamlit-channel.js";
 import { CurveChart } from "./curve-chart.js";
 
-/** The step shown first, as a share of all. */
-const FIRST = 0.2;
 const MODES = /** @type {const} */ (["deletion", "insertion"]);
 
 /** @typedef {"deletion" | "insertion"} Mode */
+
+/** What was shown last, the step as a share of all: other curves, which take a while, begin there. */
+const last = { mode: /** @type {Mode} */ ("deletion"), share: 0.2 };
 
 class Perturbation {
   /** @param {HTMLElement} root */
   constructor(root) {
     /** @type {Delivery | null} */
     this.delivery = null;
-    /** @type {Mode} */
-    this.mode = "deletion";
+    this.mode = last.mode;
     this.step = 0;
     this.frame = 0;
     /** @type {Curves[]} */
@@ -71,7 +71,7 @@ class Perturbation {
     const begins = this.delivery?.meta.steps !== steps;
     this.delivery = delivery;
     this.slider.max = String(steps);
-    if (begins) this.step = Math.round(FIRST * steps);
+    if (begins) this.step = Math.round(last.share * steps);
     this.panels = orders.map(({ title, caption }, i) => {
       const canvas = element("canvas", { class: "picture", width, height, role: "img", "data-testid": `map-perturbed-${i}` });
       const value = element("p", { class: "value", "data-testid": `perturbed-value-${i}` });
@@ -95,8 +95,9 @@ class Perturbation {
    * @param {number} step
    */
   #show(mode, step) {
-    this.mode = mode;
+    this.mode = last.mode = mode;
     this.step = step;
+    if (this.delivery !== null) last.share = step / this.delivery.meta.steps;
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
       this.#draw();
