@@ -211,6 +211,24 @@ def test_layers_methods_and_mixes_are_chosen_by_name(explanation: sc.Explanation
         score_explanation(explanation.without_image(), box)
 
 
+@pytest.mark.parametrize("size", [(56, 56), (60, 48)])
+@pytest.mark.parametrize("how", ["sum", "product"])
+def test_the_point_of_a_mix_is_the_first_largest_pixel_of_the_combined_map(
+    how: str, size: tuple[int, int]
+) -> None:
+    generator = np.random.default_rng(0)
+    scorer = MapScorer([(0, 0, *size[::-1])], box=(0, 0, *size[::-1]), photo_size=size[::-1], size=size)
+    for _ in range(40):
+        maps = [generator.random((n, n)).astype(np.float32) for n in (14, 7)]
+        symmetric = [values + values[:, ::-1] for values in maps]
+        levels = [np.round(2 * values) for values in maps]
+        offset = [values - 3000 for values in maps]
+        for mixed in (symmetric, levels, offset):
+            (score,) = scorer.mixed(mixed, [(how, (1, 2))])
+            row, column = divmod(int(sc.combine(mixed, [1, 2], how, size).argmax()), size[1])
+            assert score.point == (column, row)
+
+
 def test_maps_without_values_or_without_a_maximum_have_no_score() -> None:
     scorer = MapScorer([(0, 0, 50, 100)], box=(0, 0, 100, 100), photo_size=(100, 100), size=(20, 20))
     ones, negative = np.ones((4, 4), np.float32), -np.eye(4, dtype=np.float32)
