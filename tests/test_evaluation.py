@@ -232,6 +232,11 @@ def test_results_of_a_network_with_other_labels_or_preprocessing_are_not_continu
             evaluate(sc.Classifier(module, **options | change), photos, plan(), out=out)
 
 
+def test_what_is_no_photo_set_is_refused() -> None:
+    with pytest.raises(sc.SaliencyError, match="expected a PhotoSet"):
+        evaluate(network(), "photos", plan())  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["", ".", "/", "a\0b"])
 def test_results_that_no_file_can_hold_are_refused(photos: PhotoSet, name: str) -> None:
     with pytest.raises(ArgumentError, match="no file can be called"):

@@ -93,6 +93,23 @@ def test_a_hit_is_a_pixel_of_the_objects_in_the_disc_as_a_loop_over_all_pixels_f
         assert pixels.near(point, tolerance) is near
 
 
+@pytest.mark.parametrize(
+    ("point", "photo_size", "message"),
+    [
+        ((1,), (10, 10), "expected a pixel"),
+        ((math.nan, 2), (10, 10), "expected a pixel"),
+        (("a", 2), (10, 10), "expected numbers"),
+        ((1, 2), (10,), "photo_size is"),
+        ((1, 2), (10, -5), "photo_size is"),
+        ((1, 2), (10.5, 10), "photo_size is"),
+        ((1, 2), None, "photo_size is"),
+    ],
+)
+def test_a_point_or_a_size_that_is_none_is_refused(point: object, photo_size: object, message: str) -> None:
+    with pytest.raises(sc.SaliencyError, match=message):
+        hits(point, [(0, 0, 5, 5)], photo_size)  # type: ignore[arg-type]
+
+
 def test_objects_count_so_far_as_the_network_sees_them() -> None:
     pixels = ObjectPixels.of([(0, 0, 30.5, 10), (90, 0, 100, 10)], (100, 50))
     seen = pixels.within((25.0, 0.0, 75.0, 50.0))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from saliency_core.errors import ArgumentError, SaliencyError
+from saliency_core.errors import ArgumentError, ArgumentTypeError, SaliencyError
 from saliency_core.evaluation.grids import grid_rows
 from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.reading import Prepared, read_batch
@@ -192,6 +192,10 @@ def evaluate(
         UnavailableError: pyarrow is not installed; or a method is not defined for the network.
     """
     arrow()
+    if not isinstance(photo_set, PhotoSet):
+        raise ArgumentTypeError(
+            f"photo_set is a {type(photo_set).__name__}; expected a PhotoSet (see read_photo_set)"
+        )
     plan = EvaluationPlan() if plan is None else plan
     if isinstance(classifier, str):
         classifier = load_classifier(classifier)
