@@ -95,16 +95,13 @@ def test_every_value_is_what_the_metric_gives_for_the_photo_alone(
         e = explained[row["item"]]
         assert row["class_index"] == e.target
         assert row["probability"] == pytest.approx(e.probability, rel=1e-5)
-        if mixed := row["layer"] in ("uniform sum", "uniform product"):
+        if row["layer"] in ("uniform sum", "uniform product"):
             maps = [e.map(row["method"], layer) for layer in e.layers]
             plane = sc.combine(maps, how=row["layer"].split()[1], size=e.size)
         else:
             plane = e.map(row["method"], row["layer"])
         left, top, right, bottom = e.box
         if row["metric"] == "pointing":
-            second, first = np.sort(plane, axis=None)[-2:]
-            if mixed and second > first - 1e-6:
-                continue  # rounding decides which of the two is the maximum
             hit = pointing_game(plane, boxes, box=e.box, photo_size=image.size, size=e.size)
             assert (row["value"], row["undefined"]) == (float(bool(hit)), hit is None)
         else:
@@ -185,6 +182,7 @@ def test_a_finished_run_is_read_and_not_computed_again(photos: PhotoSet, tmp_pat
     second = evaluate(network(), photos, plan(), out=tmp_path / "results.parquet", compute=never)
     assert values(first) == values(second)
     assert first.identity == second.identity
+    assert [path.name for path in tmp_path.iterdir()] == ["results.parquet"]
 
 
 def test_a_part_that_was_cut_off_while_it_was_written_is_computed_again(
@@ -197,7 +195,9 @@ def test_a_part_that_was_cut_off_while_it_was_written_is_computed_again(
     out = tmp_path / "results.parquet"
     with pytest.raises(Cancelled):
         evaluate(network(), photos, plan(), out=out, progress=stop)
-    (tmp_path / "results.parquet.parts" / "part-000001.tmp").write_bytes(b"PAR1 and no more")
+    parts = tmp_path / "results.parquet.parts"
+    (parts / "part-000001.tmp").write_bytes(b"PAR1 and no more")
+    (parts / "part-000002.parquet").write_bytes(b"")
     assert values(evaluate(network(), photos, plan(), out=out)) == values(whole)
 
 
@@ -217,6 +217,32 @@ def test_results_of_another_plan_or_other_photos_or_weights_are_not_continued(
     assert anew.plan.tolerance == open_results(out).plan.tolerance == 3
 
 
+def test_results_of_a_network_with_other_labels_or_preprocessing_are_not_continued(
+    photos: PhotoSet, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.parquet"
+    clf = network()
+    evaluate(clf, photos, plan(), out=out)
+    module, options = clf.parts()
+    for change in (
+        {"labels": clf.labels[::-1]},
+        {"preprocess": dataclasses.replace(clf.preprocess, mean=(0.0, 0.0, 0.0))},
+    ):
+        with pytest.raises(ArgumentError, match="other weights, labels or preprocessing"):
+            evaluate(sc.Classifier(module, **options | change), photos, plan(), out=out)
+
+
+def test_what_is_no_photo_set_is_refused() -> None:
+    with pytest.raises(sc.SaliencyError, match="expected a PhotoSet"):
+        evaluate(network(), "photos", plan())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", "a\0b"])
+def test_results_that_no_file_can_hold_are_refused(photos: PhotoSet, name: str) -> None:
+    with pytest.raises(ArgumentError, match="no file can be called"):
+        evaluate(network(), photos, plan(), out=name)
+
+
 @pytest.mark.parametrize("restart", [True, False])
 def test_a_file_that_is_not_of_an_evaluation_is_never_removed(
     photos: PhotoSet, tmp_path: Path, restart: bool
@@ -226,6 +252,7 @@ def test_a_file_that_is_not_of_an_evaluation_is_never_removed(
     with pytest.raises(ArgumentError, match="is not a file of results"):
         evaluate(network(), photos, plan(), out=out, restart=restart)
     assert pa.parquet.read_table(out).to_pydict() == {"a": [1]}
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.parquet"]
     with pytest.raises(ArgumentError, match="has no results of an evaluation"):
         open_results(out)
 
@@ -472,6 +499,10 @@ def test_a_network_that_looks_at_one_colour_per_class_localises_in_the_right_cel
     assert pc.mean(cam["value"]).as_py() > 0.6
 
 
+def test_photos_in_a_folder_that_is_no_class_of_the_network_become_cells_of_grids() -> None:
+    assert members(grids(coloured(16, folder_class="images"))) == members(grids(coloured(16)))
+
+
 def test_photos_that_the_network_does_not_recognise_are_in_no_grid() -> None:
     wrong = grids(coloured(8, folder_class="red"))
     reasons = {photo: reason for photo, _, reason in wrong.left_out}
@@ -495,6 +526,7 @@ def test_photos_that_the_network_does_not_recognise_are_in_no_grid() -> None:
         ({"batch": 1.5}, "batch is 1.5; expected a whole number"),
         ({"limit": 0}, "limit is 0"),
         ({"tolerance": float("nan")}, "tolerance is nan"),
+        ({"tolerance": 0}, "tolerance is 0"),
         ({"confidence": 2}, "confidence is 2"),
         ({"layers": (), "mixes": ()}, "neither a layer nor a mix was named"),
         (

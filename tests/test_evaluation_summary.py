@@ -228,7 +228,7 @@ def test_the_table_has_a_row_for_every_group_method_and_layer() -> None:
     ]
     assert list(found.remarks) == [
         "Mean over all items; 95 % bootstrap intervals over photos, 50 draws, seed 0.",
-        "Items left out of the evaluation: 1.",
+        "Items left out of the evaluation, of all metrics together: 1.",
     ]
     assert len(found.csv().splitlines()) == 3
 

@@ -751,3 +751,11 @@ def test_the_folder_of_photo_sets_lists_sub_folders_and_zip_files_with_their_pro
     assert sc.server_photo_sets() == ()
     with pytest.raises(ArgumentError, match="SALIENCY_DATA, the folder of photo sets, is not set"):
         sc.server_photo_set("pets")
+
+
+def test_a_set_is_called_as_its_folder_also_from_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folders(tmp_path / "birds", small_photos(2))
+    monkeypatch.chdir(folder)
+    assert [sc.read_photo_set(each).name for each in (folder, ".", "red/..")] == ["birds"] * 3

@@ -93,6 +93,23 @@ def test_a_hit_is_a_pixel_of_the_objects_in_the_disc_as_a_loop_over_all_pixels_f
         assert pixels.near(point, tolerance) is near
 
 
+@pytest.mark.parametrize(
+    ("point", "photo_size", "message"),
+    [
+        ((1,), (10, 10), "expected a pixel"),
+        ((math.nan, 2), (10, 10), "expected a pixel"),
+        (("a", 2), (10, 10), "expected numbers"),
+        ((1, 2), (10,), "photo_size is"),
+        ((1, 2), (10, -5), "photo_size is"),
+        ((1, 2), (10.5, 10), "photo_size is"),
+        ((1, 2), None, "photo_size is"),
+    ],
+)
+def test_a_point_or_a_size_that_is_none_is_refused(point: object, photo_size: object, message: str) -> None:
+    with pytest.raises(sc.SaliencyError, match=message):
+        hits(point, [(0, 0, 5, 5)], photo_size)  # type: ignore[arg-type]
+
+
 def test_objects_count_so_far_as_the_network_sees_them() -> None:
     pixels = ObjectPixels.of([(0, 0, 30.5, 10), (90, 0, 100, 10)], (100, 50))
     seen = pixels.within((25.0, 0.0, 75.0, 50.0))
@@ -209,6 +226,24 @@ def test_layers_methods_and_mixes_are_chosen_by_name(explanation: sc.Explanation
         score_explanation(explanation, box, methods=["layer_cam"])
     with pytest.raises(sc.ArgumentError, match="pass photo_size"):
         score_explanation(explanation.without_image(), box)
+
+
+@pytest.mark.parametrize("size", [(56, 56), (60, 48)])
+@pytest.mark.parametrize("how", ["sum", "product"])
+def test_the_point_of_a_mix_is_the_first_largest_pixel_of_the_combined_map(
+    how: str, size: tuple[int, int]
+) -> None:
+    generator = np.random.default_rng(0)
+    scorer = MapScorer([(0, 0, *size[::-1])], box=(0, 0, *size[::-1]), photo_size=size[::-1], size=size)
+    for _ in range(40):
+        maps = [generator.random((n, n)).astype(np.float32) for n in (14, 7)]
+        symmetric = [values + values[:, ::-1] for values in maps]
+        levels = [np.round(2 * values) for values in maps]
+        offset = [values - 3000 for values in maps]
+        for mixed in (symmetric, levels, offset):
+            (score,) = scorer.mixed(mixed, [(how, (1, 2))])
+            row, column = divmod(int(sc.combine(mixed, [1, 2], how, size).argmax()), size[1])
+            assert score.point == (column, row)
 
 
 def test_maps_without_values_or_without_a_maximum_have_no_score() -> None:

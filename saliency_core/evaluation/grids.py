@@ -37,8 +37,11 @@ class _Grid:
     photos: list[_Recognised] = field(default_factory=list)
 
     def takes(self, photo: _Recognised) -> bool:
-        """Whether no photo of the same class is in it yet, in the network's classes and in the set's."""
-        name = photo.subject.item.class_name
+        """Whether no photo of the same class is in it yet, in the network's classes and in the set's.
+
+        Of the set's classes those count that the network knows: ``images`` may be the folder of all photos.
+        """
+        name = photo.subject.item.class_name if photo.subject.item.indices else ""
         return all(
             each.index != photo.index and (not name or each.subject.item.class_name != name)
             for each in self.photos

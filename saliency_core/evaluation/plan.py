@@ -16,6 +16,7 @@ from saliency_core.inputs.preprocess import FITS
 from saliency_core.methods.method import Domain
 from saliency_core.methods.registry import METHODS, unavailable
 from saliency_core.metrics.perturbation import BASELINES, MOST_STEPS
+from saliency_core.metrics.pointing import checked_tolerance
 from saliency_core.metrics.scores import mix_named
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.layers import choose_layers
@@ -99,6 +100,7 @@ class EvaluationPlan:
             if not 0 <= float(number) <= top:  # NaN fails, too
                 raise ArgumentError(f"{field} is {number}; expected a number from 0 to {top:g}")
             object.__setattr__(self, field, float(number))
+        checked_tolerance(self.tolerance)
         if self.methods == ():
             raise ArgumentError("no method was named; name at least one, or leave methods out for all")
         if self.layers == () and not self.mixes:

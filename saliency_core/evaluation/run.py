@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from saliency_core.errors import ArgumentError, SaliencyError
+from saliency_core.errors import ArgumentError, ArgumentTypeError, SaliencyError
 from saliency_core.evaluation.grids import grid_rows
 from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.reading import Prepared, read_batch
@@ -21,6 +21,7 @@ from saliency_core.evaluation.rows import arrow, table
 from saliency_core.evaluation.scoring import pair_rows
 from saliency_core.evaluation.store import Identity, Store, identity_of, read_rows
 from saliency_core.evaluation.workload import Batch, has_objects, workload
+from saliency_core.inputs.preprocess import Preprocess
 from saliency_core.models.catalogue.loading import load_classifier
 from saliency_core.models.classifier import Classifier
 from saliency_core.photo_sets.model import PhotoSet
@@ -191,6 +192,10 @@ def evaluate(
         UnavailableError: pyarrow is not installed; or a method is not defined for the network.
     """
     arrow()
+    if not isinstance(photo_set, PhotoSet):
+        raise ArgumentTypeError(
+            f"photo_set is a {type(photo_set).__name__}; expected a PhotoSet (see read_photo_set)"
+        )
     plan = EvaluationPlan() if plan is None else plan
     if isinstance(classifier, str):
         classifier = load_classifier(classifier)
@@ -235,7 +240,6 @@ def evaluate(
             tables = [kept[index] for index in sorted(kept)]
             return EvaluationResult(arrow().concat_tables(tables).unify_dictionaries(), identity)
         store.merge()
-    store.tidy()
     return EvaluationResult(read_rows(store.file), identity)
 
 
@@ -282,8 +286,15 @@ def open_results(file: str | os.PathLike[str]) -> EvaluationResult:
 
 
 def network_digest(classifier: Classifier) -> str:
-    """A text that differs for networks with other weights."""
-    found = hashlib.blake2b(classifier.title.encode(), digest_size=16)
+    """A text that differs for networks with other weights, labels, presets or preprocessing.
+
+    A transform that is no :class:`Preprocess` is not looked into.
+    """
+    found = hashlib.blake2b(digest_size=16)
+    preprocess = classifier.preprocess if isinstance(classifier.preprocess, Preprocess) else None
+    presets = {title: sorted(weights.items()) for title, weights in classifier.presets.items()}
+    given = (classifier.title, tuple(classifier.labels), classifier.multi_label, presets, preprocess)
+    found.update(repr(given).encode("utf-8", "surrogatepass"))
     for name, tensor in sorted(classifier.module.state_dict().items()):
         found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         found.update(_bytes(tensor))

@@ -37,7 +37,7 @@ class Identity:
     photos: str
     """The digest of the photo set."""
     network: str
-    """The digest of the network's weights."""
+    """See :func:`saliency_core.evaluation.run.network_digest`."""
     set_name: str = ""
     model_title: str = ""
     remarks: tuple[str, ...] = ()
@@ -94,7 +94,11 @@ class Identity:
             return "of another version of this program"
         if found := other.plan.differences(self.plan):
             return f"of another plan: {'; '.join(found)}"
-        return "of other photos" if other.photos != self.photos else "of a network with other weights"
+        return (
+            "of other photos"
+            if other.photos != self.photos
+            else "of a network with other weights, labels or preprocessing"
+        )
 
 
 class Store:
@@ -106,10 +110,13 @@ class Store:
 
     Raises:
         ArgumentTypeError: not a path.
+        ArgumentError: the path has no name of a file.
     """
 
     def __init__(self, file: str | os.PathLike[str], identity: Identity) -> None:
         self.file = file_path(file)
+        if not self.file.name or "\0" in self.file.name:
+            raise ArgumentError(f"no file can be called {os.fspath(file)!r}; choose another name")
         self.identity = identity
         self.folder = self.file.with_name(f"{self.file.name}.parts")
         self._note = self.folder / "run.json"
@@ -127,14 +134,19 @@ class Store:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.folder / "lock")
-            with lock.acquire(timeout=0):
-                if restart:
-                    self._remove()
-                self._check()
-                if not self._note.exists():
-                    _write(self._note, self.identity.as_json().encode())
-                yield
+            with filelock.FileLock(self.folder / "lock").acquire(timeout=0):
+                try:
+                    if restart:
+                        self._remove()
+                    self._check()
+                    for path in self._parts().values():
+                        if not _is_parquet(path):  # lost with the machine's power, so computed again
+                            path.unlink()
+                    if not self.finished and not self._note.exists():
+                        _write(self._note, self.identity.as_json().encode())
+                    yield
+                finally:
+                    self._tidy()
         except filelock.Timeout:
             raise ArgumentError(
                 f"another run is writing to {self.file.name!r}; wait for it, or choose another file"
@@ -211,11 +223,12 @@ class Store:
         for path in [*parts.values(), self._note]:
             path.unlink(missing_ok=True)
 
-    def tidy(self) -> None:
-        """Remove the folder of the parts once it is not needed; what is foreign in it stays."""
-        if self.finished:
-            (self.folder / "lock").unlink(missing_ok=True)
+    def _tidy(self) -> None:
+        """Remove the folder if no part is in it; what is foreign in it stays."""
+        if not self._parts():
+            self._note.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
+                (self.folder / "lock").unlink(missing_ok=True)
                 self.folder.rmdir()
 
 
@@ -232,6 +245,14 @@ def identity_of(file: str | os.PathLike[str]) -> Identity | None:
 def read_rows(file: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pyarrow.Table:
     """The rows of a file of results, or some of their columns, without reading the others."""
     return _read(file_path(file), columns)
+
+
+def _is_parquet(file: Path) -> bool:
+    try:
+        arrow().parquet.read_metadata(file)
+    except arrow().ArrowInvalid:
+        return False
+    return True
 
 
 def _has_key(file: Path) -> bool:

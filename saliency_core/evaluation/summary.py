@@ -279,7 +279,7 @@ class Summary:
             f"{self.draws:,} draws, seed {self.seed}.",
         ]
         if self.left_out:
-            remarks.append(f"Items left out of the evaluation: {self.left_out:,}.")
+            remarks.append(f"Items left out of the evaluation, of all metrics together: {self.left_out:,}.")
         return remarks
 
     @cached_property

@@ -221,7 +221,9 @@ def pixel_ranks(values: FloatMap | None, size: tuple[int, int], seed: int = 0) -
 
     From the largest value of the map resized to ``size`` down, equal ones at random; all at random for None.
     """
-    shuffled = np.random.default_rng(seed).permutation(size[0] * size[1])
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ArgumentError(f"seed is {seed!r}; expected a whole number from 0")
+    shuffled = np.random.default_rng(int(seed)).permutation(size[0] * size[1])
     if values is not None:
         large = resize(values, size).ravel()
         shuffled = shuffled[np.argsort(-large[shuffled], kind="stable")]

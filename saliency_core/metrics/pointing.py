@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,10 +189,10 @@ class ObjectPixels:
         Boxes are cut at the borders of the photo; those outside it are left out.
 
         Raises:
-            ArgumentTypeError: neither boxes nor masks.
+            ArgumentTypeError: neither boxes nor masks, or no size.
             ArgumentError: no object, a box without area, or a mask that is not as large as the photo.
         """
-        width, height = photo_size
+        width, height = _checked_photo_size(photo_size)
         if isinstance(objects, np.ndarray) and objects.dtype == bool:
             objects = [objects]
         given = listed(objects, "objects", "boxes (left, top, right, bottom), or masks (height, width)")
@@ -218,13 +219,15 @@ class ObjectPixels:
         left, top, right, bottom = _pixels(box)
         cut = [(max(a, left), max(b, top), min(c, right), min(d, bottom)) for a, b, c, d in self.boxes]
         kept = [index for index, (a, b, c, d) in enumerate(cut) if a < c and b < d]
-        seen = np.zeros((self.photo_size[1], self.photo_size[0]), bool)
-        seen[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = True
+        seen = np.s_[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+        masks = [np.zeros_like(mask) for mask in self.masks]
+        for mask, inside in zip(self.masks, masks, strict=True):
+            inside[seen] = mask[seen]
         return ObjectPixels(
             self.photo_size,
             tuple(self.regions[index] for index in kept),
             tuple(cut[index] for index in kept),
-            tuple(inside for mask in self.masks if (inside := mask & seen).any()),
+            tuple(inside for inside in masks if inside.any()),
         )
 
     @property
@@ -288,6 +291,13 @@ def _pixels(region: Region) -> PixelBox:
     return math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
 
 
+def _checked_photo_size(given: object) -> tuple[int, int]:
+    sides = listed(given, "photo_size", "(width, height)")
+    if len(sides) != 2 or not all(isinstance(side, Integral) and int(side) > 0 for side in sides):
+        raise ArgumentTypeError(f"photo_size is {given!r}; expected (width, height) in whole pixels")
+    return int(sides[0]), int(sides[1])
+
+
 def checked_tolerance(tolerance: object) -> float:
     """A tolerance that a user gave, in pixels; raises ``ArgumentError`` unless it is a number above 0."""
     found = numbers(tolerance, "tolerance")
@@ -347,6 +357,9 @@ def hits(
     >>> hits((24, 5), [(0, 0, 10, 10)], (100, 100)), hits((23, 5), [(0, 0, 10, 10)], (100, 100))
     (False, True)
     """
+    place = numbers(point, "point")
+    if place.shape != (2,) or not np.isfinite(place).all():
+        raise ArgumentError(f"point is {point!r}; expected a pixel (u, v), column and row")
     return ObjectPixels.of(objects, photo_size).near(point, checked_tolerance(tolerance))
 
 

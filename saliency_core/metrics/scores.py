@@ -19,6 +19,7 @@ from saliency_core.combine import (
     FloatMap,
     checked_map,
     checked_size,
+    combine,
     is_constant,
     layer_weights,
 )
@@ -39,15 +40,14 @@ from saliency_core.metrics.pointing import (
     maxima,
     point_in_photo,
     seen_objects,
-    values_at,
 )
 from saliency_core.models.layers import Layer
 from saliency_core.registry import name_tuple, unknown
 
 NEAR_MAXIMUM = 1e-5
-"""Values of a mix, in float32, that fall short of the largest by at most this share are computed again in
-float64, which decides between them."""
-TINY = float(np.finfo(np.float64).tiny)
+"""Where another value of a mix falls short of the largest by at most this share, and what maps with a small
+range lose to rounding, the whole mix is computed again by :func:`combine`, which decides between them."""
+EPSILON = float(np.finfo(np.float32).eps)
 COARSE = 4
 """Maps with at most one cell per 4 × 4 pixels are resized by matrix products, which is faster for them."""
 
@@ -186,8 +186,8 @@ class MapScorer:
     def mixed(self, maps: Sequence[FloatMap], mixes: Sequence[tuple[str, Sequence[float]]]) -> list[Score]:
         """The scores of mixes of one method's layers, each a ``how`` and weights as :func:`combine` takes.
 
-        The points are those of the maps that :func:`combine` gives, but where two pixels differ by less than
-        the rounding of float32; the shares of energy are so to 1e-5.
+        The points are the first largest pixels of the maps that :func:`combine` gives; the shares of energy
+        are theirs to 1e-5.
         """
         return self._mixed([checked_map(values, f"map {index}") for index, values in enumerate(maps)], mixes)
 
@@ -199,7 +199,8 @@ class MapScorer:
         if len(self._planes) < len(used):  # kept for the next method: new memory costs more than the rest
             self._planes = np.empty((len(used), self._planes.shape[1]), np.float32)
         flat = self._planes[: len(used)]
-        ranges = [self._normalised(values, row) for values, row in zip(used, flat, strict=True)]
+        lost = [self._normalise_into(values, row) for values, row in zip(used, flat, strict=True)]
+        near = NEAR_MAXIMUM + 4 * max(lost, default=0.0)
         found: dict[int, Score] = {}
         for how in ("sum", "product"):  # the sums first: the logarithms take the place of the values
             chosen = [index for index, (each, _) in enumerate(mixes) if each == how]
@@ -217,36 +218,33 @@ class MapScorer:
                 plane = (torch.from_numpy(gamma.astype(np.float32))[None] @ chosen_planes).numpy()[0]
                 if how == "product":
                     np.exp(plane, out=plane)
-                found[index] = self._of_mix(plane, how, [(used[each], *ranges[each]) for each in some], gamma)
+                found[index] = self._of_mix(plane, near, maps, *mixes[index])
         return [found[index] for index in range(len(mixes))]
 
-    def _normalised(self, values: NDArray[np.floating], out: NDArray[np.float32]) -> tuple[float, float]:
-        """A map (h, w) resized and normalised, (HW,), and its range before."""
+    def _normalise_into(self, values: NDArray[np.floating], out: NDArray[np.float32]) -> float:
+        """A map (h, w) resized and normalised to [0, 1], (HW,); gives the rounding of its values."""
         _resize_into(torch.from_numpy(values.astype(np.float32)), torch.from_numpy(out).view(self.size))
         low, high = out.min(), out.max()
         high = high if high > low else low + 1  # a resize to fewer pixels can leave one value
         out -= low
         out *= 1 / (high - low)
-        return float(low), float(high)
+        return EPSILON * float(max(abs(low), abs(high)) / (high - low))
 
     def _of_mix(
         self,
         plane: NDArray[np.float32],
+        near: float,
+        maps: Sequence[NDArray[np.floating]],
         how: str,
-        parts: Sequence[tuple[NDArray[np.floating], float, float]],
-        gamma: NDArray[np.float64],
+        weights: Sequence[float],
     ) -> Score:
-        """The score of a mix, (HW,), of maps (h, w) with their ranges and weights."""
+        """The score of a mix, (HW,), and what it is made of; ``near`` is the share that rounding may be."""
         if is_constant(plane):
             return Score(None, None, self._share(plane))
-        near = np.flatnonzero(plane >= plane.max() * (1 - NEAR_MAXIMUM))
-        if near.size > 1:
-            exact = np.zeros(near.size)
-            for (values, low, high), weight in zip(parts, gamma.tolist(), strict=True):
-                unit = (values_at(values, self.size, *np.divmod(near, self.size[1])) - low) / (high - low)
-                exact += weight * (np.log(np.maximum(unit, TINY)) if how == "product" else unit)
-            near = near[[exact.argmax()]]
-        return self._score(divmod(int(near[0]), self.size[1]), self._share(plane))
+        at = int(plane.argmax())
+        if np.count_nonzero(plane >= plane[at] * (1 - near)) > 1:
+            at = int(combine(maps, weights, how, self.size).argmax())
+        return self._score(divmod(at, self.size[1]), self._share(plane))
 
     def _share(self, plane: NDArray[np.float32]) -> float | None:
         return _shares(self._sums(torch.from_numpy(plane).view(1, *self.size)))[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from saliency_core.errors import ArgumentError
+from saliency_core.registry import name_tuple
 
 TABLE: Final = Path(__file__).with_name("class_names.toml")
 IMAGENET_CLASSES: Final = 1000
@@ -80,7 +81,7 @@ def match_classes(class_names: Iterable[str], labels: Sequence[str]) -> ClassMat
     >>> found.indices, found.unmatched
     ({'Tabby_Cats': (1,)}, {'unicorn': 'No label of the network is called unicorn.'})
     """
-    asked = tuple(dict.fromkeys(class_names))
+    asked = name_tuple(class_names, "class")
     imagenet = _is_imagenet(tuple(labels))
     table = imagenet_table() if imagenet else {}
     table_first = 2 * sum(_named(name, table) is not None for name in asked) >= len(asked)

@@ -191,6 +191,8 @@ class FolderFiles(SetFiles):
         self.title = folder.name
         try:
             self._root = folder.resolve(strict=True)
+            if self.title in ("", ".."):
+                self.title = self._root.name
             found = sorted(self._listed(report), key=lambda each: each[0])
         except (OSError, RuntimeError) as error:  # the second: links in a circle
             reason = getattr(error, "strerror", None) or "it leads nowhere"
