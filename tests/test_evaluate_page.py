@@ -46,6 +46,12 @@ def test_an_order_no_better_than_a_random_one_is_named(areas: tuple[float, float
     assert "Grad-CAM is no better" not in text
 
 
+def test_two_maps_that_fail_alike_against_a_random_order_share_a_sentence() -> None:
+    text = insertion_deletion.verdict(TITLES, [curve(0.6, 0.4), curve(0.7, 0.5), curve(0.5, 0.3)])
+    assert text.endswith(" Neither map is better than a random order in deletion.")
+    assert "no better" not in text
+
+
 def test_equal_areas_favour_nobody() -> None:
     text = insertion_deletion.verdict(TITLES, [curve(0.1, 0.4), curve(0.1, 0.4), curve(0.5, 0.3)])
     same = "the same area for both maps"

@@ -106,8 +106,8 @@ def test_a_difference_is_taken_item_by_item() -> None:
     assert (difference.count, difference.photos, difference.differing) == (60, 60, 60)
     assert difference.better == NORM
     assert difference.sentence == (
-        "Energy inside, NormGrad at layer4 minus Grad-CAM at layer4: +0.050 (95 % interval +0.050 to +0.050, "
-        "60 photos): NormGrad at layer4 scores better."
+        "Energy inside, NormGrad at layer4 minus Grad-CAM at layer4: +5.0 percentage points (95 % interval "
+        "+5.0 to +5.0, 60 photos): NormGrad at layer4 scores better."
     )
     reverse = found.difference(CAM, NORM)
     assert reverse.mean == -difference.mean

@@ -10,10 +10,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import saliency_core as sc
-from pages.evaluate import own_sets, photo_set, set_options, sets
+from pages.evaluate import own_sets, photo_set, set_options, set_results, sets
 from pages.shared import components
 from saliency_core.evaluation.summary import summarise
 from tests.photo_set_files import WRITERS, sample_photos, zipped
+from tests.test_evaluation_summary import CAM, rows, table
 from tests.test_pages import app, button, session_of, settle, texts_of, visit  # noqa: F401
 
 METHODS = ("normgrad", "grad_cam")
@@ -122,6 +123,24 @@ def test_what_is_no_zip_file_is_refused_and_the_same_file_is_kept_once(tmp_path:
     assert not first.path.exists()
     own.close()
     assert not others[0].path.exists()
+
+
+def test_a_set_without_photos_is_refused_under_the_name_that_was_uploaded(tmp_path: Path, room: None) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "notes.txt").write_text("nothing else")
+    own = own_sets.OwnSets()
+    added = own.add("holidays.zip", zipped(tmp_path / "set").read_bytes())
+    with pytest.raises(sc.ArgumentError, match=re.escape("There is no photo in holidays.zip.")):
+        added.read()
+    own.close()
+
+
+def test_the_misses_of_a_few_photos_are_shown_beside_the_hits() -> None:
+    values = [1.0, 0.0, 0.0]
+    summary = summarise(table(rows(values)), "pointing")
+    hits, misses = set_results.behind(summary, "", CAM)
+    assert [item.value for item in hits] == [1.0]
+    assert [item.value for item in misses] == [0.0, 0.0]
 
 
 def test_a_set_that_finds_no_room_is_refused(monkeypatch: pytest.MonkeyPatch, room: None) -> None:

@@ -195,21 +195,19 @@ def verdict(titles: Sequence[str], curves: Sequence[PerturbationCurve]) -> str:
         _better(titles, [-area for area in deletion], "Deletion", deletion),
         _better(titles, insertion, "Insertion", insertion),
     ]
-    worse = [
-        f"{title} is no better than a random order in {' and '.join(failed)}."
-        for title, area_out, area_in in zip(titles[:-1], deletion, insertion, strict=False)
-        if (
-            failed := [
-                name
-                for name, fails in (
-                    ("deletion", area_out >= deletion[-1]),
-                    ("insertion", area_in <= insertion[-1]),
-                )
-                if fails
-            ]
-        )
+    failing: dict[str, list[str]] = {}
+    for title, area_out, area_in in zip(titles[:-1], deletion, insertion, strict=False):
+        failed = {"deletion": area_out >= deletion[-1], "insertion": area_in <= insertion[-1]}
+        failing[title] = [name for name, fails in failed.items() if fails]
+    subjects = {f"{title} is no better": found for title, found in failing.items()}
+    if len(failing) > 1 and len({tuple(found) for found in failing.values()}) == 1:
+        subjects = {"Neither map is better": failing[titles[0]]}
+    sentences += [
+        f"{subject} than a random order in {' and '.join(found)}."
+        for subject, found in subjects.items()
+        if found
     ]
-    return " ".join([*sentences, *dict.fromkeys(worse)])
+    return " ".join(sentences)
 
 
 def _better(titles: Sequence[str], scores: Sequence[float], what: str, areas: Sequence[float]) -> str:

@@ -14,6 +14,8 @@ import saliency_core as sc
 from pages.shared import formats
 from pages.shared.room import Room
 from pages.shared.uploads import printable
+from saliency_core.photo_sets.model import PhotoSet
+from saliency_core.photo_sets.reading import read_photo_set
 
 MAX_SETS = 3
 """Sets that one session may have; the oldest one goes first."""
@@ -45,6 +47,10 @@ class OwnSet:
     def title(self) -> str:
         """Its name and size."""
         return f"{self.name} ({formats.size(self.size)})"
+
+    def read(self) -> PhotoSet:
+        """The photo set in it, under the name that the file had when it was uploaded."""
+        return read_photo_set(self.path, name=self.name)
 
 
 class OwnSets:

@@ -53,6 +53,9 @@ SIZE_TITLES = {
     "others": "All others",
 }
 TOLERANCE_NOTE = "A ring marks the maximum of the map, a frame the objects."
+NONE_DIFFICULT = (
+    "None of these photos is in the difficult subset: small objects beside objects of other classes."
+)
 NOT_PUBLISHED = (
     "The authors published the pointing game for VGG-16 and ResNet-50 at some of their layers; evaluate one "
     "of these to see their figures beside your own. The page Why Grad-CAM fails shows all of them."
@@ -151,6 +154,8 @@ def _lead(summary: Summary, group: str, result: EvaluationResult, *, done: bool)
     ]
     if photos < FEW:
         sentences.append(f"With so few {unit}s the intervals are narrower than they should be.")
+    if summary.by == "difficult" and "difficult" not in summary.groups:
+        sentences.append(NONE_DIFFICULT)
     if not done:
         sentences.append(f"{result.counts['items']:,} are to be evaluated; the numbers change until then.")
     st.caption(" ".join(sentences))
@@ -256,17 +261,19 @@ def _beside(summary: Summary, group: str, cell: CellName) -> None:
 # -- the photos behind a cell --------------------------------------------------------------------------------
 
 
+def behind(summary: Summary, group: str, cell: CellName) -> tuple[list[ItemScore], list[ItemScore]]:
+    """The best and the worst items of a cell, none in both; of a metric with hits, hits and misses."""
+    best, worst = summary.best(*cell, BEHIND, group), summary.worst(*cell, BEHIND, group)
+    if summary.metric.binary:
+        return [item for item in best if item.value > 0], [item for item in worst if item.value == 0]
+    known = {item.item for item in best}
+    return best, [item for item in worst if item.item not in known]
+
+
 def _behind(opened: OpenSet, summary: Summary, group: str, cell: CellName) -> None:
     """The photos on which a cell scores best and worst."""
-    best = summary.best(*cell, BEHIND, group)
-    known = {item.item for item in best}
-    worst = [item for item in summary.worst(*cell, BEHIND, group) if item.item not in known]
-    if summary.metric.binary:
-        best = [item for item in best if item.value > 0]
-        worst = [item for item in worst if item.value == 0]
-        titles = ("Hits", "Misses")
-    else:
-        titles = ("Best", "Worst")
+    best, worst = behind(summary, group, cell)
+    titles = ("Hits", "Misses") if summary.metric.binary else ("Best", "Worst")
     for title, items in zip(titles, (best, worst), strict=True):
         if items:
             st.markdown(f"**{title}**")

@@ -110,12 +110,14 @@ def _opened(current: Session, own: OwnSets, key: str, title: str) -> OpenSet | N
         return OpenSet(SAMPLES, title, sample_set())
     found = own.get(key)
     if found is not None:
-        name, place, read = found.name, found.path, partial(read_photo_set, found.path)
+        name, place, read = found.name, found.path, found.read
     else:
         name = key.removeprefix(SERVER)
         place, read = (data_folder() or Path()) / name, partial(server_photo_set, name)
     task = ("photo set", str(place), _changed(place))
-    opened: PhotoSet | None = current.tasks.computed(task, lambda _: read(), title=f"Reading {name}", total=0)
+    opened: PhotoSet | None = current.tasks.computed(
+        task, lambda _: read(), title=f"Reading {name}", total=0, inline=True
+    )
     if opened is not None:
         return OpenSet(key, title, opened)
     if (reason := current.tasks.error(task)) is not None:

@@ -168,6 +168,7 @@ class Tasks:
         total: int,
         unit: str = "passes",
         long: bool = False,
+        inline: bool = False,
         on_drop: Callable[[], None] | None = None,
     ) -> Result | None:
         """What `compute` gives, from the store of results or from a task; None while it is not there.
@@ -186,7 +187,7 @@ class Tasks:
         def start() -> Task[Result]:
             return shared_engine().run(key, run, title=title, total=total, unit=unit, short=not long)
 
-        return self.result(key, start, title=title, long=long, on_drop=on_drop)
+        return self.result(key, start, title=title, long=long, inline=inline, on_drop=on_drop)
 
     def error(self, key: Hashable) -> str | None:
         """Why the task of this key failed."""

@@ -38,8 +38,8 @@ for _measure in (
     Measure(
         "pointing",
         "Pointing game",
-        "1 where the maximum of the map lies on the object or nearer to it than the tolerance, else 0. A map "
-        "without a maximum, the same everywhere, counts as a miss.",
+        "A hit is a map whose maximum lies on the object, or nearer to it than the tolerance. A map that is "
+        "the same everywhere has no maximum and counts as a miss.",
         "Zhang et al.: Top-down Neural Attention by Excitation Backprop, IJCV 2018",
         needs_boxes=True,
         binary=True,

@@ -120,10 +120,10 @@ class Difference:
         if self.mean is None:
             return f"No {unit} has a value of both {first} and {second}."
         number = f"{self.photos} {unit}{'' if self.photos == 1 else 's'}"
-        text = f"{metric}, {first} minus {second}: {_signed(self.mean)}"
+        text = f"{metric}, {first} minus {second}: {_points(self.mean)} percentage points"
         if self.low is None or self.high is None:
             return f"{text} on a single {unit}, which does not tell which is better."
-        text += f" (95 % interval {_signed(self.low)} to {_signed(self.high)}, {number})"
+        text += f" (95 % interval {_points(self.low)} to {_points(self.high)}, {number})"
         if self.better is not None:
             return f"{text}: {title_of(self.better)} scores better."
         if self.differing < FEWEST:
@@ -488,5 +488,7 @@ def _bounds(interval: Interval | None, clusters: NDArray[np.int64]) -> Bounds:
     return interval.mean, interval.low, interval.high
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
+def _points(value: float) -> str:
+    """A difference of shares in percentage points, with its sign; zero has none."""
+    text = f"{100 * value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
