@@ -83,6 +83,13 @@ def test_the_samples_are_evaluated_and_the_table_has_the_means_of_the_result(
     assert tables[-1]["scores"] == shown["scores"]
 
 
+def test_metrics_that_were_all_taken_away_stay_away(app: AppTest) -> None:  # noqa: F811
+    app.session_state[set_options._OPTIONS] = set_options.Options(metrics=())
+    visit(app, "evaluate", part="photo-set")
+    assert "Choose at least one metric and one method." in texts_of(app)
+    assert not [each for each in app.button if each.key == "set-evaluate"]
+
+
 def test_insertion_and_deletion_are_not_measured_for_many_methods(app: AppTest) -> None:  # noqa: F811
     app.session_state[set_options._OPTIONS] = set_options.Options(metrics=("insertion",))
     visit(app, "evaluate", part="photo-set")

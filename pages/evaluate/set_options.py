@@ -22,10 +22,10 @@ _OPTIONS = "photo set options"
 
 @dataclass(frozen=True)
 class Options:
-    """What was chosen; None or empty: not touched yet."""
+    """What was chosen; None: not touched yet."""
 
-    metrics: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
+    metrics: tuple[str, ...] | None = None
+    methods: tuple[str, ...] | None = None
     mixed: bool = True
     photos: int | None = None
     baseline: str = "blur"
@@ -48,11 +48,9 @@ def choose(scene: Scene, opened: OpenSet) -> EvaluationPlan | None:
     available = _available(scene)
     saved = _saved()
     default = ("pointing", "energy") if boxes else ("grid2",)
-    metrics = tuple(name for name in saved.metrics if name in offered) or default
-    methods = tuple(name for name in saved.methods if name in available) or method_lists.NAMED
-    methods = tuple(name for name in methods if name in available)
-    metrics = _metrics(offered, metrics)
-    methods = _methods(available, methods)
+    named = tuple(name for name in method_lists.NAMED if name in available)
+    metrics = _metrics(offered, _still(saved.metrics, offered, default))
+    methods = _methods(available, _still(saved.methods, available, named))
     limit, mixed = _extent(len(photo_set.records), saved, mixes=len(scene.layers) > 1)
     if not metrics or not methods:
         theme.hint("Choose at least one metric and one method.")
@@ -77,6 +75,15 @@ def choose(scene: Scene, opened: OpenSet) -> EvaluationPlan | None:
         baseline=saved.baseline,
         limit=limit,
     )
+
+
+def _still(
+    saved: tuple[str, ...] | None, offered: tuple[str, ...], default: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What of the choice is offered here, else the default; an empty choice stays empty."""
+    if saved == ():
+        return ()
+    return tuple(name for name in saved or () if name in offered) or default
 
 
 def _available(scene: Scene) -> tuple[str, ...]:

@@ -150,7 +150,8 @@ def facts(opened: OpenSet, labels: tuple[str, ...]) -> ClassMatch:
     match = match_classes(found.class_names, labels)
     shown = Counter(each.class_name for record in found.records for each in record.annotations)
     shown.update(record.folder_class for record in found.records if record.folder_class is not None)
-    kind = "" if opened.key == SAMPLES else f"{READERS[found.kind].title}: "
+    title = READERS[found.kind].title
+    kind = "" if opened.key == SAMPLES else f"{title[0].upper()}{title[1:]}: "
     parts = [_number(len(found.records), "photo")]
     if found.object_count:
         parts.append(_number(found.object_count, "object"))

@@ -28,6 +28,9 @@ import { MIX, scoreAt } from "./scoring.js";
 /** How long nothing changes before the cells are described, in milliseconds. */
 const QUIET = 200;
 
+/** Around the × of a size, which would not fit into a column with whole spaces. */
+const HAIR_SPACE = "\u200a";
+
 export class ScoreTable {
   /**
    * @param {TableActions} actions
@@ -137,7 +140,7 @@ export class ScoreTable {
     const columns = [...layers.map(({ name }) => name), MIX];
     const heads = [
       head("method", "Method", "by family", "In the order of the families"),
-      ...layers.map((layer) => head(layer.name, layer.name, layerSize(layer), `Sort by the share inside at ${layer.name}`)),
+      ...layers.map((layer) => head(layer.name, layer.name, layerSize(layer).replaceAll(" ", HAIR_SPACE), `Sort by the share inside at ${layer.name}`)),
       head(MIX, "Mix", "all layers", "Sort by the share inside of the layers mixed, with the weights of the page Mix layers"),
       head("hits", "Hits", "layers", "Sort by the number of layers that hit"),
     ];
