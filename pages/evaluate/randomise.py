@@ -219,7 +219,9 @@ def _modified(correlations: Lines, last: Mapping[str, float]) -> list[str]:
         return []
     middle = float(np.median(others))
     listed = ", ".join(f"{title} {rho(value)}" for title, value in ours.items())
-    text = f"**{listed}**, with all weights drawn anew; the median of the other methods is {rho(middle)}."
+    text = (
+        f"**ρ of {listed}**, with all weights drawn anew; the median of the other methods is {rho(middle)}."
+    )
     if all(value >= ALIKE for value in ours.values()) and middle < ALIKE:
         text += (
             " They cut negative values off on the way back, whatever the weights are: what they draw is the "
