@@ -73,6 +73,7 @@ def test_boxes_are_drawn_moved_and_removed_by_mouse_and_keys_and_the_table_follo
     shown = view(page)
     assert (shown["left"], shown["layer"], shown["mixed"]) == ("grad_cam", "blocks.2", False)
     page.get_by_test_id("sort-mix").click()
+    expect(page.locator("[aria-sort=descending]")).to_contain_text("Mix")
     expect(page.get_by_test_id("score-normgrad-mix")).to_have_attribute("aria-label", re.compile("mixed: "))
     order = page.locator("[data-testid^=scores-]").evaluate_all(
         "rows => rows.map(row => row.querySelector('[data-testid$=-mix]').title.match(/([\\d.]+)% /)?.[1])"

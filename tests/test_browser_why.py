@@ -171,7 +171,7 @@ def test_the_article_fits_a_phone_in_the_colours_of_either_theme(app_url: str, p
         expect(drawn).to_have_css("stroke", stroke)
         expect(in_viewer).to_have_css("stroke", stroke)
         assert page.evaluate("document.scrollingElement.scrollWidth") == 390
-        assert len({round(links.nth(index).bounding_box()["y"]) for index in range(links.count())}) == 1
+        assert len({round(links.nth(index).bounding_box()["y"]) for index in range(links.count())}) == 2
 
 
 def test_an_uploaded_photo_can_be_removed_by_keyboard(app_url: str, page: Page, tmp_path: Path) -> None:

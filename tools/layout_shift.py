@@ -128,6 +128,11 @@ def _actions(page: Page, entry: PageEntry, folder: Path) -> dict[str, Callable[[
         for key in ("Home", "ArrowRight", "ArrowRight", "End"):
             page.keyboard.press(key)
 
+    def choose_map() -> None:
+        cell = page.get_by_test_id("score-grad_cam-mix")
+        cell.click()
+        expect(cell).to_have_attribute("aria-pressed", "true")
+
     def choose_method() -> None:
         method.select_option("eigen_cam")
 
@@ -153,8 +158,10 @@ def _actions(page: Page, entry: PageEntry, folder: Path) -> dict[str, Callable[[
 
     found = {"change of class": choose_class, "change of photo": choose_photo}
     slug = entry.slug
-    if slug != "mix":
+    if slug not in ("mix", "evaluate"):
         found |= {"depth": scrub}
+    if slug == "evaluate":
+        found |= {"map of the table": choose_map}
     if slug in ("compare", "mix", "classes"):
         found |= {"change of method": choose_method}
     if slug == "compare":

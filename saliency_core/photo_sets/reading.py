@@ -50,7 +50,7 @@ def read_photo_set(
     Example:
         >>> found = read_photo_set("assets/samples")
         >>> found.kind, len(found.records), found.object_count
-        ('folders', 8, 0)
+        ('csv', 8, 12)
     """
     chosen = None if kind is None else READERS[kind]
     report = Report()

@@ -67,8 +67,8 @@ def _checked(name: str, value: Any, explanation: Explanation) -> Value:
     kind = VIEW[name].kind
     if isinstance(kind, MethodName):
         return method_name(value, explanation)
-    if isinstance(kind, Column) and value in kind.others:
-        return str(value)
+    if isinstance(kind, Column) and isinstance(value, str) and value in kind.others:
+        return value
     if isinstance(kind, LayerName):
         layers = tuple(layer.name for layer in explanation.layers)
         layer = layer_name(value)
