@@ -93,6 +93,7 @@ SMALL_TEXT = """size => {
 PARTS = {
     "evaluate?part=insertion-deletion": "csv-insertion-deletion",
     "evaluate?part=randomise": "csv-randomised",
+    "evaluate?part=photo-set": "set-evaluate",
 }
 """Parts of a page without a viewer -> the key of what they draw last."""
 
