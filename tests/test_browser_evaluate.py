@@ -93,7 +93,7 @@ def test_the_slider_walks_down_the_stages_of_a_network_with_weights_drawn_anew(
     app_url: str, page: Page
 ) -> None:
     trouble = complaints(page)
-    page.goto(f"{app_url}/evaluate?photo=coffee")
+    page.goto(f"{app_url}/evaluate?photo=coffee&model=timm:test_resnet.random")
     expect(page.get_by_test_id("normgrad-viewer")).to_be_visible(timeout=MINUTES)
     page.locator(".st-key-part").get_by_text("Randomise").click()
     page.wait_for_url(re.compile("part=randomise"))

@@ -134,18 +134,6 @@ def test_a_run_that_is_cancelled_gives_its_workers_back(classifier: sc.Classifie
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_photo_that_kills_every_worker_ends_the_run(
-    classifier: sc.Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ray_run, "RETRIES", 0)
-    photos, files = deadly(tmp_path, times=1000)
-    alone = replace(photos, records=tuple(each for each in photos.records if each.name == MIDDLE))
-    with pytest.raises(EvaluationError, match="Ray could not finish the evaluation: .* take a smaller batch"):
-        evaluate(classifier, alone, PLAN, compute=ray_computer())
-    assert len(files.killed) == 1
-
-
-@pytest.mark.usefixtures("cluster")
 def test_a_worker_refuses_to_compute_with_other_versions_photos_or_weights(classifier: sc.Classifier) -> None:
     order = ray_run._order(Evaluation(classifier, made_photo_set(PHOTOS), PLAN), "cpu")
     photos = dict.fromkeys(order.photos, 0)
