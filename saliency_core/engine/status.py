@@ -47,7 +47,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class LoggedError:
-    """An error that was not meant for users, as the log has it: its id, when (Unix seconds), where, its type."""
+    """An error not meant for users, as in the log: its id, when (Unix seconds), where, and its type."""
 
     id: str
     time: float
