@@ -15,6 +15,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from saliency_core.engine.status import ModelStatus
 from saliency_core.errors import ArgumentError
 from saliency_core.models.classifier import Classifier
 
@@ -108,6 +109,15 @@ class LoadedModels:
         """Bytes of the models in memory, and of those that are being loaded, as far as these are known."""
         with self._changed:
             return self._size()
+
+    def status(self) -> tuple[ModelStatus, ...]:
+        """The models in memory, the least recently used first."""
+        with self._changed:
+            return tuple(
+                ModelStatus(name, each.nbytes, each.users)
+                for name, each in self._models.items()
+                if each.in_memory
+            )
 
     def __contains__(self, name: str) -> bool:
         return self.peek(name) is not None

@@ -21,6 +21,7 @@ from saliency_core.engine.cache import SharedCache
 from saliency_core.engine.evaluations import EvaluationRequest, Helpers
 from saliency_core.engine.loaded import LoadedModel, LoadedModels
 from saliency_core.engine.locks import FairLock
+from saliency_core.engine.priorities import Priority
 from saliency_core.engine.request import (
     ExplainRequest,
     ModelInfo,
@@ -28,6 +29,7 @@ from saliency_core.engine.request import (
     frozen_options,
     image_digest,
 )
+from saliency_core.engine.status import EngineStatus, Histogram, StoreStatus
 from saliency_core.engine.tasks import Task, TaskQueue
 from saliency_core.errors import ArgumentError, SaliencyError, UnknownNameError, WeightsError
 from saliency_core.explain import Explanation, explain
@@ -254,7 +256,15 @@ class Engine:
             )
         return self._answer(request, image, no_progress)
 
-    def submit(self, request: ExplainRequest, image: Image.Image, *, title: str = "") -> Task[Explanation]:
+    def submit(
+        self,
+        request: ExplainRequest,
+        image: Image.Image,
+        *,
+        title: str = "",
+        session: Hashable = None,
+        priority: Priority = Priority.SCREEN,
+    ) -> Task[Explanation]:
         """The answer as a task; see :meth:`ExplainEngine.submit`."""
         try:
             spec = self._spec(request.model)
@@ -275,7 +285,13 @@ class Engine:
         return queue.submit(request, run, title=title, total=passes, after=loading)
 
     def submit_evaluation(
-        self, request: EvaluationRequest[Answer], image: Image.Image | None = None, *, title: str = ""
+        self,
+        request: EvaluationRequest[Answer],
+        image: Image.Image | None = None,
+        *,
+        title: str = "",
+        session: Hashable = None,
+        priority: Priority = Priority.SWEEP,
     ) -> Task[Answer]:
         """An evaluation as a task; see :meth:`ExplainEngine.submit_evaluation`."""
         try:
@@ -308,10 +324,35 @@ class Engine:
         total: int,
         unit: str = "passes",
         short: bool = False,
+        session: Hashable = None,
+        priority: Priority = Priority.SWEEP,
     ) -> Task[Result]:
         """Any other computation in the background; see :meth:`ExplainEngine.run`."""
         queue = self._explaining if short else self._background
         return queue.submit(key, compute, title=title, total=total, unit=unit)
+
+    def status(self) -> EngineStatus:
+        """What the operator may know of it; see :meth:`ExplainEngine.status`."""
+        none = Histogram((), (0,), 0.0)
+        return EngineStatus(
+            kind="local",
+            device=str(self.device),
+            models=self.loaded.status(),
+            stores=(
+                StoreStatus("answers", len(self.cache), self.cache.size, self.cache.max_size),
+                StoreStatus("models", len(self.loaded.status()), self.loaded.size, self.loaded.max_bytes),
+            ),
+            queues=(
+                self._explaining.status("explaining"),
+                self._loading.status("loading"),
+                self._background.status("background"),
+            ),
+            waited=none,
+            computed=none,
+            refused=0,
+            dropped=0,
+            errors=(),
+        )
 
     # -- answers ---------------------------------------------------------------------------------------------
 

@@ -8,7 +8,9 @@ from typing import Protocol, TypeVar
 from PIL import Image
 
 from saliency_core.engine.evaluations import EvaluationRequest
+from saliency_core.engine.priorities import Priority
 from saliency_core.engine.request import ExplainRequest, ModelInfo, ModelListing
+from saliency_core.engine.status import EngineStatus
 from saliency_core.engine.tasks import Task
 from saliency_core.explain import Explanation
 from saliency_core.models.catalogue.spec import ModelSpec
@@ -70,15 +72,30 @@ class ExplainEngine(Protocol):
             SaliencyError: as :func:`saliency_core.explain` and :func:`saliency_core.load_classifier`.
         """
 
-    def submit(self, request: ExplainRequest, image: Image.Image, *, title: str = "") -> Task[Explanation]:
+    def submit(
+        self,
+        request: ExplainRequest,
+        image: Image.Image,
+        *,
+        title: str = "",
+        session: Hashable = None,
+        priority: Priority = Priority.SCREEN,
+    ) -> Task[Explanation]:
         """The answer to a request as a task; never blocks.
 
         Equal requests share one task, and a cached answer gives a task that is done. ``title`` says what is
-        computed, in words.
+        computed, in words; ``session`` for whom, so that no session keeps others waiting: any hashable, never
+        logged. A request with many-pass methods has their ``priority`` whatever it is given.
         """
 
     def submit_evaluation(
-        self, request: EvaluationRequest[Answer], image: Image.Image | None = None, *, title: str = ""
+        self,
+        request: EvaluationRequest[Answer],
+        image: Image.Image | None = None,
+        *,
+        title: str = "",
+        session: Hashable = None,
+        priority: Priority = Priority.SWEEP,
     ) -> Task[Answer]:
         """An evaluation of maps as a task; never blocks. As with ``submit``, equal ones share one task."""
 
@@ -94,8 +111,14 @@ class ExplainEngine(Protocol):
         total: int,
         unit: str = "passes",
         short: bool = False,
+        session: Hashable = None,
+        priority: Priority = Priority.SWEEP,
     ) -> Task[Result]:
         """Any other computation in the background, made of this engine's answers; one task per key.
 
-        ``short``: it takes about a second, so it does not wait behind long tasks.
+        ``short``: it takes about a second, so it does not wait behind long tasks; ``session`` and
+        ``priority`` as for ``submit``.
         """
+
+    def status(self) -> EngineStatus:
+        """What the operator may know of it: models, stores, queues, waits, errors; fast, never blocks."""

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from saliency_core.engine.failures import UNEXPECTED, user_message
+from saliency_core.engine.status import QueueStatus
 from saliency_core.errors import ArgumentError, BusyError, SaliencyError
 from saliency_core.progress import Cancelled, ProgressCallback
 
@@ -351,6 +352,12 @@ class TaskQueue:
         if after is not None:
             after.when_ended(self._wake)
         return task
+
+    def status(self, name: str) -> QueueStatus:
+        """How many wait and run now."""
+        with self._lock:
+            waiting = sum(not entry.task.ended for entry in self._waiting)
+            return QueueStatus(name, waiting, len(self._running), self.max_waiting)
 
     def close(self, timeout: float | None = None) -> None:
         """Cancel all tasks, accept no more, and wait for the threads, ``timeout`` seconds each at most."""
