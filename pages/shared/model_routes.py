@@ -20,7 +20,7 @@ from pages.shared.engine import shared_engine
 from pages.shared.own_models import OwnModels
 from saliency_core.engine.failures import user_message
 from saliency_core.engine.request import ModelListing
-from saliency_core.models.weights.fitting import MisfitError
+from saliency_core.models.weights.misfit import MisfitError
 
 HEADER = "X-NormGrad-Session"
 MAX_QUERY = 200

@@ -13,10 +13,11 @@ from pages.shared.tasks import Tasks
 from pages.shared.uploads import listed
 from saliency_core.engine.request import ModelListing
 from saliency_core.models.catalogue.checkpoint_model import fitting_architectures
+from saliency_core.models.catalogue.details import ModelDetails
 from saliency_core.models.catalogue.folder import folder_models
 from saliency_core.models.catalogue.labels import are_features
 from saliency_core.models.catalogue.names import ModelName, parse_name
-from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
+from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.weights.checkpoint import checkpoint_shapes
 
 OWN_PREFIX, FOLDER_PREFIX = "own:", "folder:"

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from saliency_core.backprop.variants import MetaStep
+from saliency_core.backprop.meta_step import MetaStep
 from saliency_core.engine.cache import SharedCache
 from saliency_core.engine.evaluations import EvaluationRequest, Helpers
 from saliency_core.engine.loaded import LoadedModel, LoadedModels
@@ -32,10 +32,13 @@ from saliency_core.engine.request import (
 from saliency_core.engine.status import EngineStatus, Histogram, StoreStatus
 from saliency_core.engine.tasks import Task, TaskQueue
 from saliency_core.errors import ArgumentError, SaliencyError, UnknownNameError, WeightsError
-from saliency_core.explain import Explanation, explain
+from saliency_core.explain import explain
+from saliency_core.explanation import Explanation
+from saliency_core.methods.availability import is_convolution, unavailable
 from saliency_core.methods.method import MultiPass
-from saliency_core.methods.registry import METHODS, is_convolution, unavailable
-from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL, MODELS, Catalogue
+from saliency_core.methods.registry import METHODS
+from saliency_core.models.catalogue.catalogue import MODELS, Catalogue
+from saliency_core.models.catalogue.default import DEFAULT_MODEL
 from saliency_core.models.catalogue.labels import are_features
 from saliency_core.models.catalogue.loading import build_classifier
 from saliency_core.models.catalogue.spec import ModelSpec

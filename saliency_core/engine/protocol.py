@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from PIL import Image
 
@@ -12,9 +12,11 @@ from saliency_core.engine.priorities import Priority
 from saliency_core.engine.request import ExplainRequest, ModelInfo, ModelListing
 from saliency_core.engine.status import EngineStatus
 from saliency_core.engine.tasks import Task
-from saliency_core.explain import Explanation
-from saliency_core.models.catalogue.spec import ModelSpec
+from saliency_core.explanation import Explanation
 from saliency_core.progress import ProgressCallback
+
+if TYPE_CHECKING:
+    from saliency_core.models.catalogue.spec import ModelSpec
 
 Result = TypeVar("Result")
 Answer = TypeVar("Answer")

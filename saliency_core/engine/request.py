@@ -10,9 +10,9 @@ from typing import TypeGuard
 
 from PIL import Image
 
-from saliency_core.backprop.variants import MetaStep
+from saliency_core.backprop.meta_step import MetaStep
 from saliency_core.errors import ArgumentTypeError
-from saliency_core.models.catalogue.spec import ModelDetails
+from saliency_core.models.catalogue.details import ModelDetails
 from saliency_core.models.layers import INPUT, Layer
 
 Options = tuple[tuple[str, tuple[tuple[str, float], ...]], ...]

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
-from saliency_core.models.catalogue.curated import CURATED, DEFAULT_MODEL
+from saliency_core.models.catalogue.curated import CURATED
+from saliency_core.models.catalogue.default import DEFAULT_MODEL
 from saliency_core.models.catalogue.folder import folder_model
 from saliency_core.models.catalogue.libraries import LIBRARIES, library_spec
 from saliency_core.models.catalogue.names import ModelName, parse_name
