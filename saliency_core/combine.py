@@ -37,9 +37,9 @@ def checked_size(size: object) -> tuple[int, int]:
 
 
 def resize(values: FloatMap, size: tuple[int, int]) -> FloatMap:
-    """Bilinear resize (``align_corners=False``, no antialiasing) of a map (h, w) to ``size`` = (height, width).
+    """Bilinear resize (``align_corners=False``) of a map (h, w) to ``size`` = (height, width).
 
-    The same as ``torch.nn.functional.interpolate``, up to the rounding of float32.
+    Without antialiasing, as ``torch.nn.functional.interpolate``, and equal to it up to rounding.
     """
     given = np.asarray(values, np.float32)
     top, bottom, down = _neighbours(given.shape[0], size[0])
@@ -56,7 +56,7 @@ def resize(values: FloatMap, size: tuple[int, int]) -> FloatMap:
 
 @lru_cache(maxsize=256)
 def _neighbours(cells: int, pixels: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """For every pixel along an axis the two cells whose centres are next to its own, and the second's weight."""
+    """For every pixel along an axis the two cells with the nearest centres, and the weight of the second."""
     # Every step in float32, as PyTorch takes it: in double precision the last bits of the weights differ.
     half = np.float32(0.5)
     at = np.float32(cells) / np.float32(pixels) * (np.arange(pixels, dtype=np.float32) + half) - half

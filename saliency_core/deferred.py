@@ -37,6 +37,7 @@ class DeferredFunction:
         return getattr(import_module(self.module), self.name)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
+        """What the function gives."""
         return self.function(*args, **named)
 
 

@@ -122,6 +122,21 @@ class ModelListing:
     """``"torchvision"``, ``"timm"``, or empty: a model of one's own or of a folder."""
     details: ModelDetails | None = None
     """What the library publishes; None in lists, which do not ask for it."""
+    tag: str | None = None
+    """Which of the library's published weights; None where there is no choice."""
+    default_tag: str | None = None
+    """Which weights the architecture's name alone stands for; None in lists, and where there is no choice."""
+
+
+@dataclass(frozen=True)
+class FolderEntry:
+    """A sub-folder of the folder of models."""
+
+    name: str
+    """The model's name, ``folder:SUBFOLDER``."""
+    title: str
+    problem: str = ""
+    """Why it gives no model, as a sentence; empty if it gives one."""
 
 
 @dataclass(frozen=True)

@@ -50,12 +50,12 @@ __all__ = [
     "MODIFIED",
     "MULTI_PASS",
     "NORMGRAD",
+    "SINGLE_PASS",
     "Domain",
     "ExtraBackward",
     "Method",
     "MultiPass",
     "Option",
-    "SINGLE_PASS",
     "SharedPass",
     "cell_method",
 ]

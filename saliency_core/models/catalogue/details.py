@@ -25,3 +25,5 @@ class ModelDetails:
     """All published weights of the architecture."""
     url: str | None
     """A page about the weights."""
+    features: bool = False
+    """Whether it has no classes, so that its output features take their place."""

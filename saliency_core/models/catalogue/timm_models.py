@@ -144,6 +144,7 @@ def details(architecture: str, tag: str | None) -> ModelDetails:
         download_bytes=4 * parameters if found.has_weights else None,
         tags=tags()[architecture],
         url=f"https://huggingface.co/{found.hf_hub_id}" if found.hf_hub_id else found.url,
+        features=found.num_classes not in DATASETS,
     )
 
 
