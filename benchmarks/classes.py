@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import saliency_core as sc
-from saliency_core.metrics.class_sensitivity import MeanSensitivity
+from saliency_core.metrics.class_comparison import MeanSensitivity
 
 SAMPLES = Path(__file__).parent.parent / "assets" / "samples"
 FAMILIES = ("NormGrad", "Class activation maps", "Gradient")

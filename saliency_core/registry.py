@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
@@ -102,3 +102,11 @@ def _nearest(given: str, choices: tuple[str, ...]) -> str | None:
             return inside
         choices = tuple(choice for choice in choices if choice[:1].casefold() == wanted[0])
     return next(iter(difflib.get_close_matches(given, choices, n=1)), None)
+
+
+def chosen_names(given: str | Iterable[str], kind: str) -> tuple[str, ...]:
+    """Names without repetitions, at least one; a single one may stand for itself."""
+    names = name_tuple(given, kind)
+    if not names:
+        raise ArgumentError(f"no {kind} was asked for; name at least one, or pass None for all of them")
+    return names

@@ -9,11 +9,8 @@ import torch
 from PIL import Image
 
 import saliency_core as sc
-from saliency_core.metrics.class_sensitivity import (
-    class_sensitivity_over,
-    class_sensitivity_table,
-    compare_classes,
-)
+from saliency_core.metrics.class_comparison import compare_classes
+from saliency_core.metrics.class_sensitivity import class_sensitivity_over, class_sensitivity_table
 from tests.networks import batch, classifier, seeded
 
 Call = Callable[[object], object]

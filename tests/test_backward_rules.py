@@ -15,15 +15,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import saliency_core as sc
-from saliency_core.backprop.backward_rules import (
-    CONTRASTIVE,
-    DECONVNET,
-    EXCITATION,
-    GUIDED,
-    BackwardRule,
-    check_scores,
-    obstacle,
-)
+from saliency_core.backprop.backward_rules import check_scores, obstacle
+from saliency_core.backprop.rules import CONTRASTIVE, DECONVNET, EXCITATION, GUIDED, BackwardRule
 from tests.networks import batch, classifier, seeded
 
 pytestmark = pytest.mark.filterwarnings("ignore:only one layer")  # of networks this small

@@ -13,7 +13,7 @@ import saliency_core as sc
 from pages.shared.method_lists import AT_CONVOLUTIONS, MODIFIED
 from pages.shared.viewer_panel import ADD_CONVOLUTION
 from saliency_core.combine import resize
-from saliency_core.methods.framework import AGGREGATES, EXTRACTS
+from saliency_core.methods.cells import AGGREGATES, EXTRACTS
 from tests.browser_helpers import (
     SAMPLES,
     assert_drawn,

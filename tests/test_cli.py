@@ -10,7 +10,7 @@ import pytest
 
 from saliency_core.cli import evaluate as command
 from saliency_core.cli.commands import INTERRUPTED, WRONG, main
-from saliency_core.evaluation.run import open_results
+from saliency_core.evaluation.result import open_results
 from tests.photo_set_files import write_voc, zipped
 from tests.test_evaluation import network, small_photos
 

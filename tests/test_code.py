@@ -14,9 +14,9 @@ from PIL import Image
 
 import saliency_core as sc
 from saliency_core.combine import is_constant, resize
-from saliency_core.explain import SINGLE_PASS
 from saliency_core.export.code import Checkpoint, code
 from saliency_core.export.source import call, mapping, number, sequence, statement, text
+from saliency_core.methods.registry import SINGLE_PASS
 from saliency_core.viewer.payload import AVERAGING_METHODS
 
 NETWORK = "timm:test_resnet.random-3"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pages.evaluate import insertion_deletion, parts, randomise
-from saliency_core.metrics.perturbation import BASELINES, PerturbationCurve
+from saliency_core.metrics.perturbation_curve import BASELINES, PerturbationCurve
 from saliency_core.viewer import schema
 
 TITLES = ("NormGrad", "Grad-CAM", "Random order")

@@ -18,16 +18,9 @@ from torch import Tensor, nn
 import saliency_core as sc
 from saliency_core.errors import ArgumentError
 from saliency_core.evaluation.plan import EvaluationPlan
+from saliency_core.evaluation.result import EvaluationResult, open_results
 from saliency_core.evaluation.rows import COLUMNS, Row, schema
-from saliency_core.evaluation.run import (
-    Evaluation,
-    EvaluationError,
-    EvaluationResult,
-    evaluate,
-    evaluate_batch,
-    here,
-    open_results,
-)
+from saliency_core.evaluation.run import Evaluation, EvaluationError, evaluate, evaluate_batch, here
 from saliency_core.metrics.grids import cell_box, compose_grid
 from saliency_core.metrics.localisation import energy_inside
 from saliency_core.metrics.pointing import pointing_game

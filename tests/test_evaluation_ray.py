@@ -21,8 +21,9 @@ from saliency_core.errors import UnavailableError
 from saliency_core.evaluation import ray_run
 from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.ray_run import ray_computer
+from saliency_core.evaluation.result import EvaluationResult
 from saliency_core.evaluation.rows import arrow
-from saliency_core.evaluation.run import Evaluation, EvaluationError, EvaluationResult, evaluate
+from saliency_core.evaluation.run import Evaluation, EvaluationError, evaluate
 from saliency_core.photo_sets.model import PhotoSet
 from saliency_core.progress import Cancelled
 from tests import networks

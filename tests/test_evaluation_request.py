@@ -13,7 +13,8 @@ import saliency_core as sc
 from saliency_core.engine.tasks import TaskState
 from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.request import PhotoSetRequest, forget_oldest
-from saliency_core.evaluation.run import EvaluationResult, evaluate
+from saliency_core.evaluation.result import EvaluationResult
+from saliency_core.evaluation.run import evaluate
 from saliency_core.photo_sets.reading import read_photo_set
 
 SAMPLES = Path(__file__).parents[1] / "assets" / "samples"

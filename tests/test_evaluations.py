@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 import saliency_core as sc
+from saliency_core.engine.perturbation import Perturbation
 from saliency_core.engine.photo_evaluations import (
     MapChoice,
-    Perturbation,
     PerturbationRequest,
     PhotoEvaluation,
     RandomisationRequest,

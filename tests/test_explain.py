@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 import saliency_core as sc
-from saliency_core.explain import SINGLE_PASS
+from saliency_core.methods.registry import SINGLE_PASS
 from tests.networks import batch, classifier, seeded, without_weights
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import saliency_core as sc
-from saliency_core.methods.framework import AGGREGATES, EXTRACTS
+from saliency_core.methods.cells import AGGREGATES, EXTRACTS
 
 STORED = np.load(Path(__file__).parent / "reference" / "framework_small.npz")
 CELLS = list(product(EXTRACTS, AGGREGATES))

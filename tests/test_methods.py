@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 import saliency_core as sc
-from saliency_core.explain import SINGLE_PASS
 from saliency_core.methods.cams import leading_eigenpair
 from saliency_core.methods.framework import CELLS
 from saliency_core.methods.gradient import surviving_energy
+from saliency_core.methods.registry import SINGLE_PASS
 from tests.networks import batch, classifier, seeded
 
 TARGET = 2

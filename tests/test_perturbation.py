@@ -13,14 +13,8 @@ from PIL import Image
 
 import saliency_core as sc
 from saliency_core.combine import resize
-from saliency_core.metrics.perturbation import (
-    BASELINES,
-    PerturbationCurve,
-    baseline_input,
-    perturbation_curves,
-    perturbed,
-    pixel_ranks,
-)
+from saliency_core.metrics.perturbation import baseline_input, perturbation_curves, perturbed
+from saliency_core.metrics.perturbation_curve import BASELINES, PerturbationCurve, pixel_ranks
 from tests.networks import SIDE, batch, classifier
 
 TARGET, STEPS = 2, 6

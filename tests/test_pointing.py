@@ -10,8 +10,9 @@ from PIL import Image
 
 import saliency_core as sc
 from saliency_core.combine import resize
+from saliency_core.metrics.mixes import Mix, mix_named
 from saliency_core.metrics.pointing import ObjectPixels, hits, maxima, maximum, point_in_photo
-from saliency_core.metrics.scores import MapScorer, Mix, mix_named, score_explanation
+from saliency_core.metrics.scores import MapScorer, score_explanation
 from tests.networks import classifier
 
 SHAPES = [

@@ -15,7 +15,7 @@ from pages.shared.method_lists import NAMED
 from pages.shared.session import Session
 from pages.shared.tasks import results
 from saliency_core.export.tables import Cell, Table, line_table
-from saliency_core.metrics.class_sensitivity import MeanSensitivity, SensitivityTable
+from saliency_core.metrics.class_comparison import MeanSensitivity, SensitivityTable
 from saliency_core.progress import ProgressCallback
 
 Means = Mapping[tuple[str, str], MeanSensitivity | None]

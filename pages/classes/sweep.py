@@ -8,7 +8,7 @@ import streamlit as st
 from pages.classes.pair import Line, Pair, correlations_of
 from pages.shared.session import STEPS, Session
 from pages.shared.tasks import results
-from saliency_core.backprop.variants import LEARNING_RATE
+from saliency_core.backprop.meta_step import LEARNING_RATE
 from saliency_core.progress import ProgressCallback
 from saliency_core.viewer.payload import SweepPoint
 

@@ -15,9 +15,10 @@ from pages.shared import theme, viewer_panel
 from pages.shared.chosen import chosen
 from pages.shared.method_lists import NAMED
 from pages.shared.session import Scene, Session
-from saliency_core.engine.photo_evaluations import MapChoice, Perturbation, PerturbationRequest
+from saliency_core.engine.perturbation import Perturbation
+from saliency_core.engine.photo_evaluations import MapChoice, PerturbationRequest
 from saliency_core.export.tables import Table
-from saliency_core.metrics.perturbation import BASELINES, PerturbationCurve
+from saliency_core.metrics.perturbation_curve import BASELINES, PerturbationCurve
 
 KEY = "perturbation"
 POLL_SECONDS = 0.5

@@ -13,7 +13,7 @@ from pages.shared.engine import shared_engine
 from pages.shared.session import Scene, Session
 from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.request import PhotoSetRequest
-from saliency_core.evaluation.run import EvaluationResult
+from saliency_core.evaluation.result import EvaluationResult
 
 POLL_SECONDS = 2.0
 LEAD = (

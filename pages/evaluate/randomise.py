@@ -18,7 +18,7 @@ from pages.shared.session import Scene, Session
 from saliency_core import render
 from saliency_core.engine.photo_evaluations import RandomisationRequest
 from saliency_core.export.tables import Table
-from saliency_core.metrics.randomisation import RandomisationResult
+from saliency_core.metrics.randomisation_result import RandomisationResult
 from saliency_core.viewer.payload import box_on, lookup_tables
 
 TITLE = "Randomise the network"

@@ -19,7 +19,7 @@ from pages.shared.formats import NO_VALUE, percent
 from pages.shared.session import Session
 from saliency_core.evaluation.measures import MEASURES
 from saliency_core.evaluation.published import compare_with_published, published_for
-from saliency_core.evaluation.run import EvaluationResult
+from saliency_core.evaluation.result import EvaluationResult
 from saliency_core.evaluation.summary import (
     BY,
     CellName,

@@ -2,7 +2,7 @@
 
 import math
 
-from saliency_core.backprop.variants import LEARNING_RATE
+from saliency_core.backprop.meta_step import LEARNING_RATE
 from saliency_core.viewer.formats import after_step, epsilon, percent, rho, signed
 
 __all__ = [

@@ -20,7 +20,7 @@ from pages.shared.engine import shared_engine
 from pages.shared.own_models import OwnModels
 from saliency_core.engine.failures import user_message
 from saliency_core.engine.request import ModelListing
-from saliency_core.models.weights.fitting import MisfitError
+from saliency_core.models.weights.misfit import MisfitError
 
 HEADER = "X-NormGrad-Session"
 MAX_QUERY = 200
@@ -79,7 +79,7 @@ def found(request: Request) -> Response:
     if problems:
         groups.append({"title": PROBLEMS, "options": problems})
     if not groups:
-        near = [{"name": name, "title": models.title(name)} for name in models.similar(query)]
+        near = [{"name": name, "title": models.title(name)} for name in shared_engine().near(query)]
         return _answer({"groups": [], "note": NOTHING.format(query=_query(request)), "near": near})
     return _answer({"groups": groups, "note": MORE if query and len(hits) >= MAX_HITS else ""})
 

@@ -1,6 +1,5 @@
 """Models in words: what the sidebar, the dialog of models and the notes say of them."""
 
-import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,12 +11,8 @@ from pages.shared.engine import shared_engine
 from pages.shared.tasks import Tasks
 from pages.shared.uploads import listed
 from saliency_core.engine.request import ModelListing
-from saliency_core.models.catalogue.checkpoint_model import fitting_architectures
-from saliency_core.models.catalogue.folder import folder_models
-from saliency_core.models.catalogue.labels import are_features
+from saliency_core.models.catalogue.details import ModelDetails
 from saliency_core.models.catalogue.names import ModelName, parse_name
-from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
-from saliency_core.models.weights.checkpoint import checkpoint_shapes
 
 OWN_PREFIX, FOLDER_PREFIX = "own:", "folder:"
 LIBRARIES = ("", "timm")
@@ -28,12 +23,9 @@ FAMILIES = {
     "Multilayer perceptrons": re.compile(r"(mixer|resmlp|gmlp)"),
 }
 """Title of a group of the list -> the architectures that stand in it; the others are convolutional."""
-MAX_NAME = 100
-MAX_COMPARED = 3000
 HERE = "On this machine"
 NON_COMMERCIAL = "The licence does not allow commercial use."
 NOT_STATED = "not stated"
-NEAR = 3
 _NON_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial|research", re.IGNORECASE)
 _looked_up: set[str] = set()
 """The models whose details the engine has at hand."""
@@ -65,7 +57,7 @@ def exists(name: str) -> bool:
     if is_own(name):
         return True
     try:
-        sc.MODELS[name]
+        shared_engine().title(name)
     except sc.SaliencyError:
         return False
     return True
@@ -80,9 +72,9 @@ def family(found: ModelListing) -> str:
 
 def recognise(file: Path) -> dict[str, Any]:
     """What a checkpoint looks like: its size, and the architectures of the first list that it fits."""
-    count = len(checkpoint_shapes(file))
-    note = f"{count} tensor{'s' if count != 1 else ''}, {formats.size(file.stat().st_size)}"
-    fits = fitting(fitting_architectures(file))
+    found = shared_engine().describe_checkpoint(file)
+    note = f"{found.tensors} tensor{'s' if found.tensors != 1 else ''}, {formats.size(file.stat().st_size)}"
+    fits = fitting(found.fitting)
     return {"note": note, "fits": fits, "titles": listed([each["title"] for each in fits]) if fits else ""}
 
 
@@ -94,20 +86,11 @@ def fitting(names: Iterable[str]) -> list[dict[str, str]]:
 def title(name: str) -> str:
     """The title of a model of the catalogue; of a sub-folder that gives no model, its own name."""
     try:
-        return sc.MODELS[name].title
+        return shared_engine().title(name)
     except sc.SaliencyError:
         if not is_of_folder(name):
             raise
         return name.removeprefix(FOLDER_PREFIX)
-
-
-def similar(text: str) -> tuple[str, ...]:
-    """Names like a text that is none, the likeliest first."""
-    core = text[:MAX_NAME].lower().rpartition(":")[2]
-    # Enough to compare with: what is misspelt at its very beginning has no similar names.
-    hits = [hit.name for hit in sc.MODELS.search(core[:2], MAX_COMPARED)]
-    cores = {name.rpartition(":")[2].lower(): name for name in reversed(hits)}
-    return tuple(cores[near] for near in difflib.get_close_matches(core, cores, NEAR))
 
 
 # -- looking up ----------------------------------------------------------------------------------------------
@@ -218,16 +201,16 @@ def from_folder(query: str) -> list[dict[str, Any]]:
         {
             "name": each.name,
             "title": each.title,
-            "sub": "from this server's folder" if isinstance(each, ModelSpec) else "not a model",
+            "sub": "not a model" if each.problem else "from this server's folder",
             "facts": {
                 "parameters": "",
                 "top1": "",
                 "no_top1": "",
-                "weights": "here" if isinstance(each, ModelSpec) else "",
+                "weights": "" if each.problem else "here",
             },
-            "problem": not isinstance(each, ModelSpec),
+            "problem": bool(each.problem),
         }
-        for each in folder_models()
+        for each in shared_engine().folder()
         if all(word in f"{each.name} {each.title}".lower() for word in words)
     ]
 
@@ -241,7 +224,7 @@ def row(found: ModelListing) -> dict[str, Any]:
         own_title = title != name.architecture
         sub += [
             name.architecture if own_title else "",
-            name.tag or ("" if name.seed is not None else sc.MODELS[found.name].tag or ""),
+            name.tag or ("" if name.seed is not None else found.tag or ""),
             "untrained" if name.seed is not None else "",
         ]
     return {
@@ -264,7 +247,7 @@ def describe(found: ModelListing) -> dict[str, Any]:
         "summary": found.summary,
         "kind": "own" if own else "folder" if folder else "catalogue",
         "rows": _rows(found),
-        "variants": [] if name is None or own or folder else _variants(name, details),
+        "variants": [] if name is None or own or folder else _variants(name, found),
         "seed": None if name is None else name.seed,
         "action": "Use this model"
         if kind != "download"
@@ -285,7 +268,7 @@ def _rows(found: ModelListing) -> list[dict[str, str]]:
             ("Parameters", None if details.parameters is None else formats.count(details.parameters), ""),
             ("Top-1 accuracy", _top1(found), ""),
             ("Input", formats.input_size(details.input_size), ""),
-            _classes(found.name, details),
+            _classes(details),
             ("Licence", details.licence or (None if own else NOT_STATED), ""),
             ("Page", _site(details.url), details.url or ""),
         ]
@@ -295,10 +278,9 @@ def _rows(found: ModelListing) -> list[dict[str, str]]:
     return [{"term": term, "text": text, "link": link} for term, text, link in rows if text]
 
 
-def _classes(name: str, details: ModelDetails) -> tuple[str, str, str]:
+def _classes(details: ModelDetails) -> tuple[str, str, str]:
     """How many classes there are and where they are from; of a network without classes, its features."""
-    published = details.dataset is None and not is_own(name) and not is_of_folder(name)
-    if published and are_features(sc.MODELS[name].labels()):
+    if details.features:
         return "Features", f"{details.classes:,}", ""
     return "Classes", " · ".join(filter(None, (f"{details.classes:,}", details.dataset))), ""
 
@@ -317,15 +299,14 @@ def _site(url: str | None) -> str | None:
     return match[1] if match else None
 
 
-def _variants(name: ModelName, details: ModelDetails | None) -> list[dict[str, str]]:
+def _variants(name: ModelName, listing: ModelListing) -> list[dict[str, str]]:
     """The weights of an architecture to choose from."""
-    tags = () if details is None else details.tags
+    tags = () if listing.details is None else listing.details.tags
     if not tags and name.seed is not None:
         return []  # nobody has published any
-    default = sc.MODELS[name.base].source
     found: dict[str, str] = {}
     for tag in tags:
-        if name.base not in found and sc.MODELS[f"{name.base}.{tag}"].source == default:
+        if tag == listing.default_tag:
             found[name.base] = f"{tag} (default)"
         else:
             found[f"{name.base}.{tag}"] = tag

@@ -23,7 +23,7 @@ from pages.shared.engine import shared_engine
 from pages.shared.models import OWN_PREFIX
 from pages.shared.room import Room
 from pages.shared.uploads import printable
-from saliency_core.models.catalogue.checkpoint_model import checkpoint_spec
+from saliency_core.engine.checkpoints import CheckpointModel
 
 MAX_FILE_BYTES = 500_000_000
 MAX_LABEL_BYTES = 4 << 20
@@ -199,10 +199,10 @@ class OwnModels:
             raise sc.WeightsError(FULL)
         names = None if labels is None else waiting.put(*labels)
         name = f"{OWN_PREFIX}{secrets.token_hex(16)}"
-        spec = checkpoint_spec(waiting.path, architecture, names, name=name, title=waiting.name)
+        shared_engine().add_model(CheckpointModel(name, waiting.name, waiting.path, architecture, names))
         if self._waiting is not waiting:  # another file has come meanwhile, which removed this one
+            shared_engine().remove_model(name)
             raise sc.WeightsError(NOT_HERE)
-        shared_engine().add_model(spec)
         self._models[name] = OwnModel(
             name, waiting.name, waiting, architecture, "" if labels is None else labels[0]
         )

@@ -9,7 +9,7 @@ from pages.shared.engine import shared_engine
 from pages.shared.photos import Photo, PhotoFile
 from pages.shared.session import Scene, Session, model_task
 from saliency_core.engine.request import ExplainRequest, ModelInfo
-from saliency_core.explain import SINGLE_PASS
+from saliency_core.methods.registry import SINGLE_PASS
 
 MAX_DECODING = 4
 """Photos of one session that are decoded at once; others wait."""

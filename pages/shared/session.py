@@ -21,11 +21,13 @@ from pages.shared import address, models, own_models, photos
 from pages.shared.address import LEARN, Choice
 from pages.shared.own_models import OwnModels
 from pages.shared.photos import PhotoFile
+from pages.shared.engine import shared_engine
 from pages.shared.registry import PageEntry
 from pages.shared.selection import Selection
 from pages.shared.tasks import Tasks
 from pages.shared.uploads import Uploads, listed, made_room, remembered
 from saliency_core.engine.request import ExplainRequest, ModelInfo
+from saliency_core.models.catalogue.default import DEFAULT_TITLE
 from saliency_core.viewer import schema
 from saliency_core.viewer.correlations import Correlations
 from saliency_core.viewer.payload import ClassComparison, DisplayPhoto
@@ -38,13 +40,11 @@ STEPS = (0.0, 0.0003, 0.001, 0.0025, 0.006, 0.015, 0.04, 0.1)
 """The sizes of a meta step that are offered, about equally far apart on a log scale; 0 is no change."""
 GONE = "The photo in this link is no longer on the server. Upload it again."
 NO_PHOTO = "The photo in this link does not exist here. The first sample is shown instead."
-NO_MODEL = (
-    f"There is no model of the name in this link. {sc.MODELS[sc.DEFAULT_MODEL].title} is shown instead."
-)
+NO_MODEL = f"There is no model of the name in this link. {DEFAULT_TITLE} is shown instead."
 NOT_YOURS = (
     "The model in this link was uploaded in another session, and only that one can use it; a reload of the "
     "page starts a new one. If the model is yours, upload it again. "
-    f"{sc.MODELS[sc.DEFAULT_MODEL].title} is shown instead."
+    f"{DEFAULT_TITLE} is shown instead."
 )
 UNUSABLE = "Some of this link could not be used and was left out: {names}."
 TOO_MANY_LAYERS = (
@@ -262,7 +262,7 @@ class Session:
         misfits = address.write(before).keys() - address.write(self.choice).keys() - {"layers"}
         unused = [*address.unusable(link), *sorted(misfits)]
         if "model" in unused:
-            near = models.similar(link["model"])
+            near = shared_engine().near(link["model"])
             self.remarks.append(f"{NO_MODEL} Similar names: {listed(near)}." if near else NO_MODEL)
         elif link.get("model", "") != before.model and models.is_own(link.get("model", "")):
             self.remarks.append(NOT_YOURS)

@@ -18,7 +18,7 @@ from pages.shared.chosen import chosen
 from pages.shared.engine import distinct_labels
 from pages.shared.session import STEPS, Scene, Session
 from pages.shared.uploads import printable
-from saliency_core.backprop.variants import LEARNING_RATE
+from saliency_core.backprop.meta_step import LEARNING_RATE
 
 QUICK_PICKS = 5
 STEP_SWITCH = "Explain after one gradient step"

@@ -11,14 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saliency_core.backprop.backward_rules import (
-    BackwardRule,
-    RuleState,
-    check_scores,
-    class_needed,
-    obstacle,
-)
+from saliency_core.backprop.backward_rules import check_scores, class_needed, obstacle
 from saliency_core.backprop.function_modes import ConvolutionLog
+from saliency_core.backprop.rules import BackwardRule
+from saliency_core.backprop.signals import RuleState
 from saliency_core.backprop.terms import Terms
 from saliency_core.errors import LayerError, NonFiniteError, TargetError, UnavailableError
 from saliency_core.models.classifier import Classifier

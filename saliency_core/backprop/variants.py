@@ -18,12 +18,10 @@ another thread could see.)
 from __future__ import annotations
 
 import contextlib
-import math
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Protocol
 
 import torch
@@ -32,15 +30,12 @@ from torch import Tensor, nn
 
 from saliency_core.backprop.function_modes import Function, ReplacedFunctions
 from saliency_core.backprop.memory import large_empty
-from saliency_core.errors import ArgumentError, ArgumentTypeError, NonFiniteError, UnavailableError
+from saliency_core.errors import NonFiniteError, UnavailableError
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import without_autocast
 from saliency_core.models.module_tree import copy_module_tree
 from saliency_core.models.running import network_errors
 from saliency_core.models.targets import Goal, goal_scores
-
-LEARNING_RATE = 2.5e-3
-"""The authors' step size."""
 
 
 @dataclass(frozen=True)
@@ -68,42 +63,6 @@ class Variant(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class MetaStep:
-    """One step of SGD on the image before it is explained, a :class:`Variant`.
-
-    Args:
-        lr: the step size ε ≥ 0; the authors' 0.0025 by default.
-        ascend: step in the opposite direction, which lowers the probability of the class.
-
-    Raises:
-        ArgumentTypeError: a step size that is not a number.
-        ArgumentError: a step size that is negative or not finite.
-    """
-
-    lr: float = LEARNING_RATE
-    ascend: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.lr, Real):
-            raise ArgumentTypeError(f"lr is {self.lr!r}; expected a number >= 0")
-        if not math.isfinite(self.lr) or self.lr < 0:
-            raise ArgumentError(f"lr is {self.lr}; expected a finite number >= 0")
-
-    @contextlib.contextmanager
-    def modified(
-        self, classifier: Classifier, batch: Tensor, target: Goal | None
-    ) -> Iterator[ModifiedNetwork]:
-        """The network after the step; the step is taken on the mean loss of the batch.
-
-        Raises:
-            NonFiniteError: the class scores contain NaN or infinity.
-            TargetError: a function without a value or gradient.
-        """
-        with own_parameters(classifier) as network:
-            yield _step(classifier, network, batch, target, self)
-
-
 @contextlib.contextmanager
 def own_parameters(classifier: Classifier) -> Iterator[nn.Module]:
     """A copy of the network with its own parameters, inside the block; it has the classifier's values.
@@ -125,6 +84,20 @@ def own_parameters(classifier: Classifier) -> Iterator[nn.Module]:
         copies.append(network)
 
 
+@contextlib.contextmanager
+def stepped(
+    classifier: Classifier, batch: Tensor, target: Goal | None, rate: float
+) -> Iterator[ModifiedNetwork]:
+    """The network after one step along the gradient of the batch's mean loss, inside the block.
+
+    Args:
+        rate: what the gradient is multiplied by before it is added to the weights.
+        batch, target: as for :meth:`Variant.modified`.
+    """
+    with own_parameters(classifier) as network:
+        yield _step(classifier, network, batch, target, rate)
+
+
 def _reset(classifier: Classifier, network: nn.Module) -> None:
     """Give the copy's parameters the classifier's values again."""
     network.requires_grad_(False)
@@ -133,7 +106,7 @@ def _reset(classifier: Classifier, network: nn.Module) -> None:
 
 
 def _step(
-    classifier: Classifier, network: nn.Module, batch: Tensor, target: Goal | None, meta: MetaStep
+    classifier: Classifier, network: nn.Module, batch: Tensor, target: Goal | None, rate: float
 ) -> ModifiedNetwork:
     with torch.inference_mode(False), torch.enable_grad(), without_autocast(classifier.device):
         parameters = list(network.requires_grad_(True).parameters())
@@ -154,7 +127,6 @@ def _step(
             )
         with network_errors(batch.shape, "backward"):
             gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-        rate = meta.lr if meta.ascend else -meta.lr
         _separate_overlapping(parameters)
         tied = {id(parameter) for group in _overlapping(parameters) for parameter in group}
         kept = [*(each for each in gradients if each is not None), *products.tensors()]

@@ -15,13 +15,14 @@ from saliency_core.cli.columns import in_columns
 from saliency_core.errors import UnavailableError
 from saliency_core.evaluation.measures import GROUPS, MEASURES
 from saliency_core.evaluation.plan import EvaluationPlan
+from saliency_core.evaluation.result import EvaluationResult
 from saliency_core.evaluation.rows import EXTRA
-from saliency_core.evaluation.run import BatchComputer, EvaluationResult, evaluate
+from saliency_core.evaluation.run import BatchComputer, evaluate
 from saliency_core.evaluation.summary import CellScore, Summary, summarise
 from saliency_core.inputs.preprocess import FITS
 from saliency_core.methods.registry import METHODS
-from saliency_core.metrics.perturbation import BASELINES
-from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL
+from saliency_core.metrics.perturbation_curve import BASELINES
+from saliency_core.models.catalogue.default import DEFAULT_MODEL
 from saliency_core.models.catalogue.loading import load_classifier
 from saliency_core.photo_sets.reading import READERS, read_photo_set
 from saliency_core.progress import ProgressCallback

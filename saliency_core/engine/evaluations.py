@@ -8,14 +8,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from PIL import Image
 
 from saliency_core.engine.request import ExplainRequest
-from saliency_core.explain import Explanation
-from saliency_core.models.classifier import Classifier
+from saliency_core.explanation import Explanation
 from saliency_core.progress import Lock, ProgressCallback
+
+if TYPE_CHECKING:
+    from saliency_core.models.classifier import Classifier
 
 Answer = TypeVar("Answer")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import threading
 from collections import OrderedDict
@@ -16,14 +17,16 @@ import torch
 from PIL import Image
 from torch import nn
 
-from saliency_core.backprop.variants import MetaStep
+from saliency_core.backprop.meta_step import MetaStep
 from saliency_core.engine.cache import SharedCache
+from saliency_core.engine.checkpoints import CheckpointFacts, CheckpointModel
 from saliency_core.engine.evaluations import EvaluationRequest, Helpers
 from saliency_core.engine.loaded import LoadedModel, LoadedModels
 from saliency_core.engine.locks import FairLock
 from saliency_core.engine.priorities import Priority
 from saliency_core.engine.request import (
     ExplainRequest,
+    FolderEntry,
     ModelInfo,
     ModelListing,
     frozen_options,
@@ -32,15 +35,22 @@ from saliency_core.engine.request import (
 from saliency_core.engine.status import EngineStatus, Histogram, StoreStatus
 from saliency_core.engine.tasks import Task, TaskQueue
 from saliency_core.errors import ArgumentError, SaliencyError, UnknownNameError, WeightsError
-from saliency_core.explain import Explanation, explain
+from saliency_core.explain import explain
+from saliency_core.explanation import Explanation
+from saliency_core.methods.availability import is_convolution, unavailable
 from saliency_core.methods.method import MultiPass
-from saliency_core.methods.registry import METHODS, is_convolution, unavailable
-from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL, MODELS, Catalogue
+from saliency_core.methods.registry import METHODS
+from saliency_core.models.catalogue.catalogue import MODELS, Catalogue
+from saliency_core.models.catalogue.checkpoint_model import checkpoint_spec, fitting_architectures
+from saliency_core.models.catalogue.default import DEFAULT_MODEL
+from saliency_core.models.catalogue.folder import FolderProblem, folder_models
 from saliency_core.models.catalogue.labels import are_features
 from saliency_core.models.catalogue.loading import build_classifier
+from saliency_core.models.catalogue.names import parse_name
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device, memory_bytes
+from saliency_core.models.weights.checkpoint import checkpoint_shapes
 from saliency_core.models.weights.sources import DownloadProgress, WeightSource, weights_folder
 from saliency_core.progress import Cancelled, ProgressCallback, no_progress
 from saliency_core.registry import unknown
@@ -175,10 +185,34 @@ class Engine:
     def listing(self, name: str) -> ModelListing:
         """One model with its details; see :meth:`ExplainEngine.listing`."""
         spec = self._spec(name)
-        return replace(self._listing(spec), name=name, details=spec.details())
+        return replace(
+            self._listing(spec), name=name, details=spec.details(), default_tag=self._default_tag(spec)
+        )
 
-    def add_model(self, spec: ModelSpec) -> None:
+    def title(self, name: str) -> str:
+        """The title of a model; see :meth:`ExplainEngine.title`."""
+        return self._spec(name).title
+
+    def near(self, name: str, most: int = 3) -> tuple[str, ...]:
+        """Names like one that no model has; see :meth:`ExplainEngine.near`."""
+        if isinstance(self._specs, Catalogue):
+            return self._specs.near(name, most)
+        return tuple(difflib.get_close_matches(name, self._specs, most))
+
+    def folder(self) -> tuple[FolderEntry, ...]:
+        """What is in the folder of models; see :meth:`ExplainEngine.folder`."""
+        return tuple(
+            FolderEntry(each.name, each.title, each.text if isinstance(each, FolderProblem) else "")
+            for each in folder_models()
+        )
+
+    def describe_checkpoint(self, file: Path) -> CheckpointFacts:
+        """What a checkpoint looks like; see :meth:`ExplainEngine.describe_checkpoint`."""
+        return CheckpointFacts(len(checkpoint_shapes(file)), fitting_architectures(file))
+
+    def add_model(self, model: CheckpointModel | ModelSpec) -> None:
         """Offer a model that one session has brought; see :meth:`ExplainEngine.add_model`."""
+        spec = _checked(model) if isinstance(model, CheckpointModel) else model
         if not spec.name.startswith(OWN):
             raise ArgumentError(f"a model is named {spec.name!r}; the name of one's own begins with {OWN!r}")
         with self._own_lock:
@@ -468,7 +502,14 @@ class Engine:
             state="random" if spec.random else "loaded" if loaded else "local" if local else "download",
             download_bytes=None if loaded or local else spec.download_bytes,
             library=spec.library,
+            tag=spec.tag,
         )
+
+    def _default_tag(self, spec: ModelSpec) -> str | None:
+        """Which weights the name of its architecture alone stands for."""
+        with contextlib.suppress(SaliencyError, KeyError):
+            return self._specs[parse_name(spec.name).base].tag
+        return None
 
     def _is_local(self, spec: ModelSpec) -> bool:
         return spec.random or spec.embedded or spec.source.is_local(self.weights_dir)
@@ -548,6 +589,11 @@ class Engine:
             return build_classifier(announced, self.device, weights_dir=self.weights_dir, progress=report)
         except WeightsError as error:
             raise WeightsError(f"{spec.title} couldn't be loaded: {error}") from error
+
+
+def _checked(model: CheckpointModel) -> ModelSpec:
+    """The entry of a checkpoint, which has been read and fits."""
+    return checkpoint_spec(model.file, model.architecture, model.labels, name=model.name, title=model.title)
 
 
 def _wait_for_model(loading: Task[ModelInfo]) -> ModelInfo:

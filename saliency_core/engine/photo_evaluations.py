@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from saliency_core.combine import FloatMap, combine, normalise
+from saliency_core.combine import FloatMap, combine
+from saliency_core.deferred import deferred
 from saliency_core.engine.evaluations import Answer, EvaluationRequest, Helpers
+from saliency_core.engine.perturbation import Perturbation
 from saliency_core.engine.request import ExplainRequest
 from saliency_core.errors import ArgumentError, ArgumentTypeError
-from saliency_core.explain import SINGLE_PASS, Explanation
-from saliency_core.inputs.transforms import OwnTransform
-from saliency_core.methods.registry import METHODS
-from saliency_core.metrics.perturbation import (
-    RANDOM,
+from saliency_core.explanation import Explanation
+from saliency_core.methods.registry import METHODS, SINGLE_PASS
+from saliency_core.metrics.perturbation_curve import (
     STEPS,
-    PerturbationCurve,
-    baseline_input,
-    perturbation_curves,
-    pixel_count,
-    pixel_ranks,
 )
-from saliency_core.metrics.randomisation import RandomisationResult, randomisation_test
-from saliency_core.models.classifier import Classifier
+from saliency_core.metrics.randomisation_result import RandomisationResult
+
+if TYPE_CHECKING:
+    from saliency_core.engine import perturbing
+    from saliency_core.metrics import randomisation
+    from saliency_core.models.classifier import Classifier
+else:
+    perturbing = deferred("saliency_core.engine.perturbing")
+    randomisation = deferred("saliency_core.metrics.randomisation")
 
 MAX_STEPS = 255
 """The step in which a pixel is changed takes a byte."""
@@ -146,86 +145,24 @@ class PerturbationRequest(PhotoEvaluation["Perturbation"]):
         self, classifier: Classifier, image: Image.Image, helpers: Helpers[Perturbation]
     ) -> Perturbation:
         """The curves, with the pictures that the network saw."""
-        maps = [each.of(helpers.explain(_with(self.explanation, each.method))) for each in self.maps]
-        named = {str(index): values for index, values in enumerate(maps)}
-        batch, _ = classifier.prepare(image, self.explanation.fit)
-        size = (batch.shape[2], batch.shape[3])
-        ranks = [pixel_ranks(values, size, self.seed) for values in (*maps, None)]
-        with helpers.lock:
-            removed = baseline_input(classifier, batch, self.baseline)
-        empty = Perturbation(
-            curves=(),
-            levels=np.stack([_levels(each, self.steps) for each in ranks]),
-            photo=_picture(classifier, batch),
-            baseline=_picture(classifier, removed),
+        asked = self.explanation
+        return perturbing.perturbation(
+            classifier,
+            image,
+            [each.of(helpers.explain(_with(asked, each.method))) for each in self.maps],
+            asked.target,
+            baseline=self.baseline,
+            steps=self.steps,
+            seed=self.seed,
+            fit=asked.fit,
+            helpers=helpers,
         )
-
-        def answer(curves: Mapping[str, PerturbationCurve]) -> Perturbation:
-            return replace(empty, curves=tuple(curves[name] for name in (*named, RANDOM)))
-
-        return answer(
-            perturbation_curves(
-                classifier,
-                image,
-                named,
-                self.explanation.target,
-                baseline=self.baseline,
-                steps=self.steps,
-                seed=self.seed,
-                fit=self.explanation.fit,
-                progress=helpers.progress,
-                lock=helpers.lock,
-                partial=lambda curves: helpers.partial(answer(curves)),
-            )
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Perturbation:
-    """The answer to a :class:`PerturbationRequest`: for every map in its order, then for the random order.
-
-    `curves` have NaN at the steps that are not computed yet. `levels` (orders, H, W) has the step, from 0,
-    in which each pixel of the input is changed. `photo` and `baseline` (H, W, 3) are the network's input and
-    what replaces it, as pictures.
-    """
-
-    curves: tuple[PerturbationCurve, ...]
-    levels: NDArray[np.uint8]
-    photo: NDArray[np.uint8]
-    baseline: NDArray[np.uint8]
-
-    @property
-    def nbytes(self) -> int:
-        """Memory held by the arrays, in bytes."""
-        curves = sum(each.deletion.nbytes + each.insertion.nbytes for each in self.curves)
-        return curves + self.levels.nbytes + self.photo.nbytes + self.baseline.nbytes
 
 
 def _with(request: ExplainRequest, method: str) -> ExplainRequest:
     """The request itself if it has the method, else one for that method alone: both are likely to be kept."""
     methods = SINGLE_PASS if request.methods is None else request.methods
     return request if method in methods else replace(request, methods=(method,))
-
-
-def _levels(ranks: NDArray[np.int64], steps: int) -> NDArray[np.uint8]:
-    """For every pixel the step in which it is changed, (H, W) -> (H, W)."""
-    ends = [pixel_count(step / steps, ranks.size) for step in range(1, steps + 1)]
-    return np.searchsorted(ends, ranks, side="right").astype(np.uint8)
-
-
-def _picture(classifier: Classifier, batch: Tensor) -> NDArray[np.uint8]:
-    """An input (1, C, H, W) as a picture (H, W, 3).
-
-    A transform of one's own does not tell what its values mean: they are scaled to what can be seen.
-    """
-    preprocess = classifier.preprocess
-    values = batch[0].permute(1, 2, 0).float().cpu().numpy()
-    if isinstance(preprocess, OwnTransform):
-        values = normalise(values)
-    else:
-        values = values * preprocess.std + preprocess.mean
-    pixels = np.clip(np.rint(255 * values), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
 # -- randomised networks -------------------------------------------------------------------------------------
@@ -246,7 +183,7 @@ class RandomisationRequest(PhotoEvaluation["RandomisationResult"]):
     ) -> RandomisationResult:
         """The result for all methods and layers of the explanation."""
         asked = self.explanation
-        return randomisation_test(
+        return randomisation.randomisation_test(
             classifier,
             image,
             asked.target,

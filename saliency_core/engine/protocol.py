@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from PIL import Image
 
+from saliency_core.engine.checkpoints import CheckpointFacts, CheckpointModel
 from saliency_core.engine.evaluations import EvaluationRequest
 from saliency_core.engine.priorities import Priority
-from saliency_core.engine.request import ExplainRequest, ModelInfo, ModelListing
+from saliency_core.engine.request import ExplainRequest, FolderEntry, ModelInfo, ModelListing
 from saliency_core.engine.status import EngineStatus
 from saliency_core.engine.tasks import Task
-from saliency_core.explain import Explanation
-from saliency_core.models.catalogue.spec import ModelSpec
+from saliency_core.explanation import Explanation
 from saliency_core.progress import ProgressCallback
 
 Result = TypeVar("Result")
@@ -39,13 +40,35 @@ class ExplainEngine(Protocol):
             UnknownNameError: no model has this name.
         """
 
-    def add_model(self, spec: ModelSpec) -> None:
-        """Offer a model of one session's own, to whoever knows its name, which begins with ``own:``.
+    def title(self, name: str) -> str:
+        """The title of a model; no model is built for it.
+
+        Raises:
+            UnknownNameError: no model has this name.
+        """
+
+    def near(self, name: str, most: int = 3) -> tuple[str, ...]:
+        """Names like one that no model has, the likeliest first."""
+
+    def folder(self) -> tuple[FolderEntry, ...]:
+        """What is in the folder of models of the machine that computes, by name."""
+
+    def describe_checkpoint(self, file: Path) -> CheckpointFacts:
+        """What a checkpoint looks like. The file must lie where the engine can read it.
+
+        Raises:
+            WeightsError: it cannot be read safely.
+        """
+
+    def add_model(self, model: CheckpointModel) -> None:
+        """Offer a model of one session's own, to whoever knows its name, once it has been read and fits.
 
         It is in no list. When there are too many, the one used least recently is removed.
 
         Raises:
-            ArgumentError: another name.
+            UnknownNameError: no such architecture.
+            WeightsError: the file cannot be read safely, or does not fit.
+            ArgumentError: a name that does not begin with ``own:``, or a wrong number of labels.
         """
 
     def remove_model(self, name: str) -> None:

@@ -10,9 +10,9 @@ from typing import TypeGuard
 
 from PIL import Image
 
-from saliency_core.backprop.variants import MetaStep
+from saliency_core.backprop.meta_step import MetaStep
 from saliency_core.errors import ArgumentTypeError
-from saliency_core.models.catalogue.spec import ModelDetails
+from saliency_core.models.catalogue.details import ModelDetails
 from saliency_core.models.layers import INPUT, Layer
 
 Options = tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
@@ -122,6 +122,21 @@ class ModelListing:
     """``"torchvision"``, ``"timm"``, or empty: a model of one's own or of a folder."""
     details: ModelDetails | None = None
     """What the library publishes; None in lists, which do not ask for it."""
+    tag: str | None = None
+    """Which of the library's published weights; None where there is no choice."""
+    default_tag: str | None = None
+    """Which weights the architecture's name alone stands for; None in lists, and where there is no choice."""
+
+
+@dataclass(frozen=True)
+class FolderEntry:
+    """A sub-folder of the folder of models."""
+
+    name: str
+    """The model's name, ``folder:SUBFOLDER``."""
+    title: str
+    problem: str = ""
+    """Why it gives no model, as a sentence; empty if it gives one."""
 
 
 @dataclass(frozen=True)

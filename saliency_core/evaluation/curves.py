@@ -8,9 +8,10 @@ from saliency_core.combine import FloatMap, combine, is_constant, layer_weights
 from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.reading import Subject
 from saliency_core.evaluation.rows import Row
-from saliency_core.explain import Explanation
-from saliency_core.metrics.perturbation import RANDOM, perturbation_curves
-from saliency_core.metrics.scores import mix_named
+from saliency_core.explanation import Explanation
+from saliency_core.metrics.mixes import mix_named
+from saliency_core.metrics.perturbation import perturbation_curves
+from saliency_core.metrics.perturbation_curve import RANDOM
 from saliency_core.models.classifier import Classifier
 from saliency_core.progress import Lock
 

@@ -7,20 +7,26 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 from saliency_core.combine import HOW, layer_weights
+from saliency_core.deferred import deferred
 from saliency_core.errors import ArgumentError, ArgumentTypeError, UnavailableError, UnknownNameError
 from saliency_core.evaluation.measures import GROUPS, MEASURES, Measure
-from saliency_core.explain import SINGLE_PASS
 from saliency_core.inputs.preprocess import FITS
 from saliency_core.methods.method import Domain
-from saliency_core.methods.registry import METHODS, unavailable
-from saliency_core.metrics.perturbation import BASELINES, MOST_STEPS
+from saliency_core.methods.registry import METHODS, SINGLE_PASS
+from saliency_core.metrics.mixes import mix_named
+from saliency_core.metrics.perturbation_curve import BASELINES, MOST_STEPS
 from saliency_core.metrics.pointing import checked_tolerance
-from saliency_core.metrics.scores import mix_named
-from saliency_core.models.classifier import Classifier
 from saliency_core.models.layers import choose_layers
 from saliency_core.registry import name_tuple, unknown
+
+if TYPE_CHECKING:
+    from saliency_core.methods import availability
+    from saliency_core.models.classifier import Classifier
+else:
+    availability = deferred("saliency_core.methods.availability")
 
 FORMAT = 1
 """Raised when the same plan gives other numbers than before: older results are then not continued."""
@@ -136,12 +142,14 @@ class EvaluationPlan:
         for mix in mixes:
             layer_weights(layers, mix_named(mix, classifier.presets).preset)
         if self.methods is None:
-            methods = tuple(name for name in SINGLE_PASS if unavailable(classifier, name) is None)
+            methods = tuple(
+                name for name in SINGLE_PASS if availability.unavailable(classifier, name) is None
+            )
         else:
             methods = self.methods
             for name in methods:
                 places = [None] if METHODS[name].domain is Domain.INPUT else list(layers)
-                reasons = [unavailable(classifier, name, layer) for layer in places]
+                reasons = [availability.unavailable(classifier, name, layer) for layer in places]
                 if reasons and None not in reasons:
                     raise UnavailableError(f"{METHODS[name].title} is not available: {reasons[0]}")
         default = ("pointing", "energy") if boxes else ("grid2",)

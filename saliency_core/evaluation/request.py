@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from saliency_core.deferred import deferred
 from saliency_core.engine.evaluations import EvaluationRequest, Helpers
 from saliency_core.evaluation.plan import EvaluationPlan
+from saliency_core.evaluation.result import EvaluationResult
 from saliency_core.evaluation.rows import arrow
-from saliency_core.evaluation.run import Evaluation, EvaluationResult, evaluate
-from saliency_core.models.classifier import Classifier
 from saliency_core.photo_sets.model import PhotoSet
 
 if TYPE_CHECKING:
     import pyarrow
+
+    from saliency_core.evaluation import run
+    from saliency_core.models.classifier import Classifier
+else:
+    run = deferred("saliency_core.evaluation.run")
 
 MAX_KEPT = 32
 """Results, complete or not, that a folder keeps; the ones that were written to first go first."""
@@ -48,7 +53,7 @@ class PhotoSetRequest(EvaluationRequest[EvaluationResult]):
         self, classifier: Classifier, image: Image.Image | None, helpers: Helpers[EvaluationResult]
     ) -> EvaluationResult:
         """The result; on the way, as far as it is known, whenever a tenth more of it is."""
-        identity = Evaluation(classifier, self.photo_set, self.plan).identity()
+        identity = run.Evaluation(classifier, self.photo_set, self.plan).identity()
         parts: list[pyarrow.Table] = []
         told = 0
 
@@ -60,7 +65,7 @@ class PhotoSetRequest(EvaluationRequest[EvaluationResult]):
                 told = known
                 helpers.partial(EvaluationResult(arrow().concat_tables(parts).unify_dictionaries(), identity))
 
-        found = evaluate(
+        found = run.evaluate(
             classifier,
             self.photo_set,
             self.plan,

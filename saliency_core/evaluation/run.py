@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,9 +16,10 @@ from saliency_core.errors import ArgumentError, ArgumentTypeError, SaliencyError
 from saliency_core.evaluation.grids import grid_rows
 from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.reading import Prepared, read_batch
+from saliency_core.evaluation.result import EvaluationResult
 from saliency_core.evaluation.rows import arrow, table
 from saliency_core.evaluation.scoring import pair_rows
-from saliency_core.evaluation.store import Identity, Store, identity_of, read_rows
+from saliency_core.evaluation.store import Identity, Store, read_rows
 from saliency_core.evaluation.workload import Batch, has_objects, workload
 from saliency_core.inputs.preprocess import Preprocess
 from saliency_core.models.catalogue.loading import load_classifier
@@ -108,52 +108,6 @@ def evaluate_batch(
 ) -> pyarrow.Table:
     """The rows of one batch; for several of them see :class:`Evaluation`, which finds the items only once."""
     return Evaluation(classifier, photo_set, plan).rows(batch_index)
-
-
-@dataclass(frozen=True, eq=False)
-class EvaluationResult:
-    """The rows of a plan over a photo set, and what is to be said of them."""
-
-    rows: pyarrow.Table
-    """See :mod:`saliency_core.evaluation.rows`."""
-    identity: Identity
-    """What they belong to: plan, names, remarks, and the problems of the set."""
-
-    @property
-    def plan(self) -> EvaluationPlan:
-        """What was evaluated, with nothing left open."""
-        return self.identity.plan
-
-    @property
-    def nbytes(self) -> int:
-        """Memory held by the rows, in bytes."""
-        return int(self.rows.nbytes)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every item has its rows, or the reason why it has none."""
-        return len(self.rows["item"].unique()) == self.identity.items
-
-    @property
-    def left_out(self) -> list[tuple[str, str, str]]:
-        """Photo, class and reason of every item that was left out."""
-        compute = arrow().compute
-        missing = self.rows.filter(compute.is_valid(self.rows["left_out"]))
-        columns = (missing[name].to_pylist() for name in ("photo", "class_name", "left_out"))
-        return list(zip(*columns, strict=True))
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many items there are, were ``evaluated`` and were ``left_out``; photos with a number; rows."""
-        compute = arrow().compute
-        valued = self.rows.filter(compute.is_null(self.rows["left_out"]))
-        return {
-            "items": self.identity.items,
-            "evaluated": len(valued["item"].unique()),
-            "left_out": len(self.rows) - len(valued),
-            "photos": len(valued["photo"].unique()),
-            "rows": len(valued),
-        }
 
 
 def evaluate(
@@ -269,20 +223,6 @@ def here(work: Evaluation, batches: Sequence[int], lock: Lock = NO_LOCK) -> Comp
             if following is not None:
                 coming.append(reader.submit(work.read, following))
             yield index, work.rows(index, prepared, lock=lock)
-
-
-def open_results(file: str | os.PathLike[str]) -> EvaluationResult:
-    """The results in a file that :func:`evaluate` wrote.
-
-    Raises:
-        ArgumentError: another file.
-    """
-    identity = identity_of(file)
-    if identity is None:
-        raise ArgumentError(
-            f"{os.fspath(file)!r} has no results of an evaluation, or those of another version"
-        )
-    return EvaluationResult(read_rows(file), identity)
 
 
 def network_digest(classifier: Classifier) -> str:

@@ -13,7 +13,8 @@ from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.reading import Subject
 from saliency_core.evaluation.rows import Row
 from saliency_core.evaluation.workload import Item
-from saliency_core.explain import Explanation, explain_many
+from saliency_core.explain import explain_many
+from saliency_core.explanation import Explanation
 from saliency_core.metrics.scores import MapScore, score_explanation
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.targets import Goal, MostLikelyOf

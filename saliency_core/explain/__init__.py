@@ -14,39 +14,31 @@ from torch import Tensor, nn
 from saliency_core.backprop.attention import attention
 from saliency_core.backprop.backward_rules import class_needed, obstacle
 from saliency_core.backprop.capture import Capture, capture, capture_classes
-from saliency_core.backprop.variants import MetaStep
+from saliency_core.backprop.meta_step import MetaStep
 from saliency_core.combine import FloatMap
 from saliency_core.errors import ArgumentTypeError, TargetError, UnavailableError
 from saliency_core.explain.arguments import (
     Options,
     chosen_goals,
-    chosen_names,
     goal_per_image,
-    layer_name,
     option_values,
     prepared_batch,
 )
-from saliency_core.explain.explanation import Explanation
 from saliency_core.explain.maps import MapStack, check_finite, map_stacks, to_host
-from saliency_core.explain.subject import Subject
+from saliency_core.explanation import Explanation
+from saliency_core.explanation.subject import Subject
 from saliency_core.inputs.preprocess import InputRegion
+from saliency_core.methods.availability import unavailable
 from saliency_core.methods.method import AttentionPass, Domain, MultiPass, SharedPass
-from saliency_core.methods.registry import METHODS, unavailable
+from saliency_core.methods.registry import METHODS, SINGLE_PASS
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import without_autocast
-from saliency_core.models.layers import INPUT, Layer, choose_layers
+from saliency_core.models.layers import INPUT, Layer, choose_layers, layer_name
 from saliency_core.models.targets import Goal, Target
 from saliency_core.progress import NO_LOCK, Lock, ProgressCallback, no_progress
-from saliency_core.registry import listed
+from saliency_core.registry import chosen_names, listed
 
 __all__ = ["SINGLE_PASS", "Explanation", "Subject", "explain", "explain_classes", "explain_many"]
-
-SINGLE_PASS = tuple(
-    name
-    for name, method in METHODS.items()
-    if isinstance(method.kind, SharedPass) and method.domain is Domain.LAYERS
-)
-"""The methods that one forward and one backward pass give at every layer."""
 
 
 def explain(

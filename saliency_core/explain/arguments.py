@@ -13,25 +13,11 @@ from saliency_core.inputs.preprocess import InputRegion
 from saliency_core.methods.method import MultiPass
 from saliency_core.methods.registry import METHODS
 from saliency_core.models.classifier import Classifier
-from saliency_core.models.layers import Layer
 from saliency_core.models.targets import Goal, Target
-from saliency_core.registry import listed, name_tuple
+from saliency_core.registry import listed
 
 Options = Mapping[str, Mapping[str, float]]
 """Method -> option -> value, see :attr:`saliency_core.methods.method.Method.options`."""
-
-
-def chosen_names(given: str | Iterable[str], kind: str) -> tuple[str, ...]:
-    """Names without repetitions, at least one; a single one may stand for itself."""
-    names = name_tuple(given, kind)
-    if not names:
-        raise ArgumentError(f"no {kind} was asked for; name at least one, or pass None for all of them")
-    return names
-
-
-def layer_name(layer: str | Layer) -> str:
-    """The name of a layer given by itself or by its name."""
-    return layer.name if isinstance(layer, Layer) else layer
 
 
 def option_values(names: Sequence[str], options: Options | None) -> dict[str, dict[str, float]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from saliency_core.backprop.capture import Capture
 from saliency_core.errors import NonFiniteError
-from saliency_core.explain.explanation import read_only
+from saliency_core.explanation import read_only
 from saliency_core.methods.gradient import surviving_energy
 from saliency_core.methods.method import Domain
 from saliency_core.methods.registry import METHODS

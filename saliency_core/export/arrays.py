@@ -42,11 +42,11 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from saliency_core.backprop.variants import MetaStep
+from saliency_core.backprop.meta_step import MetaStep
 from saliency_core.combine import MAX_SIDE, FloatMap
 from saliency_core.errors import ArgumentError, ArgumentTypeError, SaliencyError
-from saliency_core.explain import Explanation, Subject
-from saliency_core.explain.explanation import read_only
+from saliency_core.explanation import Explanation, read_only
+from saliency_core.explanation.subject import Subject
 from saliency_core.files import file_path, write_file
 from saliency_core.inputs.images import file_name
 from saliency_core.inputs.preprocess import FITS, InputRegion

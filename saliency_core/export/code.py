@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from saliency_core.backprop.variants import LEARNING_RATE, MetaStep
+from saliency_core.backprop.meta_step import LEARNING_RATE, MetaStep
 from saliency_core.errors import ArgumentError
-from saliency_core.explain import SINGLE_PASS, Explanation
+from saliency_core.explanation import Explanation
 from saliency_core.export.source import (
     INDENT,
     Expression,
@@ -22,7 +22,7 @@ from saliency_core.export.source import (
 )
 from saliency_core.inputs.preprocess import FITS
 from saliency_core.methods.method import Domain
-from saliency_core.methods.registry import METHODS
+from saliency_core.methods.registry import METHODS, SINGLE_PASS
 from saliency_core.models.catalogue.names import LIBRARIES, parse_name
 from saliency_core.registry import unknown
 from saliency_core.viewer import schema

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from saliency_core.combine import FloatMap
-from saliency_core.explain import Explanation
+from saliency_core.explanation import Explanation
 from saliency_core.methods.registry import METHODS
-from saliency_core.metrics.class_sensitivity import SensitivityTable
+from saliency_core.metrics.class_comparison import SensitivityTable
 from saliency_core.metrics.localisation import Box, energy_inside
 from saliency_core.models.layers import Layer
 

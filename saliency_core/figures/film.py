@@ -14,8 +14,7 @@ import numpy as np
 from PIL import Image
 
 from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
-from saliency_core.explain import Explanation
-from saliency_core.explain.arguments import chosen_names, layer_name
+from saliency_core.explanation import Explanation
 from saliency_core.figures import fonts
 from saliency_core.figures.kinds import KINDS, figure
 from saliency_core.figures.maps import Other
@@ -23,8 +22,9 @@ from saliency_core.figures.panels import CAPTION, MARGIN
 from saliency_core.figures.picture import Picture
 from saliency_core.figures.sheet import Item, Raster, Sheet, Theme
 from saliency_core.files import file_path, write_file
+from saliency_core.models.layers import layer_name
 from saliency_core.progress import ProgressCallback, no_progress
-from saliency_core.registry import Registry, listed, unknown
+from saliency_core.registry import Registry, chosen_names, listed, unknown
 from saliency_core.viewer import formats
 from saliency_core.viewer.complete import complete
 from saliency_core.viewer.payload import ClassComparison, DisplayPhoto, SweepPoint

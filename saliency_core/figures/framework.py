@@ -18,7 +18,7 @@ from saliency_core.figures.panels import (
 from saliency_core.figures.picture import Picture
 from saliency_core.figures.request import Request
 from saliency_core.figures.sheet import Sheet
-from saliency_core.methods.framework import AGGREGATES, EXTRACTS
+from saliency_core.methods.cells import AGGREGATES, EXTRACTS
 from saliency_core.methods.registry import cell_method
 from saliency_core.viewer.methods import is_plain_cell
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saliency_core.explain import Explanation
+from saliency_core.explanation import Explanation
 from saliency_core.figures import fonts
 from saliency_core.figures.cells import remarks
 from saliency_core.figures.compose import Color
@@ -14,7 +14,7 @@ from saliency_core.figures.sheet import Theme
 from saliency_core.figures.steps import Classes
 from saliency_core.methods.method import Domain, ExtraBackward, SharedPass
 from saliency_core.methods.registry import METHODS
-from saliency_core.metrics.class_sensitivity import compare_classes
+from saliency_core.metrics.class_comparison import compare_classes
 from saliency_core.viewer import formats
 from saliency_core.viewer.methods import is_plain_cell
 

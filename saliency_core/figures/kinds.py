@@ -9,14 +9,13 @@ import numpy as np
 from PIL import Image
 
 from saliency_core.errors import ArgumentError, ArgumentTypeError
-from saliency_core.explain import Explanation
-from saliency_core.explain.arguments import chosen_names
+from saliency_core.explanation import Explanation
 from saliency_core.figures import classes, framework, heat_map, layers, pair, strip
 from saliency_core.figures.maps import Other, Scene, View
 from saliency_core.figures.picture import Picture
 from saliency_core.figures.request import Kind, Request
 from saliency_core.figures.sheet import DARK, LIGHT, Sheet
-from saliency_core.registry import Registry
+from saliency_core.registry import Registry, chosen_names
 from saliency_core.viewer.complete import method_name
 from saliency_core.viewer.payload import ClassComparison, DisplayPhoto
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from saliency_core.combine import FloatMap, combine, resize
 from saliency_core.errors import ArgumentError, ArgumentTypeError
-from saliency_core.explain import Explanation
+from saliency_core.explanation import Explanation
 from saliency_core.figures.compose import SIDE, Region, Scale, scale_of, shared_scale
 from saliency_core.inputs.images import file_name
 from saliency_core.methods.method import Method

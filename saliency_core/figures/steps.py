@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from saliency_core.combine import FloatMap
 from saliency_core.errors import ArgumentError
-from saliency_core.explain import Explanation
+from saliency_core.explanation import Explanation
 from saliency_core.figures.maps import Other, raw_map
 from saliency_core.methods.method import Method
-from saliency_core.metrics.class_sensitivity import compare_classes
+from saliency_core.metrics.class_comparison import compare_classes
 from saliency_core.viewer.payload import ClassComparison, SweepPoint
 
 NEAR = 1e-6

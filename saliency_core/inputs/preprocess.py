@@ -6,14 +6,20 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
+from saliency_core.deferred import deferred
 from saliency_core.errors import ArgumentError, ArgumentTypeError
 from saliency_core.registry import Registry, listed
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = deferred("torch")
 
 MAX_SIDE = 1 << 14
 InputRegion = tuple[float, float, float, float]

@@ -6,25 +6,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from saliency_core.backprop.attention import Attention
-from saliency_core.backprop.backward_rules import BackwardRule
-from saliency_core.backprop.capture import LayerCapture
+from saliency_core.deferred import deferred
 from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
-from saliency_core.methods.framework import AGGREGATES, EXTRACTS
-from saliency_core.methods.passes import OptionValues, Passes, checked_map
-from saliency_core.models.classifier import Classifier
-from saliency_core.models.targets import Target
+from saliency_core.methods.cells import AGGREGATES, EXTRACTS
+from saliency_core.methods.multi_pass.counts import OptionValues
 from saliency_core.progress import NO_LOCK, Lock, ProgressCallback, no_progress
 from saliency_core.registry import unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from saliency_core.backprop.attention import Attention
+    from saliency_core.backprop.capture import LayerCapture
+    from saliency_core.backprop.rules import BackwardRule
+    from saliency_core.methods import passes
+    from saliency_core.methods.passes import Passes
+    from saliency_core.models import devices
+    from saliency_core.models.classifier import Classifier
+    from saliency_core.models.targets import Target
+else:
+    devices = deferred("saliency_core.models.devices")
+    passes = deferred("saliency_core.methods.passes")
 
 USUAL_SIZE = (224, 224)
 """(height, width) of an input for which a number of passes is stated."""
 
-MapFunction = Callable[[LayerCapture], Tensor]
+MapFunction = Callable[["LayerCapture"], "Tensor"]
 """A layer's x and g, (N, C, H, W) each -> maps, (N, H, W)."""
 
 
@@ -157,9 +166,7 @@ class MultiPass:
         if x.ndim != 4 or len(x) != 1:
             raise ArgumentError(f"x has shape {tuple(x.shape)}; expected one prepared image (1, C, H, W)")
         total = self.passes(values, (x.shape[2], x.shape[3]))
-        with torch.inference_mode(False), torch.no_grad(), classifier.device:
-            # Inside the block tensors are created on the network's device, whatever the caller's default is.
-            return checked_map(self.compute(Passes(classifier, x, target, total, progress, lock), values))
+        return passes.counted_map(self.compute, values, classifier, x, target, total, progress, lock)
 
 
 @dataclass(frozen=True)
@@ -243,10 +250,7 @@ class Method:
         Raises:
             ArgumentError: a method of the input alone, which needs the network itself.
         """
-        device = layer.activation.device.type
-        if not torch.is_autocast_enabled(device):
-            return self.compute(layer)
-        with torch.autocast(device, enabled=False):
+        with devices.without_autocast(layer.activation.device):
             return self.compute(layer)
 
     @property

@@ -6,7 +6,7 @@ one thread may do this while others explain with the same network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 
 from saliency_core.errors import NonFiniteError
+from saliency_core.methods.multi_pass.counts import OptionValues
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.running import network_errors
 from saliency_core.models.targets import Target, goal_scores
 from saliency_core.progress import Lock, ProgressCallback
 
-OptionValues = Mapping[str, float]
-"""A value for every option of a method."""
 Gradients = TypeVar("Gradients")
 
 SEED = 0
@@ -102,6 +101,22 @@ class Passes:
                 return gradients(forward_fn, inputs, *args, **named)
 
         return turned
+
+
+def counted_map(
+    compute: Callable[[Passes, OptionValues], Tensor],
+    options: OptionValues,
+    classifier: Classifier,
+    x: Tensor,
+    target: Target,
+    total: int,
+    progress: ProgressCallback,
+    lock: Lock,
+) -> Tensor:
+    """The map of a many-pass method for one prepared image, from the passes that `compute` asks for."""
+    with torch.inference_mode(False), torch.no_grad(), classifier.device:
+        # Inside the block tensors are created on the network's device, whatever the caller's default is.
+        return checked_map(compute(Passes(classifier, x, target, total, progress, lock), options))
 
 
 def checked_map(values: Tensor) -> Tensor:

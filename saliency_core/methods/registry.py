@@ -6,16 +6,12 @@ Notation: a layer's output is :math:`x \in R^{C \times H \times W}`, the score i
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
-from saliency_core.backprop.attention import attention_obstacle
-from saliency_core.backprop.backward_rules import CONTRASTIVE, DECONVNET, EXCITATION, GUIDED, obstacle
-from saliency_core.backprop.capture import LayerCapture
+from saliency_core.backprop.rules import CONTRASTIVE, DECONVNET, EXCITATION, GUIDED
+from saliency_core.deferred import deferred
 from saliency_core.errors import UnknownNameError
-from saliency_core.methods import cams
-from saliency_core.methods.attention import attention_gradient, attention_rollout
-from saliency_core.methods.framework import AGGREGATES, EXTRACTS, Aggregate, Extract, cell_map
-from saliency_core.methods.gradient import gradient, positive_signal_sum, signal_sum
+from saliency_core.methods.cells import AGGREGATES, EXTRACTS, Aggregate, Extract
 from saliency_core.methods.method import (
     AttentionPass,
     Domain,
@@ -25,10 +21,25 @@ from saliency_core.methods.method import (
     Option,
     SharedPass,
 )
-from saliency_core.methods.multi_pass import integrated_gradients, occlusion, rise, smoothgrad
-from saliency_core.methods.normgrad import normgrad_proper
-from saliency_core.models.classifier import Classifier
+from saliency_core.methods.multi_pass import counts
 from saliency_core.registry import Registry, unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from saliency_core.backprop.capture import LayerCapture
+    from saliency_core.methods import attention, cams, framework, gradient, normgrad
+    from saliency_core.methods.multi_pass import integrated_gradients, occlusion, rise, smoothgrad
+else:
+    attention = deferred("saliency_core.methods.attention")
+    cams = deferred("saliency_core.methods.cams")
+    framework = deferred("saliency_core.methods.framework")
+    gradient = deferred("saliency_core.methods.gradient")
+    normgrad = deferred("saliency_core.methods.normgrad")
+    integrated_gradients = deferred("saliency_core.methods.multi_pass.integrated_gradients")
+    occlusion = deferred("saliency_core.methods.multi_pass.occlusion")
+    rise = deferred("saliency_core.methods.multi_pass.rise")
+    smoothgrad = deferred("saliency_core.methods.multi_pass.smoothgrad")
 
 __all__ = [
     "ATTENTION",
@@ -39,6 +50,7 @@ __all__ = [
     "MODIFIED",
     "MULTI_PASS",
     "NORMGRAD",
+    "SINGLE_PASS",
     "Domain",
     "ExtraBackward",
     "Method",
@@ -46,7 +58,6 @@ __all__ = [
     "Option",
     "SharedPass",
     "cell_method",
-    "unavailable",
 ]
 
 PAPER = "Rebuffi, Fong, Ji, Vedaldi: There and Back Again, CVPR 2020"
@@ -57,27 +68,6 @@ MODIFIED, ATTENTION, MULTI_PASS = "Modified backpropagation", "Attention", "Many
 CELL = "Framework cells"
 
 METHODS: Registry[Method] = Registry("method")
-
-
-def unavailable(classifier: Classifier, method: str, layer: str | None = None) -> str | None:
-    """Why a method is not defined for a network (at a layer, or at all of its default layers), or None.
-
-    Raises:
-        UnknownNameError: an unknown method, with the choices.
-    """
-    entry = METHODS[method]
-    if entry.rule is not None and (reason := obstacle(classifier, entry.rule, layer)) is not None:
-        return f"{entry.needs} {reason}"
-    if isinstance(entry.kind, AttentionPass) and (reason := attention_obstacle(classifier)) is not None:
-        return f"{entry.needs} {reason}"
-    if entry.domain is Domain.CONVOLUTIONS:
-        names = classifier.default_layers if layer is None else (layer,)
-        if not any(is_convolution(classifier, name) for name in names):
-            others = [each.name for each in classifier.layers if is_convolution(classifier, each.name)]
-            which = "None of the default layers is" if layer is None else f"Layer {layer!r} is not"
-            hint = f"; {others[-1]!r} is" if others else ""
-            return f"{entry.needs} {which} one{hint}."
-    return None
 
 
 def cell_method(extract: str, aggregate: str) -> Method:
@@ -92,16 +82,11 @@ def cell_method(extract: str, aggregate: str) -> Method:
     return next(method for method in METHODS.values() if method.cell == (extract, aggregate))
 
 
-def is_convolution(classifier: Classifier, name: str) -> bool:
-    """Whether a layer is a two-dimensional convolution, or linear at every location: one of 1 × 1."""
-    return isinstance(classifier.modules.get(name), nn.Conv2d | nn.Linear)
-
-
 def _cell(extract: str, aggregate: str) -> SharedPass:
     """The map function of a cell of the framework."""
 
     def compute(layer: LayerCapture) -> Tensor:
-        return cell_map(layer.terms, extract, aggregate)
+        return framework.cell_map(layer.terms, extract, aggregate)
 
     return SharedPass(compute)
 
@@ -176,7 +161,7 @@ _NAMED = (
         reference=PAPER,
         url=PAPER_URL,
         empty=_ZERO,
-        kind=SharedPass(normgrad_proper),
+        kind=SharedPass(normgrad.normgrad_proper),
         domain=Domain.CONVOLUTIONS,
         needs="Defined at convolutions and at linear layers.",
         domain_text="convolutions and linear layers",
@@ -302,7 +287,7 @@ _NAMED = (
         reference="Simonyan, Vedaldi, Zisserman: Deep inside convolutional networks, 2014",
         url="https://arxiv.org/abs/1312.6034",
         empty=_SAME_GRADIENT,
-        kind=SharedPass(gradient),
+        kind=SharedPass(gradient.gradient),
     ),
     Method(
         name="gradient_sum",
@@ -332,7 +317,7 @@ _NAMED = (
         reference="Springenberg et al.: Striving for simplicity, ICLR workshop 2015",
         url="https://arxiv.org/abs/1412.6806",
         empty=_NO_SIGNAL,
-        kind=ExtraBackward(gradient, GUIDED),
+        kind=ExtraBackward(gradient.gradient, GUIDED),
         needs=_RELU_ONLY,
         domain_text=_RELU_ONLY_TEXT,
     ),
@@ -347,7 +332,7 @@ _NAMED = (
         reference="Zeiler, Fergus: Visualizing and understanding convolutional networks, ECCV 2014",
         url="https://arxiv.org/abs/1311.2901",
         empty=_NO_SIGNAL,
-        kind=ExtraBackward(gradient, DECONVNET),
+        kind=ExtraBackward(gradient.gradient, DECONVNET),
         needs=_RELU_ONLY,
         domain_text=_RELU_ONLY_TEXT,
     ),
@@ -362,7 +347,7 @@ _NAMED = (
         reference="Zhang et al.: Top-down neural attention by excitation backprop, ECCV 2016",
         url="https://arxiv.org/abs/1608.00507",
         empty=_NO_SIGNAL,
-        kind=ExtraBackward(signal_sum, EXCITATION),
+        kind=ExtraBackward(gradient.signal_sum, EXCITATION),
         needs=_RELU_ONLY,
         domain_text=_RELU_ONLY_TEXT,
     ),
@@ -377,7 +362,7 @@ _NAMED = (
         reference="Zhang et al.: Top-down neural attention by excitation backprop, ECCV 2016",
         url="https://arxiv.org/abs/1608.00507",
         empty=_NO_SIGNAL,
-        kind=ExtraBackward(positive_signal_sum, CONTRASTIVE),
+        kind=ExtraBackward(gradient.positive_signal_sum, CONTRASTIVE),
         needs=_RELU_ONLY,
         domain_text=_RELU_ONLY_TEXT,
     ),
@@ -394,7 +379,7 @@ _NAMED = (
         reference="Abnar, Zuidema: Quantifying attention flow in transformers, ACL 2020",
         url="https://arxiv.org/abs/2005.00928",
         empty="Every patch is read alike.",
-        kind=AttentionPass(attention_rollout, gradients=False),
+        kind=AttentionPass(attention.attention_rollout, gradients=False),
         class_specific=False,
         domain=Domain.INPUT,
         needs=_TRANSFORMERS,
@@ -414,7 +399,7 @@ _NAMED = (
         reference="Chefer, Gur, Wolf: Generic attention-model explainability, ICCV 2021",
         url="https://arxiv.org/abs/2103.15679",
         empty="More attention to any patch would not raise the class score.",
-        kind=AttentionPass(attention_gradient, gradients=True),
+        kind=AttentionPass(attention.attention_gradient, gradients=True),
         domain=Domain.INPUT,
         needs=_TRANSFORMERS,
         domain_text=_TRANSFORMERS_TEXT,
@@ -446,7 +431,7 @@ _NAMED = (
                     "more exactly.",
                 ),
             ),
-            integrated_gradients.count_passes,
+            counts.integrated_gradients,
         ),
         domain=Domain.INPUT,
         signed=True,
@@ -484,7 +469,7 @@ _NAMED = (
                     summary="Standard deviation of the noise as a share of the photo's range of values.",
                 ),
             ),
-            smoothgrad.count_passes,
+            counts.smoothgrad,
         ),
         domain=Domain.INPUT,
         domain_text=_AT_THE_INPUT,
@@ -513,7 +498,7 @@ _NAMED = (
                     summary="Side of the patch as a share of the input's; smaller ones take more passes.",
                 ),
             ),
-            occlusion.count_passes,
+            counts.occlusion,
         ),
         domain=Domain.INPUT,
         signed=True,
@@ -560,7 +545,7 @@ _NAMED = (
                     summary="Share of a mask's cells that let the photo through.",
                 ),
             ),
-            rise.count_passes,
+            counts.rise,
         ),
         domain=Domain.INPUT,
         domain_text=_AT_THE_INPUT,
@@ -603,3 +588,10 @@ for _extract in EXTRACTS.values():
         if (_extract.name, _aggregate.name) not in _named_cells:
             _entry = _plain_cell(_extract, _aggregate)
             METHODS.add(_entry.name, _entry)
+
+SINGLE_PASS = tuple(
+    name
+    for name, method in METHODS.items()
+    if isinstance(method.kind, SharedPass) and method.domain is Domain.LAYERS
+)
+"""The methods that one forward and one backward pass give at every layer."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from saliency_core.errors import ArgumentError, ArgumentTypeError
@@ -161,13 +160,9 @@ def _drawn(parts: Sequence[_Part], clusters: int, columns: int, draws: int, seed
         some = min(step, draws - start)
         chosen = generator.integers(clusters, size=(some, clusters)) + clusters * np.arange(some)[:, None]
         times = np.bincount(chosen.ravel(), minlength=some * clusters).reshape(some, clusters)
-        # PyTorch's product: NumPy's has threads of its own, which take the cores from PyTorch's.
-        weights = torch.from_numpy(times.astype(np.float64))
-        sums = [
-            tuple((weights[:, torch.from_numpy(those)] @ torch.from_numpy(each)).numpy() for each in (s, n))
-            for those, s, n in parts
-        ]
-        found[start : start + some] = _class_mean([(s, n) for s, n in sums], (some, columns))
+        weights = times.astype(np.float64)
+        sums = [(weights[:, those] @ s, weights[:, those] @ n) for those, s, n in parts]
+        found[start : start + some] = _class_mean(sums, (some, columns))
     return found
 
 

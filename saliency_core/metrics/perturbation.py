@@ -2,77 +2,36 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from numbers import Integral
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from saliency_core.combine import FloatMap, checked_map, resize
+from saliency_core.combine import FloatMap, checked_map
 from saliency_core.errors import ArgumentError, ArgumentTypeError, UnavailableError, UnknownNameError
 from saliency_core.explain.arguments import prepared_batch
 from saliency_core.methods.passes import Passes
+from saliency_core.metrics.perturbation_curve import (
+    BASELINES,
+    MODES,
+    MOST_STEPS,
+    RANDOM,
+    STEPS,
+    Curves,
+    PerturbationCurve,
+    pixel_count,
+    pixel_ranks,
+)
 from saliency_core.models.catalogue.labels import are_features
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import without_autocast
 from saliency_core.progress import NO_LOCK, Lock, ProgressCallback, no_progress
-from saliency_core.registry import Registry, unknown
-
-RANDOM = "random"
-"""The name of the curve of a random order."""
-MODES = ("deletion", "insertion")
-STEPS = 32
-MOST_STEPS = 512
-BLUR_KERNEL = 11
-BLUR_SIGMA = 5.0
-"""Of the blurred photo, in pixels of the input, as the authors'."""
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What takes the place of pixels that are removed."""
-
-    name: str
-    title: str
-    summary: str
-    """One sentence."""
-    make: Callable[[Classifier, Tensor], Tensor] = field(repr=False)
-    """A prepared image (1, C, H, W) -> what is left without its pixels, of the same shape."""
-
-
-BASELINES: Registry[Baseline] = Registry("baseline")
-
-
-@dataclass(frozen=True)
-class PerturbationCurve:
-    """The probability of a class while pixels are removed from a photo, and while they are put back."""
-
-    fractions: NDArray[np.float64]
-    """Shares of the pixels, from 0 to 1, (steps + 1,)."""
-    deletion: NDArray[np.float64]
-    """The probability without this share of the pixels, the most important first; NaN if not computed yet."""
-    insertion: NDArray[np.float64]
-    """The probability with this share of the pixels alone."""
-
-    @property
-    def deletion_area(self) -> float | None:
-        """The area under ``deletion``, in [0, 1]; lower is better. None until it is complete."""
-        return _area(self.fractions, self.deletion)
-
-    @property
-    def insertion_area(self) -> float | None:
-        """The area under ``insertion``, in [0, 1]; higher is better. None until it is complete."""
-        return _area(self.fractions, self.insertion)
-
-
-Curves = Mapping[str, PerturbationCurve]
+from saliency_core.registry import unknown
 
 
 def perturbation_curves(
@@ -216,31 +175,10 @@ def baseline_input(classifier: Classifier, image: Tensor, baseline: str = "blur"
     return made.make(classifier, x)
 
 
-def pixel_ranks(values: FloatMap | None, size: tuple[int, int], seed: int = 0) -> NDArray[np.int64]:
-    """Each pixel's place in the order in which pixels are removed, from 0, (H, W).
-
-    From the largest value of the map resized to ``size`` down, equal ones at random; all at random for None.
-    """
-    if not isinstance(seed, Integral) or seed < 0:
-        raise ArgumentError(f"seed is {seed!r}; expected a whole number from 0")
-    shuffled = np.random.default_rng(int(seed)).permutation(size[0] * size[1])
-    if values is not None:
-        large = resize(values, size).ravel()
-        shuffled = shuffled[np.argsort(-large[shuffled], kind="stable")]
-    ranks = np.empty(shuffled.size, np.int64)
-    ranks[shuffled] = np.arange(shuffled.size)
-    return ranks.reshape(size)
-
-
 def _picture(x: Tensor, empty: Tensor, ranks: NDArray[np.int64], fraction: float, mode: str) -> Tensor:
     """The photo and the baseline, (C, H, W), put together."""
     first = torch.from_numpy(ranks < pixel_count(fraction, ranks.size)).to(x.device)
     return torch.where(first, empty, x) if mode == "deletion" else torch.where(first, x, empty)
-
-
-def pixel_count(fraction: float, pixels: int) -> int:
-    """How many pixels a share is, to the nearest one."""
-    return math.floor(fraction * pixels + 0.5)
 
 
 def _coarse_first(steps: int) -> list[int]:
@@ -266,10 +204,6 @@ def _curves(shares: NDArray[np.float64], found: Mapping[str, Mapping[str, NDArra
     }
 
 
-def _area(shares: NDArray[np.float64], values: NDArray[np.float64]) -> float | None:
-    return None if np.isnan(values).any() else float(np.trapezoid(values, shares))
-
-
 def _checked_maps(maps: object, random_order: bool) -> dict[str, FloatMap | None]:
     if not isinstance(maps, Mapping) or not all(isinstance(name, str) and name for name in maps):
         raise ArgumentTypeError(f"maps is {maps!r}; expected a mapping from a name to a map")
@@ -291,44 +225,3 @@ def _checked_count(given: object, what: str, most: int) -> int:
     if not 1 <= int(given) <= most:
         raise ArgumentError(f"{what} is {given}; expected from 1 to {most}")
     return int(given)
-
-
-def _blurred(_classifier: Classifier, x: Tensor) -> Tensor:
-    half = BLUR_KERNEL // 2
-    at = torch.arange(-half, half + 1, dtype=torch.float64)
-    weights = torch.exp(-(at**2) / (2 * BLUR_SIGMA**2))
-    kernel = (weights / weights.sum()).to(x)
-    channels = x.shape[1]
-    wide = F.pad(x, (half, half, half, half), mode="replicate")
-    across = F.conv2d(wide, kernel.view(1, 1, 1, -1).expand(channels, -1, -1, -1), groups=channels)
-    return F.conv2d(across, kernel.view(1, 1, -1, 1).expand(channels, -1, -1, -1), groups=channels)
-
-
-def _mean(_classifier: Classifier, x: Tensor) -> Tensor:
-    return torch.zeros_like(x)
-
-
-def _black(classifier: Classifier, x: Tensor) -> Tensor:
-    height, width = classifier.preprocess.input_size
-    black, _ = classifier.prepare(Image.new("RGB", (width, height)))
-    middle = black[:, :, black.shape[2] // 2, black.shape[3] // 2]  # what is around it may be padding
-    return middle[:, :, None, None].to(x).expand_as(x).clone()
-
-
-for _baseline in (
-    Baseline(
-        "blur",
-        "Blurred photo",
-        f"The photo blurred by a Gaussian with σ = {BLUR_SIGMA:g} pixels of the input, {BLUR_KERNEL} × "
-        f"{BLUR_KERNEL}; colours and large shapes stay.",
-        _blurred,
-    ),
-    Baseline(
-        "mean",
-        "Mean colour",
-        "0 after normalising: for most networks the mean of the training photos.",
-        _mean,
-    ),
-    Baseline("black", "Black", "Black, which the edges of the pixels that are left stand out from.", _black),
-):
-    BASELINES.add(_baseline.name, _baseline)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,36 +12,16 @@ from torch import Tensor
 
 from saliency_core.combine import resize
 from saliency_core.errors import UnknownNameError
-from saliency_core.explain import Explanation, explain
-from saliency_core.metrics.randomised_network import Stage, randomisation_stages, randomised
+from saliency_core.explain import explain
+from saliency_core.explanation import Explanation
+from saliency_core.metrics.randomisation_result import RandomisationResult, Stage
+from saliency_core.metrics.randomised_network import randomisation_stages, randomised
 from saliency_core.metrics.ranks import pearson, ranks
 from saliency_core.metrics.similarity import WINDOW, WindowedMap
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.layers import Layer
 from saliency_core.progress import NO_LOCK, Lock, ProgressCallback, no_progress
 from saliency_core.registry import name_tuple, unknown
-
-
-@dataclass(frozen=True)
-class RandomisationResult:
-    """The maps of a network, those of the network randomised down to each stage, and how alike they are."""
-
-    stages: tuple[Stage, ...]
-    """From the scores to the input, those that are done."""
-    trained: Explanation
-    """By the network as it is."""
-    explanations: tuple[Explanation, ...]
-    """By the network randomised down to each stage, for the same class."""
-    correlations: Mapping[tuple[str, str], tuple[float | None, ...]] = field(repr=False)
-    """(method, layer) -> Spearman's ρ of the two maps at the input's size, per stage; None where one
-    of them is constant."""
-    similarities: Mapping[tuple[str, str], tuple[float | None, ...]] = field(repr=False)
-    """The same for the structural similarity, see :func:`ssim`."""
-
-    @property
-    def nbytes(self) -> int:
-        """Memory held by the maps, in bytes."""
-        return sum(each.nbytes for each in (self.trained, *self.explanations))
 
 
 def randomisation_test(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
 from saliency_core.errors import ArgumentTypeError, NetworkError, UnknownNameError
+from saliency_core.metrics.randomisation_result import HEAD, Stage
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import without_autocast
 from saliency_core.models.hooks import can_be_recorded
@@ -19,21 +19,6 @@ from saliency_core.models.layers import layer_modules
 from saliency_core.models.module_tree import copy_module_tree
 from saliency_core.models.running import network_errors
 from saliency_core.registry import unknown
-
-HEAD = "head"
-"""The stage behind the last default layer."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Modules whose weights are drawn anew together."""
-
-    name: str
-    """The default layer in which they end; ``"head"`` for those behind the last one."""
-    modules: tuple[str, ...]
-    """Their paths in the network, in the order in which they begin."""
-    weights: int
-    """How many numbers are drawn anew."""
 
 
 def randomisation_stages(classifier: Classifier) -> tuple[Stage, ...]:

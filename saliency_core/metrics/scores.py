@@ -14,8 +14,6 @@ from torch import Tensor
 
 from saliency_core.combine import (
     CONSTANT_TOLERANCE,
-    HOW,
-    PRESETS,
     FloatMap,
     checked_map,
     checked_size,
@@ -23,11 +21,11 @@ from saliency_core.combine import (
     is_constant,
     layer_weights,
 )
-from saliency_core.errors import ArgumentError, LayerError, UnknownNameError
-from saliency_core.explain import Explanation
-from saliency_core.explain.arguments import chosen_names, layer_name
+from saliency_core.errors import ArgumentError, LayerError
+from saliency_core.explanation import Explanation
 from saliency_core.inputs.preprocess import InputRegion
 from saliency_core.metrics.localisation import inside_boxes
+from saliency_core.metrics.mixes import Mix, mix_named
 from saliency_core.metrics.pointing import (
     TOLERANCE,
     Mask,
@@ -41,8 +39,8 @@ from saliency_core.metrics.pointing import (
     point_in_photo,
     seen_objects,
 )
-from saliency_core.models.layers import Layer
-from saliency_core.registry import name_tuple, unknown
+from saliency_core.models.layers import Layer, layer_name
+from saliency_core.registry import chosen_names, name_tuple, unknown
 
 NEAR_MAXIMUM = 1e-5
 """Where another value of a mix falls short of the largest by at most this share, and what maps with a small
@@ -73,17 +71,6 @@ class MapScore(Score):
     """The layer's name, or that of the mix."""
     area: float
     """The share of the input's pixels on the objects, which is the energy share of a constant map."""
-
-
-@dataclass(frozen=True)
-class Mix:
-    """A way to mix the layers' maps; see :func:`saliency_core.combine`."""
-
-    name: str
-    how: str
-    """``"product"`` or ``"sum"``."""
-    preset: str | Mapping[str, float]
-    """As for :func:`saliency_core.layer_weights`."""
 
 
 class MapScorer:
@@ -331,24 +318,6 @@ def _mixed_scores(
         )
         scored |= {(name, mix): score for mix, score in zip(used[name], found, strict=True)}
     return scored
-
-
-def mix_named(name: str, presets: Mapping[str, Mapping[str, float]] | None = None) -> Mix:
-    """A mix by its name: a preset of weights, then how to mix.
-
-    Raises:
-        UnknownNameError: another name, with the choices.
-
-    >>> mix_named("uniform product").how
-    'product'
-    """
-    known: dict[str, str | Mapping[str, float]] = {each: each for each in PRESETS} | dict(presets or {})
-    mixes = {
-        f"{title} {how}": Mix(f"{title} {how}", how, preset) for title, preset in known.items() for how in HOW
-    }
-    if name not in mixes:
-        raise UnknownNameError(unknown("mix", name, tuple(mixes)))
-    return mixes[name]
 
 
 @lru_cache(maxsize=64)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from saliency_core.errors import LayerError
-from saliency_core.models.layouts import Layout
 from saliency_core.registry import name_tuple, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from saliency_core.models.layouts import Layout
 
 INPUT = "input"
 """The name of the network's input where a layer is asked for. A module of that name is ``"self.input"``."""
@@ -68,3 +71,8 @@ def choose_layers(found: Survey, names: Iterable[str] | str) -> tuple[str, ...]:
     if not wanted:
         raise LayerError("no layer was asked for; name at least one, or pass None for the default stages")
     return wanted
+
+
+def layer_name(layer: str | Layer) -> str:
+    """The name of a layer given by itself or by its name."""
+    return layer.name if isinstance(layer, Layer) else layer

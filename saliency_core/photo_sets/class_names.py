@@ -14,6 +14,8 @@ from saliency_core.errors import ArgumentError
 from saliency_core.registry import name_tuple
 
 TABLE: Final = Path(__file__).with_name("class_names.toml")
+IMAGENET: Final = Path(__file__).with_name("imagenet_classes.txt")
+"""For every class of ImageNet-1k its number in WordNet and its words there, as timm lists them."""
 IMAGENET_CLASSES: Final = 1000
 Entry = TypeVar("Entry")
 _ENTRY: Final = re.compile(r"(\d+) (.+)")
@@ -160,13 +162,8 @@ def _named(name: str, known: Mapping[str, Entry]) -> Entry | None:
 @lru_cache(1)
 def _words() -> tuple[tuple[str, ...], ...]:
     """For every class of ImageNet-1k its number in WordNet and its words."""
-    from timm.data.imagenet_info import ImageNetInfo
-
-    info = ImageNetInfo("imagenet-1k")
-    descriptions = info.label_descriptions()
-    return tuple(
-        (number, *text.split(",")) for number, text in zip(info.label_names(), descriptions, strict=True)
-    )
+    rows = (line.split(" ", 1) for line in IMAGENET.read_text(encoding="utf-8").splitlines())
+    return tuple((number, *words.split(",")) for number, words in rows)
 
 
 @lru_cache(1)

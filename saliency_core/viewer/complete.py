@@ -9,9 +9,9 @@ import numpy as np
 
 from saliency_core.combine import numbers
 from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
-from saliency_core.explain import Explanation
-from saliency_core.explain.arguments import layer_name
+from saliency_core.explanation import Explanation
 from saliency_core.methods.registry import METHODS
+from saliency_core.models.layers import layer_name
 from saliency_core.registry import listed, unknown
 from saliency_core.viewer.payload import default_layer
 from saliency_core.viewer.schema import (

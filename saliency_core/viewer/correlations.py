@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from saliency_core.explain import Explanation
+from saliency_core.explanation import Explanation
 from saliency_core.methods.registry import METHODS
-from saliency_core.metrics.class_sensitivity import compare_classes
+from saliency_core.metrics.class_comparison import compare_classes
 
 
 class Figure(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
-from saliency_core.backprop.variants import MetaStep
+from saliency_core.backprop.meta_step import MetaStep
 from saliency_core.models.layers import Layer
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

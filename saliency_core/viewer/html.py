@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from saliency_core.errors import ArgumentError, ArgumentTypeError
-from saliency_core.explain import Explanation
+from saliency_core.explanation import Explanation
 from saliency_core.files import file_path, write_file
 from saliency_core.inputs.images import file_name, open_image
 from saliency_core.methods.registry import METHODS

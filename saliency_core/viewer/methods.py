@@ -10,7 +10,7 @@ from typing import Any
 from latex2mathml.converter import convert
 
 from saliency_core.methods import registry
-from saliency_core.methods.framework import AGGREGATES, EXTRACTS
+from saliency_core.methods.cells import AGGREGATES, EXTRACTS
 from saliency_core.methods.registry import METHODS, Domain, Method, SharedPass, cell_method
 
 ADD_CONVOLUTION = "needs a convolution or linear layer: add one with Layers"

@@ -10,8 +10,8 @@ from typing import Any
 from PIL import Image
 
 from saliency_core.errors import ArgumentError, SaliencyError
-from saliency_core.explain import Explanation
-from saliency_core.explain.display import register
+from saliency_core.explanation import Explanation
+from saliency_core.explanation.display import register
 from saliency_core.texts import one_line
 from saliency_core.viewer.html import checked_view, entries, page
 

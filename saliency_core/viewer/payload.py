@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saliency_core import render
-from saliency_core.backprop.variants import LEARNING_RATE
+from saliency_core.backprop.meta_step import LEARNING_RATE
 from saliency_core.combine import layer_weights
 from saliency_core.errors import ArgumentError
-from saliency_core.explain import Explanation
+from saliency_core.explanation import Explanation
 from saliency_core.inputs.preprocess import InputRegion
 from saliency_core.methods.registry import METHODS, Domain, Method
 from saliency_core.models.layers import INPUT, Layer

@@ -5,12 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from saliency_core.methods.passes import OptionValues, Passes
-
-
-def count_passes(options: OptionValues, size: tuple[int, int]) -> int:
-    """One forward and backward pass per step."""
-    return int(options["steps"])
+from saliency_core.methods.multi_pass.counts import OptionValues
+from saliency_core.methods.passes import Passes
 
 
 def integrated_gradients(network: Passes, options: OptionValues) -> Tensor:

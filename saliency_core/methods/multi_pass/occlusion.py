@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
-from saliency_core.methods.passes import OptionValues, Passes
-
-
-def count_passes(options: OptionValues, size: tuple[int, int]) -> int:
-    """One pass for the photo, and one per position of the window."""
-    steps = (
-        math.ceil((length - side) / stride) + 1
-        for length, (side, stride) in zip(size, _windows(options, size), strict=True)
-    )
-    return 1 + math.prod(steps)
+from saliency_core.methods.multi_pass import counts
+from saliency_core.methods.multi_pass.counts import OptionValues
+from saliency_core.methods.passes import Passes
 
 
 def occlusion(network: Passes, options: OptionValues) -> Tensor:
@@ -37,7 +28,7 @@ def occlusion(network: Passes, options: OptionValues) -> Tensor:
             return network.score(batch)
 
     channels = network.x.shape[1]
-    windows = _windows(options, (network.x.shape[2], network.x.shape[3]))
+    windows = counts.windows(options, (network.x.shape[2], network.x.shape[3]))
     attribution: Tensor = Occlusion(forward).attribute(
         network.x,
         sliding_window_shapes=(channels, *(side for side, _ in windows)),
@@ -46,9 +37,3 @@ def occlusion(network: Passes, options: OptionValues) -> Tensor:
         perturbations_per_eval=network.forward_batch,
     )
     return attribution[0].mean(dim=0)  # (C, H, W) -> (H, W)
-
-
-def _windows(options: OptionValues, size: tuple[int, int]) -> list[tuple[int, int]]:
-    """The window's side and stride in pixels, along each axis."""
-    sides = [max(1, round(length * options["window"])) for length in size]
-    return [(side, max(1, side // 2)) for side in sides]

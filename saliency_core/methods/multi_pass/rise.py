@@ -8,12 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from saliency_core.methods.passes import SEED, OptionValues, Passes
-
-
-def count_passes(options: OptionValues, size: tuple[int, int]) -> int:
-    """One forward pass per mask."""
-    return int(options["masks"])
+from saliency_core.methods.multi_pass.counts import OptionValues
+from saliency_core.methods.passes import SEED, Passes
 
 
 def rise(network: Passes, options: OptionValues) -> Tensor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
-from saliency_core.models.catalogue.curated import CURATED, DEFAULT_MODEL
+from saliency_core.models.catalogue.curated import CURATED
+from saliency_core.models.catalogue.default import DEFAULT_MODEL
 from saliency_core.models.catalogue.folder import folder_model
 from saliency_core.models.catalogue.libraries import LIBRARIES, library_spec
 from saliency_core.models.catalogue.names import ModelName, parse_name
@@ -20,6 +22,8 @@ __all__ = ["DEFAULT_MODEL", "MODELS", "Catalogue", "ModelHit"]
 _PREFIXES = re.compile(r"^(?:hf[-_]hub:)?timm/")
 """What stands before timm's names elsewhere."""
 
+MAX_NAME = 100
+MAX_COMPARED = 3000
 RESOLVED = 512
 """Entries that are kept for names outside the curated list."""
 
@@ -80,6 +84,14 @@ class Catalogue(Registry[ModelSpec]):
                 ranked.append((found.rank(whole), -found.parts_among(words), position))
         ranked.sort()
         return tuple(self._index[position].hit for *_, position in ranked[:limit])
+
+    def near(self, name: str, most: int = 3) -> tuple[str, ...]:
+        """Names like one that no model has, the likeliest first."""
+        core = name[:MAX_NAME].lower().rpartition(":")[2]
+        # Enough to compare with: what is misspelt at its very beginning has no similar names.
+        hits = [hit.name for hit in self.search(core[:2], MAX_COMPARED)]
+        cores = {each.rpartition(":")[2].lower(): each for each in reversed(hits)}
+        return tuple(cores[found] for found in difflib.get_close_matches(core, cores, most))
 
     @cached_property
     def _index(self) -> tuple[_Found, ...]:

@@ -16,12 +16,14 @@ from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameEr
 from saliency_core.inputs.preprocess import Preprocess
 from saliency_core.models.catalogue import libraries
 from saliency_core.models.catalogue.curated import CURATED
+from saliency_core.models.catalogue.details import ModelDetails
 from saliency_core.models.catalogue.label_files import read_labels
 from saliency_core.models.catalogue.names import parse_name
-from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
+from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.initialisation import skeleton
 from saliency_core.models.weights.checkpoint import checkpoint_shapes, read_checkpoint
-from saliency_core.models.weights.fitting import FitReport, MisfitError, fit, put
+from saliency_core.models.weights.fitting import FitReport, fit, put
+from saliency_core.models.weights.misfit import MisfitError
 from saliency_core.models.weights.sources import DownloadProgress
 
 Labels = Sequence[str] | str | os.PathLike[str]

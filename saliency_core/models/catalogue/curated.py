@@ -11,12 +11,12 @@ from functools import partial
 
 from saliency_core.inputs.preprocess import Preprocess
 from saliency_core.models.catalogue import timm_models, torchvision_models
+from saliency_core.models.catalogue.default import DEFAULT_MODEL, DEFAULT_TITLE
 from saliency_core.models.catalogue.labels import imagenet_labels
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.weights.hub import HubFile
 from saliency_core.models.weights.sources import Embedded
 
-DEFAULT_MODEL = "tf_efficientnet_lite0"
 TORCHVISION = "https://download.pytorch.org/models/"
 TORCHVISION_TAG = "IMAGENET1K_V1"
 """The weights of the curated networks of torchvision: its first ones, as the paper had them."""
@@ -123,7 +123,7 @@ HALF = (0.5, 0.5, 0.5)
 CURATED: tuple[ModelSpec, ...] = (
     ModelSpec(
         name=DEFAULT_MODEL,
-        title="EfficientNet-Lite0",
+        title=DEFAULT_TITLE,
         summary="Small and fast, comes with the app.",
         build=partial(timm_models.network, DEFAULT_MODEL),
         source=Embedded(_efficientnet_lite0_file),

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from saliency_core.inputs.preprocess import Preprocess
-from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL, MODELS
+from saliency_core.models.catalogue.catalogue import MODELS
 from saliency_core.models.catalogue.checkpoint_model import Labels, architecture_spec, own_model
+from saliency_core.models.catalogue.default import DEFAULT_MODEL
 from saliency_core.models.catalogue.names import seeded_name
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.classifier import Classifier

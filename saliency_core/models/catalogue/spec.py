@@ -10,30 +10,9 @@ from pathlib import Path
 from torch import nn
 
 from saliency_core.inputs.preprocess import Preprocess
+from saliency_core.models.catalogue.details import ModelDetails
 from saliency_core.models.initialisation import skeleton
 from saliency_core.models.weights.sources import Embedded, WeightSource
-
-
-@dataclass(frozen=True)
-class ModelDetails:
-    """What is published about a model; None where the library says nothing."""
-
-    parameters: int | None
-    top1: float | None
-    """Published accuracy on ImageNet-1k in percent: the share of photos whose most likely class is right."""
-    licence: str | None
-    """The licence of the weights."""
-    classes: int
-    dataset: str | None
-    """What its classes are from: ``"ImageNet-1k"``, ``"ImageNet-21k"``, …"""
-    input_size: tuple[int, int, int]
-    """Channels, height, width."""
-    download_bytes: int | None
-    """Size of the download, for timm's about (four bytes for each parameter); None if nothing is fetched."""
-    tags: tuple[str, ...]
-    """All published weights of the architecture."""
-    url: str | None
-    """A page about the weights."""
 
 
 @dataclass(frozen=True)

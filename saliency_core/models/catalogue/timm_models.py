@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from saliency_core.errors import WeightsError, first_line
 from saliency_core.inputs.preprocess import Preprocess
 from saliency_core.inputs.transforms import from_data_config
+from saliency_core.models.catalogue.details import ModelDetails
 from saliency_core.models.catalogue.labels import DATASETS, class_labels, feature_labels
-from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
+from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.initialisation import Unfilled, skeleton
 from saliency_core.models.weights.checkpoint import read_checkpoint
 from saliency_core.models.weights.download import Download
@@ -143,6 +144,7 @@ def details(architecture: str, tag: str | None) -> ModelDetails:
         download_bytes=4 * parameters if found.has_weights else None,
         tags=tags()[architecture],
         url=f"https://huggingface.co/{found.hf_hub_id}" if found.hf_hub_id else found.url,
+        features=found.num_classes not in DATASETS,
     )
 
 

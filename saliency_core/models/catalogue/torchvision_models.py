@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from saliency_core.inputs.preprocess import Preprocess
+from saliency_core.models.catalogue.details import ModelDetails
 from saliency_core.models.catalogue.labels import imagenet_labels
-from saliency_core.models.catalogue.spec import ModelDetails, ModelSpec
+from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.weights.checkpoint import load_state, read_checkpoint
 from saliency_core.models.weights.download import Download
 

@@ -11,9 +11,9 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from saliency_core.errors import WeightsError
 from saliency_core.models.initialisation import Seeded, skeleton
 from saliency_core.models.weights.checkpoint import assign
+from saliency_core.models.weights.misfit import MisfitError
 
 PREFIXES: Final = frozenset(
     {"module", "model", "backbone", "net", "network", "encoder", "_orig_mod", "ema", "ema_model", "model_ema"}
@@ -36,20 +36,6 @@ METRICS: Final = re.compile(r"(train|val|valid|validation|test)_.*|metrics?|.*_m
 """First parts of the names of scores that training code keeps as modules."""
 COLOURS: Final = 3
 SHOWN: Final = 3
-
-
-class MisfitError(WeightsError):
-    """Tensors that do not fit a network.
-
-    Attributes:
-        few: whether so few fit that it must be another architecture.
-        reason: what does not fit, without advice.
-        fitting: names of architectures that they fit.
-    """
-
-    def __init__(self, text: str, *, few: bool, reason: str = "", fitting: tuple[str, ...] = ()) -> None:
-        super().__init__(text)
-        self.few, self.reason, self.fitting = few, reason or text, fitting
 
 
 @dataclass(frozen=True)

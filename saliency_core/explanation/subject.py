@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from saliency_core.models.catalogue.labels import are_features
-from saliency_core.models.classifier import Classifier
+
+if TYPE_CHECKING:
+    from saliency_core.models.classifier import Classifier
 
 
 @dataclass(frozen=True, eq=False)

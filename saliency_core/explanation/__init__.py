@@ -5,21 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saliency_core.backprop.variants import MetaStep
+from saliency_core.backprop.meta_step import MetaStep
 from saliency_core.combine import FloatMap, checked_size, is_constant, normalise, resize
 from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
-from saliency_core.explain.arguments import chosen_names, layer_name
-from saliency_core.explain.display import notebook_html
-from saliency_core.explain.subject import Subject
+from saliency_core.explanation.display import notebook_html
+from saliency_core.explanation.subject import Subject
 from saliency_core.inputs.preprocess import InputRegion
 from saliency_core.methods.registry import METHODS
-from saliency_core.models.layers import INPUT, Layer
-from saliency_core.models.targets import ScoreFunction
-from saliency_core.registry import unknown
+from saliency_core.models.layers import INPUT, Layer, layer_name
+from saliency_core.registry import chosen_names, unknown
+
+if TYPE_CHECKING:
+    from saliency_core.models.targets import ScoreFunction
 
 
 @dataclass(frozen=True, eq=False)
