@@ -23,8 +23,8 @@ LABEL = 132
 NARROWEST, WIDEST = 46, 84
 HEIGHT, SPACE = 24, 2
 COLOURS = (
-    "ρ of both classes’ maps. Blue: same map for both classes. White: unrelated. Orange: opposite locations. "
-    "White and orange both depend on the class."
+    "ρ of both classes’ maps. Blue: same map for both classes. No colour: unrelated. Orange: opposite "
+    "locations. No colour and orange both depend on the class."
 )
 STRONG_FROM = 0.7
 STRENGTH_FOR_WHITE = 0.82

@@ -17,8 +17,8 @@ export const BANDS = /** @type {[number, string][]} */ ([
 ]);
 
 /** What the colours of the table mean. */
-export const COLOURS = "Blue: same map for both classes. White: unrelated. Orange: opposite locations. White and orange both depend on the class.";
-export const CHANGE_COLOURS = "Blue: the step makes the two maps more alike. White: no change. Orange: it makes them differ more.";
+export const COLOURS = "Blue: same map for both classes. No colour: unrelated. Orange: opposite locations. No colour and orange both depend on the class.";
+export const CHANGE_COLOURS = "Blue: the step makes the two maps more alike. No colour: no change. Orange: it makes them differ more.";
 
 /** From this size on figures are written in white, and colours are as strong as that needs. */
 const STRONG = 0.7;
