@@ -54,7 +54,14 @@ class WeightsError(SaliencyError, OSError):
 
 
 class BusyError(SaliencyError, RuntimeError):
-    """A computation that was not accepted because too many are waiting."""
+    """A computation that was not accepted because too many are waiting.
+
+    ``seconds``: about how long it takes until one is accepted again; None where that is not known.
+    """
+
+    def __init__(self, message: str, seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 def first_line(error: Exception) -> str:

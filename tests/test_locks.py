@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from saliency_core.engine.locks import FairLock
-from saliency_core.engine.tasks import TaskQueue
+from saliency_core.engine.queue import TaskQueue
 from saliency_core.methods.method import MultiPass
 from saliency_core.methods.registry import METHODS
 from tests.networks import batch, classifier

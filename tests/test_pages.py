@@ -34,8 +34,9 @@ from pages.why.figures import LayerFigures
 from saliency_core import errors
 from saliency_core.engine import local
 from saliency_core.engine.failures import user_message
+from saliency_core.engine.queue import TaskQueue
 from saliency_core.engine.request import ExplainRequest, ModelInfo
-from saliency_core.engine.tasks import Task, TaskQueue
+from saliency_core.engine.tasks import Task
 from saliency_core.progress import ProgressCallback
 from saliency_core.viewer import payload
 from saliency_core.viewer.payload import AVERAGING_METHODS

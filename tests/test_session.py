@@ -35,8 +35,9 @@ from pages.shared.session import (
 )
 from pages.shared.tasks import MAX_LONG, Tasks, progress_text
 from pages.shared.uploads import MAX_NAME, MAX_UPLOADS, Uploads, listed, remembered
+from saliency_core.engine.queue import TaskQueue
 from saliency_core.engine.request import ModelInfo
-from saliency_core.engine.tasks import Task, TaskQueue, TaskState
+from saliency_core.engine.tasks import Task, TaskState
 from saliency_core.progress import Cancelled, ProgressCallback
 from saliency_core.viewer import schema
 

@@ -45,7 +45,13 @@ class Pair:
         found = []
         for request, index in zip(self.requests(None, method), (self.first, self.second), strict=True):
             title = f"Explaining {self.scene.photo.name}, {self.title(index)}"
-            start = partial(shared_engine().submit, request, self.scene.image, title=title)
+            start = partial(
+                shared_engine().submit,
+                request,
+                self.scene.image,
+                title=title,
+                session=current.tasks.session,
+            )
             found.append(current.tasks.result(request, start, title=title))
         first, second = found
         return None if first is None or second is None else (first, second)

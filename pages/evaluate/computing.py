@@ -30,7 +30,9 @@ def answer(
     def declined() -> None:
         st.session_state[_DECLINED] = request
 
-    start = partial(shared_engine().submit_evaluation, request, image, title=title)
+    start = partial(
+        shared_engine().submit_evaluation, request, image, title=title, session=current.tasks.session
+    )
     return current.tasks.result(request, start, title=title, long=True, on_drop=declined)
 
 

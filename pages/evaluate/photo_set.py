@@ -61,7 +61,9 @@ def _result(current: Session, request: PhotoSetRequest, opened: OpenSet) -> Eval
     if request in _asked():
         found = current.tasks.result(
             request,
-            lambda: shared_engine().submit_evaluation(request, title=_title(request.plan, opened)),
+            lambda: shared_engine().submit_evaluation(
+                request, title=_title(request.plan, opened), session=current.tasks.session
+            ),
             title=_title(request.plan, opened),
             long=True,
             on_drop=withdraw,

@@ -6,12 +6,14 @@ from functools import lru_cache
 import streamlit as st
 
 import saliency_core as sc
+from pages.shared.logs import log_to_server
 from saliency_core.engine.protocol import ExplainEngine
 
 
 @st.cache_resource(show_spinner=False)
 def shared_engine() -> ExplainEngine:
     """The engine: models, explanations and background tasks, made on first use."""
+    log_to_server()
     return sc.Engine()
 
 

@@ -111,7 +111,12 @@ def listing(name: str, tasks: Tasks) -> ModelListing | None:
     return tasks.result(
         key,
         lambda: shared_engine().run(
-            key, lambda _: look_up(name), title="Looking up the model", total=0, short=True
+            key,
+            lambda _: look_up(name),
+            title="Looking up the model",
+            total=0,
+            short=True,
+            session=tasks.session,
         ),
         title="Looking up the model",
         inline=True,

@@ -65,11 +65,13 @@ def update(session: Session, *, steps: bool) -> None:
         return
     session.restrict(info)
     request = request_of(session.choice, photo.file.digest, info, steps=steps)
+    title = f"Explaining {photo.shown.name}"
     explanation = tasks.result(
         request,
-        partial(engine.submit, request, photo.image, title=f"Explaining {photo.shown.name}"),
-        title=f"Explaining {photo.shown.name}",
+        partial(engine.submit, request, photo.image, title=title, session=tasks.session),
+        title=title,
         inline=True,
+        slot="scene",
     )
     if explanation is None:
         _fail(session, request)
@@ -105,6 +107,12 @@ def _decoded(session: Session, file: PhotoFile) -> Photo | None:
         return known
     key, title = ("decode", file.digest), f"Reading {file.name}"
     start = partial(
-        shared_engine().run, key, lambda _: photos.open_upload(file), title=title, total=0, short=True
+        shared_engine().run,
+        key,
+        lambda _: photos.open_upload(file),
+        title=title,
+        total=0,
+        short=True,
+        session=session.tasks.session,
     )
     return session.tasks.result(key, start, title=title, inline=True)

@@ -28,7 +28,8 @@ from pages.shared.model_routes import HEADER, NOT_UNDERSTOOD, STRANGER
 from pages.shared.own_models import OwnModel
 from pages.shared.session import Session, Shown, of_token
 from pages.shared.share import File, Kind, Order
-from saliency_core.engine.tasks import Task, TaskQueue, TaskState
+from saliency_core.engine.queue import TaskQueue
+from saliency_core.engine.tasks import Task, TaskState
 from saliency_core.progress import Cancelled, ProgressCallback
 from saliency_core.viewer import schema
 from saliency_core.viewer.html import is_link

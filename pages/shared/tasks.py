@@ -6,6 +6,7 @@ a task has ended.
 """
 
 import itertools
+import secrets
 import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
@@ -33,15 +34,15 @@ Result = TypeVar("Result")
 _numbers = itertools.count(1)
 
 
-@dataclass
+@dataclass(eq=False)
 class Entry:
-    """One task as a session sees it.
+    """One task as a session sees it; it holds the task as long as it lives itself.
 
     `long`: the tray lists it at once, and goes on when another photo or page is looked at.
     `inline`: the page itself shows why it failed, so the tray does not; `remark` is what the tray adds to the
     reason. `on_drop` is called when it is cancelled or its failure dismissed. `wanted`: the last run asked
     for it, in the part that a run of the page alone repeats (`page`) or outside. `seen`: a run has asked why
-    it failed.
+    it failed. `slot`: see `Tasks.result`.
     """
 
     key: Hashable
@@ -53,6 +54,7 @@ class Entry:
     page: bool
     inline: bool = False
     remark: str = ""
+    slot: str = ""
     wanted: bool = True
     seen: bool = False
     began: float = field(default_factory=time.monotonic)
@@ -83,12 +85,16 @@ class Entry:
         return self.running and (self.long or time.monotonic() - self.began >= SHOW_AFTER)
 
     def __post_init__(self) -> None:
-        self.task.hold()
+        self.task.hold(self)
+
+    def give_up(self) -> None:
+        """Hold its task no longer; one that no session holds is cancelled."""
+        self.task.release(self)
 
     def again(self) -> None:
         """Start it again."""
         self.task, self.began, self.seen = self.start(), time.monotonic(), False
-        self.task.hold()
+        self.task.hold(self)
 
 
 class Tasks:
@@ -100,6 +106,8 @@ class Tasks:
     """
 
     def __init__(self, patience: float = PATIENCE) -> None:
+        self.session = secrets.token_hex(8)
+        """For whom the engine computes these tasks: it serves one session after the other."""
         self._entries: dict[Hashable, Entry] = {}
         self._patience = patience
         self._deadline = 0.0
@@ -135,6 +143,7 @@ class Tasks:
         long: bool = False,
         inline: bool = False,
         remark: str = "",
+        slot: str = "",
         on_drop: Callable[[], None] | None = None,
     ) -> Result | None:
         """The result of a task, started unless it is under way or has failed; None while there is none.
@@ -143,11 +152,17 @@ class Tasks:
             key: which task.
             start: gives the task; one that is done already is never listed.
             title: the task in words.
+            slot: what the result is for, where only the newest one is of use: the others of this slot are
+                given up at once, since a run that is interrupted by the next never comes to its end.
             long, inline, remark, on_drop: see `Entry`.
         """
+        for other in self:
+            if slot and other.slot == slot and other.key != key:
+                del self._entries[other.key]
+                other.give_up()
         entry = self._entries.get(key)
         if entry is None:
-            entry = Entry(key, title, start, long, on_drop, start(), self._page, inline, remark)
+            entry = Entry(key, title, start, long, on_drop, start(), self._page, inline, remark, slot)
         elif entry.task.state is TaskState.CANCELLED:
             entry.again()  # by another session, which had asked for the same
         entry.title, entry.on_drop, entry.wanted, entry.page = title, on_drop, True, self._page
@@ -185,7 +200,9 @@ class Tasks:
             return found
 
         def start() -> Task[Result]:
-            return shared_engine().run(key, run, title=title, total=total, unit=unit, short=not long)
+            return shared_engine().run(
+                key, run, title=title, total=total, unit=unit, short=not long, session=self.session
+            )
 
         return self.result(key, start, title=title, long=long, inline=inline, on_drop=on_drop)
 
@@ -225,12 +242,12 @@ class Tasks:
         for entry in self:
             if not entry.wanted and not (entry.long and entry.running):
                 del self._entries[entry.key]
-                entry.task.release()
+                entry.give_up()
         long = [entry for entry in self if entry.long and entry.running]
         idle = [entry for entry in long if not entry.wanted]
         for entry in idle[: max(len(long) - MAX_LONG, 0)]:
             del self._entries[entry.key]
-            entry.task.release()
+            entry.give_up()
 
 
 @st.cache_resource(show_spinner=False)

@@ -229,7 +229,7 @@ def _ask(
 
     return current.tasks.result(
         request,
-        partial(shared_engine().submit, request, scene.image, title=title),
+        partial(shared_engine().submit, request, scene.image, title=title, session=current.tasks.session),
         title=title,
         long=name in method_lists.MANY_PASSES,
         on_drop=dropped,

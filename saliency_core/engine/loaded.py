@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import itertools
 import sys
@@ -18,6 +17,7 @@ from torch import Tensor
 from saliency_core.engine.status import ModelStatus
 from saliency_core.errors import ArgumentError
 from saliency_core.models.classifier import Classifier
+from saliency_core.models.devices import release_memory
 
 Result = TypeVar("Result")
 _numbers = itertools.count()
@@ -37,6 +37,7 @@ class LoadedModel:
         self.digest = digest_of(classifier)
         self.users = 0
         self._kept: Classifier | None = classifier
+        self._device = classifier.device
         self._number = next(_numbers)
         self._versions = _versions(classifier)
         largest = max(_tensors(classifier), key=lambda tensor: tensor.nbytes, default=classifier.example)
@@ -64,8 +65,8 @@ class LoadedModel:
     def drop(self) -> None:
         """Hold it no longer."""
         self._kept = None
-        if self.in_memory:
-            gc.collect()  # a network that refers to itself in a circle
+        if self.in_memory or self._device.type != "cpu":
+            release_memory(self._device)
 
     def state(self, classifier: Classifier) -> Hashable:
         """Identifies its weights as they are now: ``digest`` until they are changed in place or replaced.

@@ -6,8 +6,9 @@ import contextlib
 import difflib
 import os
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,12 +19,16 @@ from PIL import Image
 from torch import nn
 
 from saliency_core.backprop.meta_step import MetaStep
+from saliency_core.engine.batches import in_batches, usual_batch, within_memory
 from saliency_core.engine.cache import SharedCache
 from saliency_core.engine.checkpoints import CheckpointFacts, CheckpointModel
+from saliency_core.engine.counters import Counters
 from saliency_core.engine.evaluations import EvaluationRequest, Helpers
+from saliency_core.engine.failures import last_errors
 from saliency_core.engine.loaded import LoadedModel, LoadedModels
 from saliency_core.engine.locks import FairLock
-from saliency_core.engine.priorities import Priority
+from saliency_core.engine.priorities import Asker, Priority, current_asker, on_behalf_of
+from saliency_core.engine.queue import Joint, TaskQueue
 from saliency_core.engine.request import (
     ExplainRequest,
     FolderEntry,
@@ -32,13 +37,14 @@ from saliency_core.engine.request import (
     frozen_options,
     image_digest,
 )
-from saliency_core.engine.status import EngineStatus, Histogram, StoreStatus
-from saliency_core.engine.tasks import Task, TaskQueue
+from saliency_core.engine.status import EngineStatus, StoreStatus
+from saliency_core.engine.tasks import Task
 from saliency_core.errors import ArgumentError, SaliencyError, UnknownNameError, WeightsError
-from saliency_core.explain import explain
+from saliency_core.explain import explain, explain_many
 from saliency_core.explanation import Explanation
 from saliency_core.methods.availability import is_convolution, unavailable
 from saliency_core.methods.method import MultiPass
+from saliency_core.methods.passes import LARGE_BATCH, batch_limit
 from saliency_core.methods.registry import METHODS
 from saliency_core.models.catalogue.catalogue import MODELS, Catalogue
 from saliency_core.models.catalogue.checkpoint_model import checkpoint_spec, fitting_architectures
@@ -50,8 +56,9 @@ from saliency_core.models.catalogue.names import parse_name
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import choose_device, memory_bytes
+from saliency_core.models.targets import MostLikelyOf
 from saliency_core.models.weights.checkpoint import checkpoint_shapes
-from saliency_core.models.weights.sources import DownloadProgress, WeightSource, weights_folder
+from saliency_core.models.weights.sources import Embedded, weights_folder
 from saliency_core.progress import Cancelled, ProgressCallback, no_progress
 from saliency_core.registry import unknown
 
@@ -64,6 +71,17 @@ MAX_KNOWN_CLASSES = 4096
 MAX_INFOS = 32
 """Models of which labels and layers are remembered, in memory or not."""
 MAX_OWN_MODELS = 64
+MAX_SCREEN, MAX_LONG, MAX_LOADS = 200, 32, 64
+"""Computations for what is on the screen, longer ones of each kind, and models that may wait."""
+SESSION_SCREEN, SESSION_LONG = 16, 8
+"""Those of one session that may wait and run, of which one long one of each kind runs at once."""
+QUEUE_NAMES = {Priority.SCREEN: "screen", Priority.SWEEP: "sweeps", Priority.MANY_PASSES: "many passes"}
+LOADING_THREADS = 8
+"""Models that are fetched at once: one whose source does not answer leaves room for the others."""
+SMALLER_BATCHES = (4, 1)
+"""Copies of a photo that go through the network at once where the device had no memory for more."""
+BUILDING = 2
+"""Networks that are built at once."""
 OWN = "own:"
 """How the names of models begin that one session has brought."""
 FOLDER = "folder:"
@@ -91,33 +109,13 @@ class _Key(NamedTuple):
     weights: Hashable
 
 
-@dataclass(frozen=True)
-class _Announced:
-    """A source that reports when its file is complete, so that what follows is known to be the building."""
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A request that waits to be answered, perhaps together with others."""
 
-    source: WeightSource
-    progress: ProgressCallback
-
-    @property
-    def download_bytes(self) -> int | None:
-        """As of the source."""
-        return self.source.download_bytes
-
-    @property
-    def file_name(self) -> str | None:
-        """As of the source."""
-        return self.source.file_name
-
-    def is_local(self, folder: Path) -> bool:
-        """As of the source."""
-        return self.source.is_local(folder)
-
-    def path(self, folder: Path, progress: DownloadProgress | None = None) -> Path:
-        """The file of the source."""
-        found = self.source.path(folder, progress)
-        size = found.stat().st_size
-        self.progress(size, size)
-        return found
+    request: ExplainRequest
+    image: Image.Image
+    loading: Task[ModelInfo] | None
 
 
 class Engine:
@@ -131,9 +129,12 @@ class Engine:
         model_bytes: bound of the models in memory; ``SALIENCY_MODEL_BYTES``, or a quarter of the device's
             memory if None. The least recently used goes first and the default model last; one in use
             stays, so does one that is larger by itself. Answers stay valid when a model is loaded again.
+        batch: requests for the same model that wait together and run as one batch, at most; 1 on the CPU,
+            where each answer is exactly that of a single request, and 16 on a GPU if None. In a batch,
+            answers are the same up to rounding.
 
     Raises:
-        ArgumentError: a bound that is no number of bytes.
+        ArgumentError: a bound that is no number of bytes, or a batch below 1.
 
     >>> engine = Engine()  # doctest: +SKIP
     >>> engine.explain("tf_efficientnet_lite0", image).label  # doctest: +SKIP
@@ -148,8 +149,12 @@ class Engine:
         weights_dir: str | os.PathLike[str] | None = None,
         models: Mapping[str, ModelSpec] | None = None,
         model_bytes: int | None = None,
+        batch: int | None = None,
     ) -> None:
         self.device = choose_device(device)
+        self.batch = usual_batch(self.device) if batch is None else batch
+        if self.batch < 1:
+            raise ArgumentError(f"batch is {batch}; expected 1 or more")
         self.weights_dir = weights_folder(weights_dir)
         # Explanations, and the answers to evaluations.
         self.cache: SharedCache[_Key, Any] = SharedCache(cache_bytes, lambda found: found.nbytes)
@@ -160,13 +165,22 @@ class Engine:
         self._known: SharedCache[str, _Known] = SharedCache(MAX_INFOS)
         self._own: OrderedDict[str, ModelSpec] = OrderedDict()  # the least recently used first
         self._own_lock = threading.Lock()
+        self._counters = Counters()
         # One pass at a time: two at once on the same cores or device are slower than one after the other.
+        # This lock is the device's queue; the others only say who has a thread and so may stand in it.
         self._passes = FairLock()
-        # Apart, so that a page never waits for a thread behind a download or a sweep. Ended tasks are not
-        # kept: results are in the caches, errors in the task that its session holds.
-        self._explaining = TaskQueue(4, 64, max_ended=0)
-        self._loading = TaskQueue(2, max_ended=0)
-        self._background = TaskQueue(2, max_ended=0)
+        self._host_passes = FairLock()  # of networks for which the device has not enough memory
+        # Threads apart, so that a page never waits for one behind a download or a sweep. Ended tasks are not
+        # kept: results are in the caches, errors in the task that its session holds. For batches to form,
+        # requests must wait in the queue: one thread computes while another prepares.
+        threads = 4 if self.batch == 1 else 2
+        self._queues = {
+            Priority.SCREEN: TaskQueue(threads, MAX_SCREEN, max_ended=0, per_session=SESSION_SCREEN),
+            Priority.SWEEP: TaskQueue(2, MAX_LONG, max_ended=0, per_session=SESSION_LONG, at_once=1),
+            Priority.MANY_PASSES: TaskQueue(2, MAX_LONG, max_ended=0, per_session=SESSION_LONG, at_once=1),
+        }
+        self._loading = TaskQueue(LOADING_THREADS, MAX_LOADS, max_ended=0)
+        self._building = threading.BoundedSemaphore(BUILDING)
 
     def models(self) -> tuple[ModelListing, ...]:
         """The models offered first, in the order of the catalogue."""
@@ -304,10 +318,11 @@ class Engine:
             spec = self._spec(request.model)
             request, known = self._kept(spec, request)
             if known is not None:
+                self._counters.known(spec.name)
                 return Task.finished(request, known, title=title)
             loading = None if spec.name in self.loaded else self._load(request.model, spec)
         except SaliencyError as error:
-            return Task.refused(request, error, title=title)
+            return Task.refused(request, error, title=title, logged=f"An explanation by {request.model}")
 
         def run(progress: ProgressCallback) -> Explanation:
             if loading is not None:
@@ -315,8 +330,22 @@ class Engine:
             return self._answer(request, image, progress)
 
         passes = _many_passes(request, spec.preprocess.input_size)
-        queue = self._background if passes else self._explaining
-        return queue.submit(request, run, title=title, total=passes, after=loading)
+        priority = Priority.MANY_PASSES if passes else priority
+        joint: Joint[Explanation] | None = None
+        if self.batch > 1 and not passes and request.variant is None:  # a meta step has its own network
+            key = (spec.name, request.fit, request.methods, request.layers, request.options)
+            joint = Joint(key, _Asked(request, image, loading), self._answer_together, self.batch)
+        return self._queues[priority].submit(
+            request,
+            run,
+            title=title,
+            total=passes,
+            after=loading,
+            session=session,
+            priority=priority,
+            logged=f"An explanation by {spec.name}",
+            joint=joint,
+        )
 
     def submit_evaluation(
         self,
@@ -331,7 +360,7 @@ class Engine:
         try:
             spec = self._spec(request.model)
         except SaliencyError as error:
-            return Task.refused(request, error, title=title)
+            return Task.refused(request, error, title=title, logged=f"An evaluation of {request.model}")
         weights = self._weights(spec)
         known: Answer | None = None if weights is None else self.cache.peek(_Key(request, weights))
         if known is not None:
@@ -343,7 +372,15 @@ class Engine:
                 _wait_for_model(loading)
             return self._evaluate(request, image, progress)
 
-        return self._background.submit(request, run, title=title, after=loading)
+        return self._queues[priority].submit(
+            request,
+            run,
+            title=title,
+            after=loading,
+            session=session,
+            priority=priority,
+            logged=f"An evaluation of {spec.name}",
+        )
 
     def partial_evaluation(self, request: EvaluationRequest[Answer]) -> Answer | None:
         """An evaluation as far as it is known; see :meth:`ExplainEngine.partial_evaluation`."""
@@ -362,66 +399,187 @@ class Engine:
         priority: Priority = Priority.SWEEP,
     ) -> Task[Result]:
         """Any other computation in the background; see :meth:`ExplainEngine.run`."""
-        queue = self._explaining if short else self._background
-        return queue.submit(key, compute, title=title, total=total, unit=unit)
+        priority = Priority.SCREEN if short else priority
+        return self._queues[priority].submit(
+            key,
+            compute,
+            title=title,
+            total=total,
+            unit=unit,
+            session=session,
+            priority=priority,
+            logged=f"A computation ({key[0] if isinstance(key, tuple) and key else type(key).__name__})",
+        )
 
     def status(self) -> EngineStatus:
         """What the operator may know of it; see :meth:`ExplainEngine.status`."""
-        none = Histogram((), (0,), 0.0)
+        models = self.loaded.status()
+        hits, misses = self._counters.hits, self._counters.computed.count
+        with self._own_lock:
+            own = len(self._own)
+        partial_answers, queues = len(self._partial), self._queues.values()
         return EngineStatus(
             kind="local",
             device=str(self.device),
-            models=self.loaded.status(),
+            models=models,
             stores=(
-                StoreStatus("answers", len(self.cache), self.cache.size, self.cache.max_size),
-                StoreStatus("models", len(self.loaded.status()), self.loaded.size, self.loaded.max_bytes),
+                StoreStatus("answers", len(self.cache), self.cache.size, self.cache.max_size, hits, misses),
+                StoreStatus("models", len(models), self.loaded.size, self.loaded.max_bytes),
+                StoreStatus("facts about models", len(self._known), self._known.size, MAX_INFOS),
+                StoreStatus("most likely classes", len(self._likely), self._likely.size, MAX_KNOWN_CLASSES),
+                StoreStatus("models of sessions", own, own, MAX_OWN_MODELS),
+                StoreStatus(
+                    "evaluations under way",
+                    partial_answers,
+                    partial_answers,
+                    sum(queue.workers for queue in queues),
+                ),
             ),
             queues=(
-                self._explaining.status("explaining"),
+                *(queue.status(QUEUE_NAMES[priority]) for priority, queue in self._queues.items()),
                 self._loading.status("loading"),
-                self._background.status("background"),
             ),
-            waited=none,
-            computed=none,
-            refused=0,
-            dropped=0,
-            errors=(),
+            waited=self._counters.waited.histogram(),
+            computed=self._counters.computed.histogram(),
+            refused=sum(queue.refused for queue in (*queues, self._loading)),
+            dropped=sum(queue.dropped for queue in queues),
+            errors=last_errors(),
         )
 
     # -- answers ---------------------------------------------------------------------------------------------
 
     def _answer(self, request: ExplainRequest, image: Image.Image, progress: ProgressCallback) -> Explanation:
-        _, known = self._kept(self._spec(request.model), request)
+        spec = self._spec(request.model)
+        _, known = self._kept(spec, request)
         if known is not None:
+            self._counters.known(spec.name)
             return known
 
         def work(model: LoadedModel, classifier: Classifier) -> Explanation:
             weights = model.state(classifier)  # before the passes: an answer must not outlive its weights
             asked = self._with_likely_class(request, weights)
+            computed: list[Explanation] = []
+
+            def explained(network: Classifier, lock: FairLock, limit: int) -> Explanation:
+                with batch_limit(limit):
+                    return explain(
+                        network,
+                        image,
+                        asked.target,
+                        asked.layers,
+                        asked.methods,
+                        fit=asked.fit,
+                        meta=asked.variant,
+                        options={method: dict(values) for method, values in asked.options},
+                        progress=progress,
+                        lock=lock,
+                    ).without_image()
+
+            def on_host() -> Explanation:
+                return self._on_host(spec, lambda host: explained(host, self._host_passes, LARGE_BATCH))
 
             def compute() -> Explanation:
-                return explain(
-                    classifier,
-                    image,
-                    asked.target,
-                    asked.layers,
-                    asked.methods,
-                    fit=asked.fit,
-                    meta=asked.variant,
-                    options={method: dict(values) for method, values in asked.options},
-                    progress=progress,
-                    lock=self._passes,
-                ).without_image()
+                several = _many_passes(asked, spec.preprocess.input_size) > 0
+                attempts: list[Callable[[], Explanation]] = [
+                    partial(explained, classifier, self._passes, limit)
+                    for limit in ((LARGE_BATCH, *SMALLER_BATCHES) if several else (LARGE_BATCH,))
+                ]
+                if self.device.type != "cpu" and weights == model.digest:
+                    attempts.append(on_host)
+                with self._timed(spec.name):
+                    computed.append(within_memory(attempts, self.device))
+                return computed[0]
 
             def full_key(found: Explanation) -> _Key:
                 return _Key(replace(asked, target=found.target), weights)
 
             found: Explanation = self.cache.get(_Key(asked, weights), compute, full_key)
-            if asked.target is None and asked.variant is None and found.target is not None:
-                self._likely.put(_question(asked, weights), found.target)
+            if not computed:
+                self._counters.known(spec.name)
+            self._note_class(asked, weights, found)
             return found
 
         return self._with_model(request.model, work)
+
+    def _answer_together(self, asked: Sequence[tuple[_Asked, Asker]]) -> Sequence[Explanation | Exception]:
+        """The answers to several requests that differ in their photos and classes alone."""
+        try:
+            for each, _ in asked:
+                if each.loading is not None:
+                    _wait_for_model(each.loading)
+        except Exception as error:
+            return [error] * len(asked)
+        first = asked[0][0].request
+
+        def work(model: LoadedModel, classifier: Classifier) -> list[Explanation | Exception]:
+            weights = model.state(classifier)
+            requests = [self._with_likely_class(each.request, weights) for each, _ in asked]
+            new = {
+                request: (each.image, asker)
+                for request, (each, asker) in zip(requests, asked, strict=True)
+                if self.cache.peek(_Key(request, weights)) is None
+            }
+            every_class = MostLikelyOf(tuple(range(len(classifier.labels))))
+
+            def together(some: Sequence[ExplainRequest]) -> Sequence[Explanation]:
+                with self._timed(first.model, [new[request][1] for request in some]):
+                    found = explain_many(
+                        classifier,
+                        [new[request][0] for request in some],
+                        [every_class if request.target is None else request.target for request in some],
+                        first.layers,
+                        first.methods,
+                        fit=first.fit,
+                        lock=self._passes,
+                    )
+                return [self._kept_answer(*pair, weights) for pair in zip(some, found, strict=True)]
+
+            def alone(request: ExplainRequest) -> Explanation:
+                with on_behalf_of(new[request][1]):
+                    return self._answer(request, new[request][0], no_progress)
+
+            found = dict(zip(new, in_batches(tuple(new), together, alone, self.device), strict=True))
+            # One that was known, or the same as another of them, is in the cache now.
+            return [
+                found.pop(request) if request in found else self._answer(request, each.image, no_progress)
+                for request, (each, _) in zip(requests, asked, strict=True)
+            ]
+
+        return self._with_model(first.model, work)
+
+    def _kept_answer(self, asked: ExplainRequest, found: Explanation, weights: Hashable) -> Explanation:
+        """An answer that is in the cache from now on."""
+        found = found.without_image()
+        self.cache.put(_Key(replace(asked, target=found.target), weights), found)
+        self._note_class(asked, weights, found)
+        return found
+
+    def _note_class(self, asked: ExplainRequest, weights: Hashable, found: Explanation) -> None:
+        """Remember the most likely class, if that is what was explained."""
+        if asked.target is None and asked.variant is None and found.target is not None:
+            self._likely.put(_question(asked, weights), found.target)
+
+    @contextlib.contextmanager
+    def _timed(self, model: str, askers: Sequence[Asker] = ()) -> Iterator[None]:
+        """Count and log the explanations of the block, of which the device's share is divided evenly."""
+        mine = current_asker()
+        everyone = askers or (mine,)
+        before, began = mine.waited, time.perf_counter()
+        with on_behalf_of(mine):
+            yield
+        waited = mine.waited - before
+        computed = (time.perf_counter() - began - waited) / len(everyone)
+        for each in everyone:
+            seconds = each.take_waited() + (0.0 if each is mine else waited)
+            self._counters.explained(model, seconds, computed, len(everyone))
+
+    def _on_host(self, spec: ModelSpec, work: Callable[[Classifier], Result]) -> Result:
+        """What `work` makes of a copy of a network on the CPU, for which the device has no room."""
+        return self.loaded.use(
+            f"{spec.name} on the CPU",
+            lambda: build_classifier(spec, "cpu", weights_dir=self.weights_dir),
+            lambda _, classifier: work(classifier),
+        )
 
     def _evaluate(
         self, request: EvaluationRequest[Answer], image: Image.Image | None, progress: ProgressCallback
@@ -522,7 +680,9 @@ class Engine:
             return known.info
 
         total = 0 if self._is_local(spec) else spec.download_bytes or 0
-        return self._loading.submit(name, run, title=spec.title, total=total, unit="bytes")
+        return self._loading.submit(
+            name, run, title=spec.title, total=total, unit="bytes", logged=f"Loading {spec.name}"
+        )
 
     def _with_model(self, name: str, work: Callable[[LoadedModel, Classifier], Result]) -> Result:
         """What `work` makes of a model, which is loaded first if it has to be and stays meanwhile."""
@@ -582,11 +742,18 @@ class Engine:
         def report(received: int, total: int | None) -> None:
             progress(received, total or spec.download_bytes or 0)
 
-        if spec.random:
-            progress(1, 1)  # nothing to fetch
-        announced = replace(spec, source=_Announced(spec.source, progress))
         try:
-            return build_classifier(announced, self.device, weights_dir=self.weights_dir, progress=report)
+            if spec.random:
+                progress(1, 1)  # nothing to fetch
+            else:
+                # Fetched first, so that a source that does not answer keeps no other model waiting; once the
+                # file is complete, what follows is known to be the building.
+                file = spec.source.path(self.weights_dir, report)
+                size = file.stat().st_size
+                progress(size, size)
+                spec = replace(spec, source=Embedded(lambda: str(file)))
+            with self._building:
+                return build_classifier(spec, self.device, weights_dir=self.weights_dir)
         except WeightsError as error:
             raise WeightsError(f"{spec.title} couldn't be loaded: {error}") from error
 

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import threading
 import time
 import traceback
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from saliency_core.engine.failures import UNEXPECTED, user_message
-from saliency_core.engine.status import QueueStatus
-from saliency_core.errors import ArgumentError, BusyError, SaliencyError
-from saliency_core.progress import Cancelled, ProgressCallback
+from saliency_core.errors import SaliencyError
+from saliency_core.progress import Cancelled
 
 Result = TypeVar("Result")
 Clock = Callable[[], float]
-
-BUSY = "Too many computations are waiting already. Try again in a minute."
-CLOSED = "The server is shutting down."
-EXIT_SECONDS = 10.0
-"""How long the interpreter waits for each thread at its exit; a batch of passes takes less."""
 
 
 class TaskState(StrEnum):
@@ -48,6 +39,7 @@ class Task(Generic[Result]):
         total: units of work expected, until the computation reports; 0 if unknown.
         unit: what the units are: ``"passes"``, ``"bytes"``, ``"photos"``.
         clock: seconds, for the time left.
+        logged: what the log calls it when it fails, without the names of files; the title if empty.
     """
 
     def __init__(
@@ -58,15 +50,18 @@ class Task(Generic[Result]):
         total: int = 0,
         unit: str = "passes",
         clock: Clock = time.monotonic,
+        logged: str = "",
     ) -> None:
         self.key = key
         self.title = title
         self.unit = unit
+        self._logged = logged or title or f"The task {key!r}"
         self._clock = clock
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._state = TaskState.QUEUED
         self._holders = 0
+        self._watched: list[weakref.ref[object]] = []
         self._done, self._total = 0, total
         self._begun = 0.0
         self._first: tuple[int, float] | None = None
@@ -85,9 +80,11 @@ class Task(Generic[Result]):
         return task
 
     @classmethod
-    def refused(cls, key: Hashable, error: SaliencyError, *, title: str = "") -> Task[Result]:
+    def refused(
+        cls, key: Hashable, error: SaliencyError, *, title: str = "", logged: str = ""
+    ) -> Task[Result]:
         """A task that was not accepted, for a reason that can be shown: it has failed already."""
-        task = cls(key, title=title)
+        task = cls(key, title=title, logged=logged)
         task._fail(error)
         return task
 
@@ -146,18 +143,40 @@ class Task(Generic[Result]):
             expected = self._last[1] + pace * (self._total - self._last[0])
             return max(expected - self._clock(), 0.0)
 
-    def hold(self) -> None:
-        """Note one more session that wants the result; see ``release``."""
-        with self._lock:
-            self._holders += 1
+    def hold(self, holder: object | None = None) -> None:
+        """Note one more session that wants the result; see ``release``.
 
-    def release(self) -> None:
+        A `holder` is not kept alive: once it is gone, as with a session that was left, it holds no longer.
+        """
+        with self._lock:
+            if holder is None:
+                self._holders += 1
+            else:
+                # Without a callback: the garbage collector may run while this thread has the lock.
+                self._watched.append(weakref.ref(holder))
+
+    def release(self, holder: object | None = None) -> None:
         """Note that a session no longer wants the result: the last one that held the task cancels it."""
         with self._lock:
-            self._holders -= 1
-            last = self._holders <= 0
+            if holder is None:
+                self._holders -= 1
+            else:
+                self._watched = [each for each in self._watched if each() is not holder]
+            last = self._holders <= 0 and not self._is_watched()
         if last:
             self.cancel()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is queued or running, and not all that held it are gone without having released it."""
+        with self._lock:
+            return not self.ended and self._state is not TaskState.CANCELLED and not self._is_abandoned()
+
+    def _is_watched(self) -> bool:
+        return any(each() is not None for each in self._watched)
+
+    def _is_abandoned(self) -> bool:
+        return bool(self._watched) and self._holders <= 0 and not self._is_watched()
 
     def cancel(self) -> None:
         """Stop it for all sessions, after the unit of work under way; nothing is kept. Never blocks."""
@@ -199,17 +218,24 @@ class Task(Generic[Result]):
     def _begin(self) -> bool:
         """Whether it is still wanted when its turn comes."""
         with self._lock:
-            if self._state is not TaskState.QUEUED:
+            if self._state is not TaskState.QUEUED or self._is_abandoned():
                 return False
             self._state = TaskState.RUNNING
             self._begun = self._clock()
             return True
 
-    def _report(self, done: int, total: int) -> None:
-        """The progress callback that the computation gets."""
+    def _check(self) -> None:
+        """Raise ``Cancelled`` if nobody wants the result any more."""
         with self._lock:
+            if self._is_abandoned() and not self.ended:
+                self._state = TaskState.CANCELLED
             if self._state is TaskState.CANCELLED:
                 raise Cancelled
+
+    def _report(self, done: int, total: int) -> None:
+        """The progress callback that the computation gets."""
+        self._check()
+        with self._lock:
             self._done, self._total = done, total
             if done > (self._last[0] if self._last else 0):
                 self._last = (done, self._clock())
@@ -239,7 +265,7 @@ class Task(Generic[Result]):
         # Logging is outside the lock, and a task must end even if it cannot be logged.
         with contextlib.suppress(Exception):
             if self._state is not TaskState.CANCELLED:
-                error = user_message(exception, self.title or f"The task {self.key!r}")
+                error = user_message(exception, self._logged)
         self._end(TaskState.FAILED, exception=exception, error=error)
 
     def _forget_frames(self) -> None:
@@ -248,193 +274,3 @@ class Task(Generic[Result]):
         while error is not None:
             traceback.clear_frames(error.__traceback__)
             error = error.__cause__ or error.__context__
-
-
-@dataclass(frozen=True, eq=False)
-class _Entry:
-    """A task that waits for its turn, and for another task to end first."""
-
-    task: Task[Any]
-    run: Callable[[ProgressCallback], Any]
-    after: Task[Any] | None
-
-    @property
-    def ready(self) -> bool:
-        return self.after is None or self.after.ended
-
-
-class TaskQueue:
-    """Tasks for all sessions: one per key, on a few threads, in the order of asking.
-
-    Threads are started when there is work and end when there is none. Before the interpreter exits, all tasks
-    are cancelled and the threads waited for.
-
-    Args:
-        workers: tasks that run at once.
-        max_waiting: tasks that may wait beside those that run; more are refused with a sentence.
-        max_ended: ended tasks remembered, with their results or errors.
-        clock: seconds, for the time left.
-
-    Raises:
-        ArgumentError: ``workers`` or ``max_waiting`` below 1, or ``max_ended`` below 0.
-
-    >>> tasks = TaskQueue()
-    >>> task = tasks.submit("sum", lambda progress: sum(range(3)))
-    >>> task.value(), task.state.value
-    (3, 'done')
-    """
-
-    def __init__(
-        self,
-        workers: int = 2,
-        max_waiting: int = 16,
-        max_ended: int = 64,
-        clock: Clock = time.monotonic,
-    ) -> None:
-        if min(workers, max_waiting) < 1 or max_ended < 0:
-            raise ArgumentError(
-                f"workers is {workers}, max_waiting {max_waiting} and max_ended {max_ended}; expected 1 or "
-                "more for the first two and 0 or more for the last"
-            )
-        self.workers = workers
-        self.max_waiting = max_waiting
-        self.max_ended = max_ended
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._tasks: OrderedDict[Hashable, Task[Any]] = OrderedDict()
-        self._waiting: list[_Entry] = []
-        self._threads: set[threading.Thread] = set()
-        self._running: set[Task[Any]] = set()
-        self._closed = False
-        _QUEUES.add(self)
-
-    def find(self, key: Hashable) -> Task[Any] | None:
-        """The newest task of the key, running or ended, if it is remembered."""
-        with self._lock:
-            return self._tasks.get(key)
-
-    def submit(
-        self,
-        key: Hashable,
-        run: Callable[[ProgressCallback], Result],
-        *,
-        title: str = "",
-        total: int = 0,
-        unit: str = "passes",
-        after: Task[Any] | None = None,
-    ) -> Task[Result]:
-        """The task of the key that is queued or running, or a new one; never blocks.
-
-        A key whose task has ended or was cancelled gets a new task. ``run`` gets a ``progress`` to call with
-        (done, total) after every unit of work; ``progress`` raises ``Cancelled`` once the task is cancelled,
-        and ``run`` must let that pass. What else ``run`` raises becomes the task's ``error``.
-
-        ``after`` is a task of any queue that has to end first, however it ends; no thread waits for it.
-        ``run`` itself must not wait for another task of this queue, which might wait for its thread.
-        """
-        with self._lock:
-            task = self._tasks.get(key)
-            if task is not None and not task.ended and task.state is not TaskState.CANCELLED:
-                return task
-            if self._closed:
-                return Task.refused(key, BusyError(CLOSED), title=title)
-            self._waiting = [entry for entry in self._waiting if not entry.task.ended]
-            under_way = sum(not each.ended for each in self._running)
-            if under_way + len(self._waiting) >= self.workers + self.max_waiting:
-                return Task.refused(key, BusyError(BUSY), title=title)
-            if len(self._threads) < self.workers and not self._start_thread():
-                return Task.refused(key, BusyError(BUSY), title=title)
-            task = Task(key, title=title, total=total, unit=unit, clock=self._clock)
-            self._tasks[key] = task
-            self._tasks.move_to_end(key)
-            self._waiting.append(_Entry(task, run, after))
-            self._forget_ended()
-        if after is not None:
-            after.when_ended(self._wake)
-        return task
-
-    def status(self, name: str) -> QueueStatus:
-        """How many wait and run now."""
-        with self._lock:
-            waiting = sum(not entry.task.ended for entry in self._waiting)
-            return QueueStatus(name, waiting, len(self._running), self.max_waiting)
-
-    def close(self, timeout: float | None = None) -> None:
-        """Cancel all tasks, accept no more, and wait for the threads, ``timeout`` seconds each at most."""
-        with self._lock:
-            self._closed = True
-            tasks = (*self._running, *(entry.task for entry in self._waiting))
-            self._waiting.clear()
-            threads = self._threads - {threading.current_thread()}
-        for task in tasks:
-            task.cancel()
-        for thread in threads:
-            thread.join(timeout)
-
-    def _forget_ended(self) -> None:
-        """Keep the newest ended tasks only: they hold results."""
-        ended = [key for key, each in self._tasks.items() if each.ended]
-        for key in ended[: max(len(ended) - self.max_ended, 0)]:
-            del self._tasks[key]
-
-    def _wake(self) -> None:
-        """Have a thread look at what waits: something that was waited for has ended."""
-        with self._lock:
-            if any(entry.ready for entry in self._waiting) and len(self._threads) < self.workers:
-                self._start_thread()
-
-    def _start_thread(self) -> bool:
-        """Start one more thread; False if the system has none left and no other thread is running."""
-        thread = threading.Thread(target=self._work, name="saliency-task", daemon=True)
-        self._threads.add(thread)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            self._threads.discard(thread)
-            user_message(error, "Starting a thread for a task")
-            return bool(self._threads)
-        return True
-
-    def _work(self) -> None:
-        """The loop of a thread: one task after another until none is ready."""
-        while (entry := self._next()) is not None:
-            try:
-                _compute(entry.task, entry.run)
-            finally:
-                with self._lock:
-                    self._running.discard(entry.task)
-                    self._forget_ended()
-            entry.task._forget_frames()
-
-    def _next(self) -> _Entry | None:
-        """The first entry whose turn has come; None ends the thread."""
-        with self._lock:
-            for entry in tuple(self._waiting):
-                if entry.ready:
-                    self._waiting.remove(entry)
-                    if entry.task._begin():
-                        self._running.add(entry.task)
-                        return entry
-            self._threads.discard(threading.current_thread())
-            return None
-
-
-def _compute(task: Task[Result], run: Callable[[ProgressCallback], Result]) -> None:
-    try:
-        result = run(task._report)
-    except Cancelled:
-        task._end(TaskState.CANCELLED)
-    except BaseException as error:  # whatever it is, those who wait must learn that it ended
-        task._fail(error)
-    else:
-        task._end(TaskState.DONE, result)
-
-
-_QUEUES: weakref.WeakSet[TaskQueue] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_queues() -> None:
-    """A thread that is inside the network while the interpreter exits would crash the process."""
-    for queue in tuple(_QUEUES):
-        queue.close(EXIT_SECONDS)

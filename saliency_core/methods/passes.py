@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
@@ -29,6 +30,17 @@ SEED = 0
 FORWARD_BATCH = {"cpu": 8}
 GRADIENT_BATCH = {"cpu": 4}
 LARGE_BATCH = 32
+_limit: ContextVar[int] = ContextVar("batch limit", default=LARGE_BATCH)
+
+
+@contextmanager
+def batch_limit(images: int) -> Iterator[None]:
+    """Inside the block no more images than these go through the network at once."""
+    token = _limit.set(images)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
 
 
 class Passes:
@@ -51,9 +63,9 @@ class Passes:
         # A network in half precision gets its inputs so, but what is summed over passes is not.
         self.x = prepared.to(torch.promote_types(prepared.dtype, torch.float32), copy=True)
         self.total = total
-        self.forward_batch = FORWARD_BATCH.get(classifier.device.type, LARGE_BATCH)
+        self.forward_batch = min(FORWARD_BATCH.get(classifier.device.type, LARGE_BATCH), _limit.get())
         """How many images go through the network at once without gradients."""
-        self.gradient_batch = GRADIENT_BATCH.get(classifier.device.type, LARGE_BATCH)
+        self.gradient_batch = min(GRADIENT_BATCH.get(classifier.device.type, LARGE_BATCH), _limit.get())
         self._classifier = classifier
         self._goal = classifier.goal(target)
         self._progress = progress

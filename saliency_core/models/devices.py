@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -40,6 +41,15 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
 def without_autocast(device: torch.device) -> torch.autocast:
     """A block in which the caller's autocast is off: networks and methods compute in their own dtype."""
     return torch.autocast(device.type, enabled=False)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give the device's memory that no tensor uses back to the system; waits for what the device computes."""
+    gc.collect()  # tensors that refer to themselves in a circle
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
 
 
 def memory_bytes(device: torch.device) -> int:

@@ -91,8 +91,9 @@ def build_classifier(
     chosen = choose_device(device)
     with torch.inference_mode(False):  # whose tensors could not take part in gradients
         network = _network(spec, weights_dir, progress).requires_grad_(False).to(chosen)
-        if chosen.type == "cpu":
-            # The same weights, laid out as convolutions on the CPU take them: up to a fifth faster.
+        if chosen.type in ("cpu", "cuda"):
+            # The same weights, laid out as convolutions take them: up to a fifth faster on the CPU, and what
+            # tensor cores work on.
             for parameter in network.parameters():
                 if parameter.ndim == 4:  # Module.to would also take those with five, and fail
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
