@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 # A module or package of the core imports only what stands before it.
 ORDER = [
     "version",
+    "deferred",
     "errors",
     "files",
     "texts",
@@ -24,6 +25,7 @@ ORDER = [
     "backprop",
     "methods",
     "combine",
+    "explanation",
     "explain",
     "metrics",
     "render",

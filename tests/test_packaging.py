@@ -17,11 +17,19 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tools.without_torch import ABSENT
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "saliency_core"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 USER_INTERFACE = {"streamlit", "plotly", "pandas", "pyarrow", "starlette"}
-LOCKS = {"requirements.txt": ("app",), "requirements-dev.txt": ("app", "dev")}
+LOCKS = {
+    "requirements.txt": ("app",),
+    "requirements-dev.txt": ("app", "dev"),
+    "requirements-web.txt": ("app", "ray"),
+}
+WITHOUT = {"requirements-web.txt": {canonicalize_name(name) for name in ABSENT}}
+"""What a lock file leaves out, though it is declared."""
 
 
 def declared(*extras: str) -> list[Requirement]:
@@ -189,7 +197,8 @@ def needed(requirements: Iterable[Requirement]) -> set[str]:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_file_pins_all_that_is_needed_within_the_declared_ranges(lock: str) -> None:
-    locked, wanted = pins(lock), declared(*LOCKS[lock])
+    locked, absent = pins(lock), WITHOUT.get(lock, set())
+    wanted = [each for each in declared(*LOCKS[lock]) if canonicalize_name(each.name) not in absent]
     for requirement in wanted:
         pinned = version(locked[canonicalize_name(requirement.name)])
         assert requirement.specifier.contains(pinned), f"{requirement} is pinned to {pinned}"
@@ -204,14 +213,23 @@ def test_a_lock_file_names_no_index_and_no_local_version(lock: str) -> None:
     assert "://" not in (ROOT / lock).read_text(encoding="utf-8")
 
 
-def test_the_checks_run_with_the_versions_of_the_app() -> None:
-    app, checks = pins("requirements.txt"), pins("requirements-dev.txt")
+@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-web.txt"])
+def test_the_checks_run_with_the_versions_of_the_app(lock: str) -> None:
+    app, checks = pins(lock), pins("requirements-dev.txt")
     assert {name: version(pin) for name, pin in app.items()} == {name: version(checks[name]) for name in app}
+
+
+def test_a_web_process_installs_neither_pytorch_nor_what_comes_with_it() -> None:
+    with_torch = pins("requirements.txt").keys() - pins("requirements-web.txt").keys()
+    assert WITHOUT["requirements-web.txt"] <= with_torch
+    assert not [
+        name for name in pins("requirements-web.txt") if name.startswith(("nvidia", "cuda", "triton"))
+    ]
 
 
 def test_set_up_installs_only_when_a_lock_file_changed(tmp_path: Path) -> None:
     shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
-    locks = [tmp_path / name for name in LOCKS]
+    locks = [tmp_path / name for name in ("requirements.txt", "requirements-dev.txt")]
     for lock in locks:
         lock.write_text("# nothing\n")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,13 @@ class Explanation:
     """The photo and what is to be said of the network, for those who show the maps."""
     _maps: Mapping[tuple[str, str], FloatMap] = field(repr=False)
     _energy: Mapping[str, float] = field(repr=False)
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """As another process sent it: what comes out of a pickle could be written to."""
+        self.__dict__.update(state)
+        for values in (self.probabilities, self.probabilities_after, *self._maps.values()):
+            if values is not None:
+                read_only(values)
 
     def has(self, method: str, layer: str | Layer) -> bool:
         """Whether there is a map of this method at this layer."""
