@@ -258,9 +258,7 @@ def test_an_archive_packed_as_torch_never_does_is_not_unpacked(tmp_path: Path, m
 @pytest.mark.parametrize("name", ["builtins\nset", "collections\nCounter", "collections\nOrderedDict"])
 def test_a_list_that_is_copied_again_and_again_is_refused(tmp_path: Path, name: str) -> None:
     pair = b"X\1\0\0\0aX\1\0\0\0b\x86" if "Ordered" in name else b"X\1\0\0\0a"
-    long_list = b"]q\1(" + pair * 1000 + b"e0"
-    copies = f"c{name}\n".encode() + b"q\2" + b"0" + b"h\2h\1\x85R0" * 10_000
-    program = b"\x80\2" + long_list.replace(b"e0", b"e") + b"0" + copies + b"}."
+    program = b"\x80\2]q\1(" + pair * 1000 + f"ec{name}\n".encode() + b"q\2" + b"h\2h\1\x85R" * 10_000 + b"}."
     content = rewritten(saved(STATE), lambda each, data: program if each.endswith("data.pkl") else data)
     with pytest.raises(sc.WeightsError, match="its description of the tensors is too long"):
         read_checkpoint(written(tmp_path, content))
