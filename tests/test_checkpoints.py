@@ -7,6 +7,7 @@ import os
 import re
 import struct
 import subprocess
+import tracemalloc
 import warnings
 import zipfile
 from collections import Counter, OrderedDict
@@ -218,6 +219,49 @@ def test_a_zip_bomb_is_refused_before_it_is_expanded(tmp_path: Path, monkeypatch
     monkeypatch.setattr(torch, "load", None)
     with pytest.raises(sc.WeightsError, match=r"its archive of \d\d.\d kB would expand to 50.0 MB"):
         read_checkpoint(written(tmp_path, bomb))
+
+
+def test_an_archive_that_hides_how_far_it_expands_is_not_expanded(tmp_path: Path) -> None:
+    size = 100_000_000
+    bomb = bytearray(
+        rewritten(
+            saved(STATE),
+            lambda name, data: data + bytes(size) if name.endswith("data.pkl") else data,
+            zipfile.ZIP_DEFLATED,
+        )
+    )
+    with zipfile.ZipFile(io.BytesIO(bomb)) as archive:
+        entry = next(each for each in archive.infolist() if each.filename.endswith("data.pkl"))
+    told = struct.pack("<L", entry.file_size)
+    while told in bomb:  # in the entry, and in the directory
+        at = bomb.index(told)
+        bomb[at : at + 4] = struct.pack("<L", 100)
+    file = written(tmp_path, bytes(bomb))
+    tracemalloc.start()
+    try:
+        with pytest.raises(sc.WeightsError, match="^net.pth is not a checkpoint that can be read safely"):
+            checkpoint_shapes(file)
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_packed_as_torch_never_does_is_not_unpacked(tmp_path: Path, method: int) -> None:
+    packed = rewritten(saved(STATE), lambda name, data: data, method)
+    with pytest.raises(
+        sc.WeightsError, match=r"its archive is compressed in a way that torch\.save does not"
+    ):
+        read_checkpoint(written(tmp_path, packed))
+
+
+@pytest.mark.parametrize("name", ["builtins\nset", "collections\nCounter", "collections\nOrderedDict"])
+def test_a_list_that_is_copied_again_and_again_is_refused(tmp_path: Path, name: str) -> None:
+    pair = b"X\1\0\0\0aX\1\0\0\0b\x86" if "Ordered" in name else b"X\1\0\0\0a"
+    program = b"\x80\2]q\1(" + pair * 1000 + f"ec{name}\n".encode() + b"q\2" + b"h\2h\1\x85R" * 10_000 + b"}."
+    content = rewritten(saved(STATE), lambda each, data: program if each.endswith("data.pkl") else data)
+    with pytest.raises(sc.WeightsError, match="its description of the tensors is too long"):
+        read_checkpoint(written(tmp_path, content))
 
 
 def test_an_archive_with_too_many_or_repeated_entries_is_refused(

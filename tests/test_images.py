@@ -389,14 +389,6 @@ def truncated(format):
     return data[: len(data) // 2]
 
 
-def flood_of_text():
-    """A PNG whose text chunk unpacks to far more than it holds."""
-    body = b"zTXtnote\0\0" + zlib.compress(b"a" * 200_000_000, 1)
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    data = encode(Image.fromarray(COLOURS), "PNG")
-    return data[:33] + chunk + data[33:]
-
-
 def tiff_with_a_huge_tag():
     data = bytearray(encode(Image.fromarray(COLOURS), "TIFF"))
     (directory,) = struct.unpack_from("<I", data, 4)
@@ -431,8 +423,7 @@ BAD = {
     "half a bmp": (truncated("BMP"), "BMP file is damaged or incomplete"),
     "half a webp": (truncated("WebP"), "WebP file is damaged or incomplete"),
     "half a tiff": (truncated("TIFF"), "TIFF file is damaged or incomplete"),
-    "flood of text in a png": (flood_of_text(), "PNG file is damaged"),
-    "huge tiff tag": (tiff_with_a_huge_tag(), "TIFF file is damaged"),
+    "huge tiff tag": (tiff_with_a_huge_tag(), "more than 50,000 strips or tiles"),
     "just over 40 megapixels": (
         png_header_only(8000, 5001),
         r"8000 × 5001 pixels, 40.0 megapixels; at most 40 can be read",
@@ -440,7 +431,7 @@ BAD = {
     "108 megapixels": (png_header_only(12000, 9000), r"12000 × 9000 pixels, 108.0 megapixels; at most 40"),
     "decompression bomb of 3600 megapixels": (
         png_header_only(60000, 60000),
-        "too many pixels; at most 40 megapixels",
+        "60000 × 60000 pixels, 3600.0 megapixels; at most 40",
     ),
     "49 megapixels of one bit": (encode(Image.new("1", (7000, 7000)), "PNG"), "49.0 megapixels"),
     "1x20000 strip": (

@@ -9,11 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
@@ -241,6 +243,49 @@ def test_a_server_that_stops_answering_is_given_up(
         f"{server.removeprefix('http://')} sent nothing for 0.2 seconds. "
         f"Try again, or save {name} in {tmp_path}."
     )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "SLOW_SECONDS", 0.0)  # the first thousand bytes are looked at already
+    with pytest.raises(sc.WeightsError, match=r"sends less than a kilobyte a second\. Try again, or save"):
+        Download(f"{server}/stalled.pth", DIGEST).path(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["silent.pth", "stalled.pth", "encrypted.pth"])
+def test_cancelling_ends_the_thread_that_waits_for_the_server(server: str, tmp_path: Path, name: str) -> None:
+    def cancel(received: int, total: int | None) -> None:
+        raise Cancelled
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and does not answer to TLS
+        address = f"https://127.0.0.1:{silent.getsockname()[1]}" if name == "encrypted.pth" else server
+        with pytest.raises(Cancelled):
+            Download(f"{address}/{name}", DIGEST).path(tmp_path, cancel)
+        for thread in threading.enumerate():
+            if thread.name == "weights":
+                thread.join(web.TIMEOUT_SECONDS / 3)  # alone it would wait three times as long
+                assert not thread.is_alive()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_redirect_from_https_to_http_is_not_followed() -> None:
+    request, headers = urllib.request.Request("https://one.invalid/net.pth"), HTTPMessage()
+    handler = web._Redirects("one.invalid")
+    with pytest.raises(web.TransferError, match="redirects from https to http, which is not followed"):
+        handler.redirect_request(request, io.BytesIO(), 302, "", headers, "http://one.invalid/net.pth")
+    followed = handler.redirect_request(
+        request, io.BytesIO(), 302, "", headers, "https://other.invalid/net.pth"
+    )
+    assert followed is not None
+    assert not followed.has_header("Authorization")
+
+
+def test_a_name_that_is_too_long_for_a_file_is_a_sentence(server: str, tmp_path: Path) -> None:
+    with pytest.raises(sc.WeightsError, match="couldn't be written to .*: File name too long. Choose"):
+        Download(f"{server}/{'x' * 300}.pth", DIGEST).path(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from saliency_core.errors import ArgumentTypeError, ImageError
+from saliency_core.inputs import containers
 
 __all__ = [
     "FORMATS",
@@ -38,21 +39,7 @@ _FILE_NAME: Final = "file name"
 
 _ACCEPTED: Final = ", ".join(FORMATS[:-1]) + " or " + FORMATS[-1]
 
-# The first bytes of the accepted formats: they distinguish a damaged photo from a file of another kind.
-_SIGNATURES: Final = (
-    ("JPEG", b"\xff\xd8\xff"),
-    ("PNG", b"\x89PNG"),
-    ("WebP", b"RIFF"),
-    ("GIF", b"GIF8"),
-    ("BMP", b"BM"),
-    ("TIFF", b"II*\0"),
-    ("TIFF", b"MM\0*"),
-    ("TIFF", b"II+\0"),
-    ("TIFF", b"MM\0+"),
-)
-
 # EXIF orientation -> what brings the picture upright (EXIF 2.32, tag 0x0112).
-_ORIENTATION_TAG: Final = 0x0112
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -86,9 +73,11 @@ def open_image(
     - CMYK, YCbCr and CIELAB are converted by their textbook formulas. Embedded colour profiles are not
       applied: the networks were trained on raw RGB values.
 
-    The header is checked before any pixel is decoded: at most `max_pixels` pixels, 64 MiB of file,
-    at least 8 pixels a side, at most 50:1. Pillow's own limit on pixels (`PIL.Image.MAX_IMAGE_PIXELS`) is
-    left as it is; twice that limit still holds for a `max_pixels` above it. Safe to call from many threads.
+    The file is checked before any pixel is decoded: at most `max_pixels` pixels, 64 MiB of file, at least
+    8 pixels a side, at most 50:1, and no more segments, scans, strips or runs than a photo of its size may
+    have (see `saliency_core.inputs.containers`); its metadata are not given to the decoder. Pillow's own
+    limit on pixels (`PIL.Image.MAX_IMAGE_PIXELS`) is left as it is; twice that limit still holds for a
+    `max_pixels` above it. Safe to call from many threads.
 
     Args:
         source: a path, the file's bytes, or a binary file (read from its start where it can seek).
@@ -111,10 +100,12 @@ def open_image(
     if len(data) > MAX_BYTES:
         raise ImageError(f"The file is larger than {MAX_BYTES // 2**20} MB; save it smaller and try again.")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        found = containers.pixels(data)
+        _check_size(found.size, max_pixels)
+        with Image.open(io.BytesIO(found.file()), formats=FORMATS) as image:
             _check_size(image.size, max_pixels)
             image.load()
-            turn = _UPRIGHT.get(_orientation(image)) if upright else None
+            turn = _UPRIGHT.get(found.orientation) if upright else None
             rgb = _to_rgb(image if turn is None else image.transpose(turn))
     except ImageError:
         raise
@@ -143,23 +134,20 @@ def open_image(
 def image_size(data: bytes) -> tuple[int, int]:
     """(width, height) of the photo that `open_image` makes of these bytes, from the header alone.
 
-    The bytes may end after the header, of a JPEG after its EXIF block. A PNG whose EXIF block stands behind
-    its pixels counts as upright.
+    The bytes may end after the header, of a JPEG at the first scan. A PNG or WebP whose EXIF block stands
+    behind its pixels counts as upright where the bytes end before it.
 
     Raises:
         ImageError: not a photo, or one of a size that is refused.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(image.size, MAX_PIXELS)
-            # A PNG without the block in front would be decoded in search of it; a TIFF states its final size.
-            known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
-            turned = known and _orientation(image) >= 5
-            return image.size[::-1] if turned else image.size
+        found = containers.pixels(data)
     except ImageError:
         raise
     except Exception as error:  # as in open_image
         raise ImageError(_unreadable(data, error)) from error
+    _check_size(found.size, MAX_PIXELS)
+    return found.size[::-1] if found.orientation >= 5 else found.size
 
 
 def file_name(image: Image.Image) -> str:
@@ -211,16 +199,6 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
             f"The image has {width} × {height} pixels, a strip longer than {MAX_RATIO}:1; "
             "crop it closer to a square."
         )
-
-
-def _orientation(image: Image.Image) -> int:
-    # ImageOps.exif_transpose would rotate it too, but it also rewrites the EXIF block and so fails on
-    # a photo whose block is damaged, although its pixels are fine. (A TIFF is rotated while it is loaded.)
-    try:
-        orientation = image.getexif().get(_ORIENTATION_TAG)
-    except Exception:
-        return 1
-    return orientation if isinstance(orientation, int) else 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -276,7 +254,7 @@ def _stretched(values: NDArray[Any], *, is_float: bool) -> NDArray[np.uint8]:
 
 
 def _unreadable(data: bytes, error: Exception) -> str:
-    name = next((name for name, signature in _SIGNATURES if data.startswith(signature)), None)
+    name = containers.file_format(data)
     if name is None:
         return f"The file is not a photo that can be read here; choose a {_ACCEPTED} file."
     if isinstance(error, NotImplementedError):

@@ -168,6 +168,8 @@ def _inspect_zip(file: IO[bytes], size: int) -> Inspection:
             raise RefusedError(
                 f"its archive of {_amount(size)} would expand to {_amount(sum(sizes.values()))}"
             )
+        if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+            raise RefusedError("its archive is compressed in a way that torch.save does not use")
         programs = [name for name in sizes if name.endswith("/data.pkl") and name.count("/") == 1]
         if any(name.endswith("/constants.pkl") for name in sizes):
             raise RefusedError(
@@ -183,7 +185,9 @@ def _inspect_zip(file: IO[bytes], size: int) -> Inspection:
             for name, size in sizes.items()
             if name.startswith(f"{folder}data/")
         }
-        reader = _Reader(io.BytesIO(archive.read(programs[0])), records)
+        with archive.open(programs[0]) as program:
+            # No more than is asked for is expanded, whatever the archive says of its size.
+            reader = _Reader(io.BytesIO(program.read(MAX_PICKLE_BYTES)), records)
         content = reader.run()
     reader.check(size)
     return Inspection("zip", content, frozenset(reader.ignored))
@@ -268,6 +272,8 @@ class _Reader:
     storages: dict[str, _Storage] = field(default_factory=dict)
     ignored: set[str] = field(default_factory=set)
     tensor_bytes: int = 0
+    copied: int = 0
+    """Elements and characters that calls have made new objects of."""
     stack: list[Any] = field(default_factory=list)
     marks: list[list[Any]] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
@@ -370,6 +376,10 @@ class _Reader:
         return _Global(name)
 
     def _called(self, name: str, arguments: tuple[Any, ...]) -> object:
+        # One long list may be the argument of any number of calls.
+        self.copied += sum(len(each) for each in arguments if isinstance(each, list | tuple | dict | str))
+        if self.copied > MAX_PICKLE_BYTES:
+            raise RefusedError("its description of the tensors is too long")
         if name in TENSORS:
             return self._tensor(*arguments)
         if name == PARAMETER:

@@ -17,13 +17,16 @@ from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
 from types import TracebackType
-from typing import IO
+from typing import IO, Any, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 SCHEMES = ("http", "https")
 CHUNK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 30.0
 """How long a server may stay silent."""
+SLOW_SECONDS = 60.0
+SLOW_BYTES = 60_000
+"""A server that sends less than this in that time is given up: with a byte a second it would never end."""
 POLL_SECONDS = 0.5
 """How often whoever waits is asked whether the file is still wanted."""
 
@@ -83,10 +86,9 @@ def is_web_address(address: str) -> bool:
 class Transfer:
     """A GET request whose answer is read in a thread.
 
-    Looking up a name, connecting and reading block, and none of them can be interrupted from outside. So a
-    thread does them, and the caller waits for what it hands over, ``POLL_SECONDS`` at a time. When the caller
-    leaves, the thread ends with the next chunk, or when the server has been silent for ``TIMEOUT_SECONDS``;
-    it holds a connection and nothing else.
+    Looking up a name, connecting and reading block. So a thread does them, and the caller waits for what it
+    hands over, ``POLL_SECONDS`` at a time. When the caller leaves, its connection is shut down, and the
+    thread ends at once, or when the system has found the host's address: that alone cannot be interrupted.
 
     Args:
         address: of http or https; a user's name and password in it are sent to its own host.
@@ -100,6 +102,7 @@ class Transfer:
         self._redirects = _Redirects(host(self._address))
         self._items: queue.Queue[Reply | bytes | Exception] = queue.Queue(4)
         self._left = threading.Event()
+        self._connections = _Connections()
 
     @property
     def host(self) -> str:
@@ -117,6 +120,7 @@ class Transfer:
         traceback: TracebackType | None,
     ) -> None:
         self._left.set()
+        self._connections.shut_down()
         with suppress(queue.Empty):  # a thread that waits for space in the queue must get it
             while True:
                 self._items.get_nowait()
@@ -133,9 +137,15 @@ class Transfer:
 
     def chunks(self, waiting: Callable[[], None]) -> Iterator[bytes]:
         """The file, as it arrives; to be called after :meth:`reply`. Raises as that."""
+        received, end = 0, time.monotonic() + SLOW_SECONDS
         while chunk := self._next(waiting):
             assert isinstance(chunk, bytes)
             yield chunk
+            received += len(chunk)
+            if time.monotonic() >= end:
+                if received < SLOW_BYTES:
+                    raise TransferError(f"{self.host} sends less than a kilobyte a second")
+                received, end = 0, time.monotonic() + SLOW_SECONDS
 
     def _next(self, waiting: Callable[[], None]) -> Reply | bytes:
         end = time.monotonic() + TIMEOUT_SECONDS
@@ -153,7 +163,7 @@ class Transfer:
 
     def _read(self) -> None:
         try:
-            opener = urllib.request.build_opener(self._redirects)
+            opener = urllib.request.build_opener(self._redirects, *_handlers(self._connections))
             with opener.open(self._request(), timeout=TIMEOUT_SECONDS) as reply:
                 answers = (*self._redirects.answers, Answer(_origin(reply.url), reply.headers))
                 length = reply.headers.get("Content-Length", "")
@@ -210,6 +220,71 @@ class Transfer:
                 return TransferError(f"{self.host} gave an answer that is not HTTP")
             case _:
                 return TransferError(f"{self.host} is unreachable")
+
+
+class _Connections:
+    """The sockets of a transfer, which another thread can shut down."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] = []
+        self._ended = False
+
+    def connect(
+        self, address: tuple[str, int], timeout: float | None = None, *_: object, **__: object
+    ) -> socket.socket:
+        """As ``socket.create_connection``."""
+        failure: OSError = ConnectionError("the host has no address")
+        for family, kind, protocol, _name, where in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
+            made = socket.socket(family, kind, protocol)
+            try:
+                self._watch(made)
+                made.settimeout(timeout)
+                made.connect(where)
+            except OSError as error:
+                made.close()
+                failure = error
+            else:
+                return made
+        raise failure
+
+    def shut_down(self) -> None:
+        """End all connections, and let none begin: whoever waits for one gets an error."""
+        with self._lock:
+            self._ended = True
+            for each in self._sockets:
+                with suppress(OSError):  # it is not connected
+                    each.shutdown(socket.SHUT_RDWR)
+                each.close()
+            self._sockets.clear()
+
+    def _watch(self, made: socket.socket) -> None:
+        with self._lock:
+            if self._ended:
+                raise ConnectionAbortedError
+            self._sockets.append(made.dup())  # TLS takes the socket itself
+
+
+def _handlers(connections: _Connections) -> tuple[urllib.request.BaseHandler, ...]:
+    """What urllib reads http and https with, over connections that can be shut down."""
+
+    def made(kind: type[http.client.HTTPConnection]) -> Callable[..., http.client.HTTPConnection]:
+        def make(*arguments: Any, **options: Any) -> http.client.HTTPConnection:
+            connection: Any = kind(*arguments, **options)
+            connection._create_connection = connections.connect
+            return cast("http.client.HTTPConnection", connection)
+
+        return make
+
+    class Plain(urllib.request.HTTPHandler):
+        def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(made(http.client.HTTPConnection), req)
+
+    class Encrypted(urllib.request.HTTPSHandler):
+        def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(made(http.client.HTTPSConnection), req)
+
+    return Plain(), Encrypted()
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
