@@ -23,6 +23,7 @@ from saliency_core.engine.checkpoints import CheckpointFacts, CheckpointModel
 from saliency_core.engine.evaluations import EvaluationRequest, Helpers
 from saliency_core.engine.loaded import LoadedModel, LoadedModels
 from saliency_core.engine.locks import FairLock
+from saliency_core.engine.names import FOLDER, FOREIGN, MAX_OWN_MODELS, OWN
 from saliency_core.engine.priorities import Priority
 from saliency_core.engine.request import (
     ExplainRequest,
@@ -63,12 +64,6 @@ MAX_KNOWN_CLASSES = 4096
 """Photos × models × fits whose most likely class is remembered."""
 MAX_INFOS = 32
 """Models of which labels and layers are remembered, in memory or not."""
-MAX_OWN_MODELS = 64
-OWN = "own:"
-"""How the names of models begin that one session has brought."""
-FOLDER = "folder:"
-"""How the names of the models in the server's folder begin, whose files may change."""
-FOREIGN = "This model belongs to another session or was removed; upload it again."
 BYTES_PER_PARAMETER = 4
 GIGABYTE = 1e9
 Result = TypeVar("Result")
@@ -253,6 +248,13 @@ class Engine:
         if (known := self._known.peek(spec.name)) is not None:
             return Task.finished(name, known.info, title=spec.title)
         return self._load(name, spec)
+
+    def weights(self, name: str) -> Hashable | None:
+        """Identifies the weights of a model: a text that is the same on all machines.
+
+        It is no text where the weights were changed since they were loaded, None if they never were.
+        """
+        return self._weights(self._spec(name))
 
     def explain(
         self,

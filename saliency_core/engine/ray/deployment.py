@@ -1,0 +1,85 @@
+"""The deployment on Ray Serve: found on the cluster, or started there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from saliency_core.engine.ray.connection import imported
+from saliency_core.engine.ray.scale import Scale
+from saliency_core.errors import UnavailableError, first_line
+from saliency_core.models.catalogue.spec import ModelSpec
+
+APP = "normgrad-studio"
+ONGOING = 8
+"""Requests that a replica has at once; one more goes to another, which may have to load the network."""
+ONGOING_ON_GPU = 32
+TARGET = 2
+"""Requests under way for each replica, above which there are more replicas."""
+TARGET_ON_GPU = 8
+MAX_QUEUED = 256
+"""Requests of one web process that may wait for a replica; one more is refused."""
+UPSCALE_SECONDS = 5
+DOWNSCALE_SECONDS = 300
+LOOK_BACK_SECONDS = 10
+HEALTH_SECONDS, HEALTH_TIMEOUT_SECONDS = 5, 30
+SHUTDOWN_SECONDS = 10
+QUIET = {"log_level": "WARNING", "enable_access_log": False}
+
+
+def handle(ray: Any) -> Any | None:
+    """The handle of the deployment that runs on the cluster, or None."""
+    try:
+        return ray.serve.get_app_handle(APP)
+    except ray.serve.exceptions.RayServeException:
+        return None
+
+
+def deploy(ray: Any, scale: Scale, models: Mapping[str, ModelSpec] | None = None) -> Any:
+    """Start the deployment on the cluster, or change its scale; its handle, once a replica is there.
+
+    Args:
+        ray: the module, connected to the cluster.
+        scale: how many replicas there are, and what they compute with.
+        models: the models offered, the catalogue if None.
+
+    Raises:
+        UnavailableError: no replica can be started.
+    """
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    # In a process of Ray: the replica's class needs PyTorch, which this process may do without.
+    started = ray.remote(num_cpus=0, max_retries=0)(_run).remote(scale, models)
+    try:
+        ray.get(started)
+    except ray.exceptions.RayError as error:
+        raise UnavailableError(f"the engine could not be started on Ray: {first_line(error)}") from error
+    return ray.serve.get_app_handle(APP)
+
+
+def _run(scale: Scale, models: Mapping[str, ModelSpec] | None) -> None:
+    from saliency_core.engine.ray.replica import Replica
+
+    serve = imported("serve").serve
+    on_gpu = scale.gpus > 0
+    serve.start(proxy_location="Disabled", logging_config=QUIET)  # nothing listens for HTTP
+    deployment = serve.deployment(
+        Replica,
+        name="engine",
+        ray_actor_options={"num_cpus": scale.cpus, "num_gpus": scale.gpus},
+        max_ongoing_requests=ONGOING_ON_GPU if on_gpu else ONGOING,
+        max_queued_requests=MAX_QUEUED,
+        autoscaling_config={
+            "min_replicas": scale.min_replicas,
+            "max_replicas": scale.max_replicas,
+            "target_ongoing_requests": TARGET_ON_GPU if on_gpu else TARGET,
+            "upscale_delay_s": UPSCALE_SECONDS,
+            "downscale_delay_s": DOWNSCALE_SECONDS,
+            "look_back_period_s": LOOK_BACK_SECONDS,
+        },
+        health_check_period_s=HEALTH_SECONDS,
+        health_check_timeout_s=HEALTH_TIMEOUT_SECONDS,
+        graceful_shutdown_timeout_s=SHUTDOWN_SECONDS,
+        logging_config=QUIET,
+    )
+    serve.run(deployment.bind(scale, models), name=APP, route_prefix=None)
