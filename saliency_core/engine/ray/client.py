@@ -180,8 +180,7 @@ class RayEngine:
         def run(progress: ProgressCallback) -> Explanation:
             return self._explained(request, image, progress, title=title, session=session, priority=priority)
 
-        queue = self._explaining if priority is Priority.SCREEN else self._background
-        return queue.submit(request, run, title=title)
+        return self._queue(priority).submit(request, run, title=title)
 
     def submit_evaluation(
         self,
@@ -219,7 +218,7 @@ class RayEngine:
             answer: Answer = found.answer
             return answer
 
-        return self._background.submit(request, run, title=title)
+        return self._queue(priority).submit(request, run, title=title)
 
     def partial_evaluation(self, request: EvaluationRequest[Answer]) -> Answer | None:
         """An evaluation as far as it is known; see :meth:`ExplainEngine.partial_evaluation`."""
@@ -259,6 +258,10 @@ class RayEngine:
                 self._background.status("background"),
             ),
         )
+
+    def _queue(self, priority: Priority) -> TaskQueue:
+        """Where a task waits: what is on the screen never waits for a thread behind a sweep."""
+        return self._explaining if priority is Priority.SCREEN else self._background
 
     def _explained(
         self, request: ExplainRequest, image: Image.Image, progress: ProgressCallback, **options: Any

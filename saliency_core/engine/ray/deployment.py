@@ -12,14 +12,8 @@ from saliency_core.errors import UnavailableError, first_line
 from saliency_core.models.catalogue.spec import ModelSpec
 
 APP = "normgrad-studio"
-ONGOING = 8
-"""Requests that a replica has at once; one more goes to another, which may have to load the network."""
-ONGOING_ON_GPU = 32
-TARGET = 2
-"""Requests under way for each replica, above which there are more replicas."""
-TARGET_ON_GPU = 8
-MAX_QUEUED = 256
-"""Requests of one web process that may wait for a replica; one more is refused."""
+CROWDED = 4
+"""There are more replicas when each has more than one part in so many of the requests that it may have."""
 UPSCALE_SECONDS = 5
 DOWNSCALE_SECONDS = 300
 LOOK_BACK_SECONDS = 10
@@ -61,18 +55,17 @@ def _run(scale: Scale, models: Mapping[str, ModelSpec] | None) -> None:
     from saliency_core.engine.ray.replica import Replica
 
     serve = imported("serve").serve
-    on_gpu = scale.gpus > 0
     serve.start(proxy_location="Disabled", logging_config=QUIET)  # nothing listens for HTTP
     deployment = serve.deployment(
         Replica,
         name="engine",
         ray_actor_options={"num_cpus": scale.cpus, "num_gpus": scale.gpus},
-        max_ongoing_requests=ONGOING_ON_GPU if on_gpu else ONGOING,
-        max_queued_requests=MAX_QUEUED,
+        max_ongoing_requests=scale.ongoing,
+        max_queued_requests=scale.queued,
         autoscaling_config={
             "min_replicas": scale.min_replicas,
             "max_replicas": scale.max_replicas,
-            "target_ongoing_requests": TARGET_ON_GPU if on_gpu else TARGET,
+            "target_ongoing_requests": scale.ongoing / CROWDED,
             "upscale_delay_s": UPSCALE_SECONDS,
             "downscale_delay_s": DOWNSCALE_SECONDS,
             "look_back_period_s": LOOK_BACK_SECONDS,

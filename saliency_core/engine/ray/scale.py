@@ -10,6 +10,9 @@ from saliency_core.errors import ArgumentError
 MAX_THREADS = 4
 """More threads make a pass on one photo hardly faster; more replicas answer more sessions."""
 
+ONGOING_ON_GPU = 32
+"""So many that full batches can be made of them."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -20,6 +23,8 @@ class Scale:
         device: ``"cpu"``, or ``"cuda"``: a GPU for each.
         threads: of PyTorch, in each.
         cpus: what each takes of the cluster's CPUs.
+        ongoing: requests that each has at once; one more goes to another, which may have to load the network.
+        queued: requests of one web process that may wait beside those; one more is refused.
     """
 
     min_replicas: int
@@ -27,6 +32,8 @@ class Scale:
     device: str
     threads: int
     cpus: float
+    ongoing: int = 8
+    queued: int = 256
 
     @property
     def gpus(self) -> int:
@@ -63,6 +70,11 @@ class Scale:
                 f"the replicas are from {least} to {most}; expected 1 or more, the fewest first"
             )
         threads = max(1, min(wide, sum(cpus) // most))
-        # More replicas than CPUs share them.
-        share = min(threads, sum(cpus) / most)
-        return cls(least, most, "cuda" if gpus else "cpu", threads, share)
+        return cls(
+            least,
+            most,
+            device="cuda" if gpus else "cpu",
+            threads=threads,
+            cpus=min(threads, sum(cpus) / most),  # more replicas than CPUs share them
+            ongoing=ONGOING_ON_GPU if gpus else cls.ongoing,
+        )
