@@ -135,7 +135,7 @@ class RayEngine:
         self._infos.drop(name)
         self._likely.drop_where(lambda question: question[1] == name)
         self._answers.forget(name)
-        self._handle.broadcast("ask", None, "remove_model", name)
+        self._asked(self._handle.broadcast("ask", None, "remove_model", name))
 
     def model_info(self, name: str) -> ModelInfo:
         """Labels, layers and unavailable methods of a model, which is loaded first if it has to be."""
@@ -243,7 +243,8 @@ class RayEngine:
     def status(self) -> EngineStatus:
         """What the operator may know, of all replicas together; see :meth:`ExplainEngine.status`."""
         try:
-            replicas = self._awaited(self._handle.broadcast("status"))
+            found = self._awaited(self._handle.broadcast("status"))
+            replicas = [each for each in found if isinstance(each, EngineStatus)]
         except (self._ray.exceptions.RayError, self._ray.serve.exceptions.RayServeException, TimeoutError):
             replicas = []
         return together(
@@ -370,11 +371,16 @@ class RayEngine:
 
     def _awaited(self, response: Any) -> Any:
         """The result of a call, also in a thread that runs an event loop, where Ray Serve refuses to wait."""
-        return asyncio.run_coroutine_threadsafe(_result(response), self._loop).result(ASK_SECONDS)
+        return self._asked(response).result(ASK_SECONDS)
+
+    def _asked(self, response: Any) -> concurrent.futures.Future[Any]:
+        return asyncio.run_coroutine_threadsafe(_result(response), self._loop)
 
 
 async def _result(response: Any) -> Any:
-    return await (response.results_async() if hasattr(response, "results_async") else response)
+    if hasattr(response, "results_async"):  # of all replicas, some of which may be lost
+        return await response.results_async(return_exceptions=True)
+    return await response
 
 
 async def _next(response: Any) -> Message:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any
 
-from saliency_core.engine.ray.connection import imported
+from saliency_core.engine.ray.answers import NAME, NAMESPACE
+from saliency_core.engine.ray.replica import Replica
 from saliency_core.engine.ray.scale import Scale
 from saliency_core.errors import UnavailableError, first_line
 from saliency_core.models.catalogue.spec import ModelSpec
@@ -16,7 +18,7 @@ CROWDED = 4
 """There are more replicas when each has more than one part in so many of the requests that it may have."""
 UPSCALE_SECONDS = 5
 DOWNSCALE_SECONDS = 300
-LOOK_BACK_SECONDS = 10
+LOOK_BACK_SECONDS = 15
 HEALTH_SECONDS, HEALTH_TIMEOUT_SECONDS = 5, 30
 SHUTDOWN_SECONDS = 10
 QUIET = {"log_level": "WARNING", "enable_access_log": False}
@@ -42,19 +44,7 @@ def deploy(ray: Any, scale: Scale, models: Mapping[str, ModelSpec] | None = None
         UnavailableError: no replica can be started.
     """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    # In a process of Ray: the replica's class needs PyTorch, which this process may do without.
-    started = ray.remote(num_cpus=0, max_retries=0)(_run).remote(scale, models)
-    try:
-        ray.get(started)
-    except ray.exceptions.RayError as error:
-        raise UnavailableError(f"the engine could not be started on Ray: {first_line(error)}") from error
-    return ray.serve.get_app_handle(APP)
-
-
-def _run(scale: Scale, models: Mapping[str, ModelSpec] | None) -> None:
-    from saliency_core.engine.ray.replica import Replica
-
-    serve = imported("serve").serve
+    serve = ray.serve
     serve.start(proxy_location="Disabled", logging_config=QUIET)  # nothing listens for HTTP
     deployment = serve.deployment(
         Replica,
@@ -65,7 +55,7 @@ def _run(scale: Scale, models: Mapping[str, ModelSpec] | None) -> None:
         autoscaling_config={
             "min_replicas": scale.min_replicas,
             "max_replicas": scale.max_replicas,
-            "target_ongoing_requests": scale.ongoing / CROWDED,
+            "target_ongoing_requests": max(1, scale.ongoing / CROWDED),
             "upscale_delay_s": UPSCALE_SECONDS,
             "downscale_delay_s": DOWNSCALE_SECONDS,
             "look_back_period_s": LOOK_BACK_SECONDS,
@@ -75,4 +65,14 @@ def _run(scale: Scale, models: Mapping[str, ModelSpec] | None) -> None:
         graceful_shutdown_timeout_s=SHUTDOWN_SECONDS,
         logging_config=QUIET,
     )
-    serve.run(deployment.bind(scale, models), name=APP, route_prefix=None)
+    try:
+        return serve.run(deployment.bind(scale, models), name=APP, route_prefix=None)
+    except (RuntimeError, serve.exceptions.RayServeException, ray.exceptions.RayError) as error:
+        raise UnavailableError(f"the engine could not be started on Ray: {first_line(error)}") from error
+
+
+def remove(ray: Any) -> None:
+    """End the deployment and all its replicas, and forget the answers that they shared."""
+    ray.serve.delete(APP)
+    with contextlib.suppress(ValueError):  # there is none
+        ray.kill(ray.get_actor(NAME, NAMESPACE))

@@ -11,17 +11,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from ray import serve
 
-from saliency_core.engine.local import Engine
 from saliency_core.engine.names import FOLDER
 from saliency_core.engine.ray.answers import Answers
+from saliency_core.engine.ray.connection import imported
 from saliency_core.engine.ray.messages import (
     Answered,
     Call,
@@ -39,6 +37,11 @@ from saliency_core.engine.tasks import Task, TaskState
 from saliency_core.errors import SaliencyError, UnavailableError
 from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.version import VERSION
+
+if TYPE_CHECKING:
+    from saliency_core.engine.local import Engine
+
+serve = imported("serve").serve
 
 CACHE_BYTES = 128 << 20
 """Of each replica, so that an evaluation finds its explanations; all answers are in the shared store."""
@@ -61,17 +64,23 @@ class Replica:
     """
 
     def __init__(self, scale: Scale, models: Mapping[str, ModelSpec] | None = None) -> None:
+        # Only in the replica itself: whoever starts the deployment needs no PyTorch.
+        import torch
+
+        from saliency_core.engine.local import Engine
+
         torch.set_num_threads(scale.threads)
         self.engine = Engine(scale.device, CACHE_BYTES, models=models)
         self._answers = Answers()
         on_cpu = self.engine.device.type == "cpu"
-        together: Any = self._submitted
-        together.set_max_batch_size(1 if on_cpu else MAX_BATCH)
-        together.set_batch_wait_timeout_s(0.0 if on_cpu else BATCH_SECONDS)
+        self._submitted.set_max_batch_size(1 if on_cpu else MAX_BATCH)
+        self._submitted.set_batch_wait_timeout_s(0.0 if on_cpu else BATCH_SECONDS)
 
     def check_health(self) -> None:
         """Called by Ray Serve: a replica whose GPU has failed is replaced."""
         if self.engine.device.type == "cuda":
+            import torch
+
             torch.cuda.synchronize(self.engine.device)
 
     def status(self) -> EngineStatus:
@@ -121,7 +130,7 @@ class Replica:
                 break
         yield self._end(order, task, of_photo=photo is not None)
 
-    @serve.batch(max_batch_size=MAX_BATCH)
+    @serve.batch(max_batch_size=MAX_BATCH)  # type: ignore[untyped-decorator]
     async def _submitted(self, asked: Sequence[tuple[Order, Image.Image | None]]) -> list[Task[Any]]:
         """Hand on to the engine's queue what came at the same time, which it can compute together."""
         return [self._submit(order, image) for order, image in asked]
