@@ -8,13 +8,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from PIL import Image
 
 from saliency_core.engine.cache import SharedCache
+from saliency_core.engine.checkpoints import CheckpointFacts, CheckpointModel
 from saliency_core.engine.evaluations import EvaluationRequest
-from saliency_core.engine.names import FOREIGN, MAX_OWN_MODELS, OWN
+from saliency_core.engine.names import FOLDER, FOREIGN, MAX_OWN_MODELS, OWN
 from saliency_core.engine.priorities import Priority
 from saliency_core.engine.ray import deployment
 from saliency_core.engine.ray.answers import Answers
@@ -23,13 +25,12 @@ from saliency_core.engine.ray.messages import Answered, Call, Failed, Message, O
 from saliency_core.engine.ray.photos import Photos
 from saliency_core.engine.ray.scale import Scale
 from saliency_core.engine.ray.sums import together
-from saliency_core.engine.request import ExplainRequest, ModelInfo, ModelListing, image_digest
+from saliency_core.engine.request import ExplainRequest, FolderEntry, ModelInfo, ModelListing, image_digest
 from saliency_core.engine.status import EngineStatus, StoreStatus
 from saliency_core.engine.tasks import BUSY, Task, TaskQueue
-from saliency_core.errors import ArgumentError, BusyError, UnavailableError, UnknownNameError
-from saliency_core.explain import Explanation
-from saliency_core.models.catalogue.catalogue import DEFAULT_MODEL
-from saliency_core.models.catalogue.spec import ModelSpec
+from saliency_core.errors import BusyError, UnavailableError, UnknownNameError
+from saliency_core.explanation import Explanation
+from saliency_core.models.catalogue.default import DEFAULT_MODEL
 from saliency_core.progress import ProgressCallback, no_progress
 
 CACHE_BYTES = 128 << 20
@@ -86,7 +87,8 @@ class RayEngine:
         self._weights: SharedCache[str, str] = SharedCache(MAX_KNOWN)
         self._likely: SharedCache[_Question, int] = SharedCache(MAX_KNOWN)
         self._infos: SharedCache[str, ModelInfo] = SharedCache(MAX_INFOS)
-        self._own: OrderedDict[str, ModelSpec] = OrderedDict()  # the least recently used first
+        self._titles: SharedCache[str, str] = SharedCache(MAX_KNOWN)
+        self._own: OrderedDict[str, CheckpointModel] = OrderedDict()  # the least recently used first
         self._own_lock = threading.Lock()
         self._partial: dict[Any, Any] = {}
         self._explaining = TaskQueue(WAITING_THREADS, 256, max_ended=0)
@@ -109,18 +111,34 @@ class RayEngine:
         """One model with its details; see :meth:`ExplainEngine.listing`."""
         return self._ask("listing", name, name=name)  # type: ignore[no-any-return]
 
-    def add_model(self, spec: ModelSpec) -> None:
+    def title(self, name: str) -> str:
+        """The title of a model; see :meth:`ExplainEngine.title`."""
+        if name.startswith(FOLDER):  # whose files may change
+            return self._ask("title", name)  # type: ignore[no-any-return]
+        return self._titles.get(name, lambda: self._ask("title", name, name=name))
+
+    def near(self, name: str, most: int = 3) -> tuple[str, ...]:
+        """Names like one that no model has; see :meth:`ExplainEngine.near`."""
+        return self._ask("near", name, most)  # type: ignore[no-any-return]
+
+    def folder(self) -> tuple[FolderEntry, ...]:
+        """What is in the folder of models of the replicas; see :meth:`ExplainEngine.folder`."""
+        return self._ask("folder")  # type: ignore[no-any-return]
+
+    def describe_checkpoint(self, file: Path) -> CheckpointFacts:
+        """What a checkpoint looks like; see :meth:`ExplainEngine.describe_checkpoint`."""
+        return self._ask("describe_checkpoint", file)  # type: ignore[no-any-return]
+
+    def add_model(self, model: CheckpointModel) -> None:
         """Offer a model that one session has brought; see :meth:`ExplainEngine.add_model`.
 
-        What is known of it travels with every request for it; its files must have the same path on all
-        machines.
+        Its entry travels with every request for it; its files must have the same path on all machines.
         """
-        if not spec.name.startswith(OWN):
-            raise ArgumentError(f"a model is named {spec.name!r}; the name of one's own begins with {OWN!r}")
+        self._ask("add_model", model)
         with self._own_lock:
-            self._own.pop(spec.name, None)
+            self._own.pop(model.name, None)
             oldest = [*self._own][: max(len(self._own) + 1 - MAX_OWN_MODELS, 0)]
-            self._own[spec.name] = spec
+            self._own[model.name] = model
         for name in oldest:
             self.remove_model(name)
 
@@ -133,6 +151,7 @@ class RayEngine:
         self.cache.drop_where(lambda key: key[0].model == name)
         self._weights.drop(name)
         self._infos.drop(name)
+        self._titles.drop(name)
         self._likely.drop_where(lambda question: question[1] == name)
         self._answers.forget(name)
         self._asked(self._handle.broadcast("ask", None, "remove_model", name))
@@ -294,7 +313,7 @@ class RayEngine:
 
     # -- replicas --------------------------------------------------------------------------------------------
 
-    def _brought(self, name: str) -> ModelSpec | None:
+    def _brought(self, name: str) -> CheckpointModel | None:
         """The model that a session has brought, if it is one.
 
         Raises:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from saliency_core.engine.ray.answers import NAME, NAMESPACE
 from saliency_core.engine.ray.replica import Replica
 from saliency_core.engine.ray.scale import Scale
 from saliency_core.errors import UnavailableError, first_line
-from saliency_core.models.catalogue.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from saliency_core.models.catalogue.spec import ModelSpec
 
 APP = "normgrad-studio"
 CROWDED = 4

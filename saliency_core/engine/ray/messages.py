@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from saliency_core.engine.checkpoints import CheckpointModel
 from saliency_core.engine.evaluations import EvaluationRequest
 from saliency_core.engine.priorities import Priority
 from saliency_core.engine.request import ExplainRequest
 from saliency_core.errors import SaliencyError
-from saliency_core.models.catalogue.spec import ModelSpec
 from saliency_core.version import VERSION
 
 
@@ -33,7 +33,7 @@ class Order:
     title: str = ""
     session: Hashable = None
     priority: Priority = Priority.SCREEN
-    own: ModelSpec | None = None
+    own: CheckpointModel | None = None
     """A model that one session has brought, which the replica may not know yet."""
     version: str = VERSION
 

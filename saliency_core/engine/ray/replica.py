@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from saliency_core.engine.checkpoints import CheckpointModel
 from saliency_core.engine.names import FOLDER
 from saliency_core.engine.ray.answers import Answers
 from saliency_core.engine.ray.connection import imported
@@ -34,12 +35,12 @@ from saliency_core.engine.ray.scale import Scale
 from saliency_core.engine.request import ExplainRequest
 from saliency_core.engine.status import EngineStatus
 from saliency_core.engine.tasks import Task, TaskState
-from saliency_core.errors import SaliencyError, UnavailableError
-from saliency_core.models.catalogue.spec import ModelSpec
+from saliency_core.errors import SaliencyError, UnavailableError, UnknownNameError
 from saliency_core.version import VERSION
 
 if TYPE_CHECKING:
     from saliency_core.engine.local import Engine
+    from saliency_core.models.catalogue.spec import ModelSpec
 
 serve = imported("serve").serve
 
@@ -87,7 +88,7 @@ class Replica:
         """What the operator may know of it."""
         return self.engine.status()
 
-    def ask(self, own: ModelSpec | None, method: str, *arguments: Any) -> Any:
+    def ask(self, own: CheckpointModel | None, method: str, *arguments: Any) -> Any:
         """What a method of the engine returns that takes little time, or why it failed.
 
         Args:
@@ -96,8 +97,7 @@ class Replica:
             arguments: for the method.
         """
         try:
-            if own is not None:
-                self.engine.add_model(own)
+            self._adopt(own)
             return getattr(self.engine, method)(*arguments)
         except SaliencyError as error:
             return Failed(error)
@@ -115,8 +115,11 @@ class Replica:
             return
         if serve.get_multiplexed_model_id():
             await self._routed()
-        if order.own is not None:
-            self.engine.add_model(order.own)
+        try:
+            await asyncio.to_thread(self._adopt, order.own)
+        except SaliencyError as error:
+            yield Failed(error)
+            return
         image = None if photo is None else Image.fromarray(photo)
         while True:
             task: Task[Any] = await self._submitted((order, image))
@@ -129,6 +132,15 @@ class Replica:
             if task.state is not TaskState.CANCELLED:  # as it was by another who had asked for the same
                 break
         yield self._end(order, task, of_photo=photo is not None)
+
+    def _adopt(self, own: CheckpointModel | None) -> None:
+        """Know a model that one session has brought, if it is one."""
+        if own is None:
+            return
+        try:
+            self.engine.title(own.name)
+        except UnknownNameError:
+            self.engine.add_model(own)
 
     @serve.batch(max_batch_size=MAX_BATCH)  # type: ignore[untyped-decorator]
     async def _submitted(self, asked: Sequence[tuple[Order, Image.Image | None]]) -> list[Task[Any]]:
