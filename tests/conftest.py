@@ -28,21 +28,15 @@ def ray_cluster() -> Iterator[None]:
     """Ray on this machine alone, for all tests of this process."""
     import ray
 
+    from saliency_core.engine.ray.connection import start
+
     folder = tempfile.mkdtemp(prefix="ray-")  # short: the paths of sockets may have 107 characters
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        ray.init(
-            address="local",
-            num_cpus=RAY_CPUS,
-            object_store_memory=80 << 20,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="error",
-            _node_ip_address="127.0.0.1",
-            _temp_dir=folder,
-        )
+        start(ray, num_cpus=RAY_CPUS, object_store_memory=80 << 20, _temp_dir=folder)
         yield
         ray.shutdown()
     shutil.rmtree(folder)

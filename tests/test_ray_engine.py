@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -242,6 +243,16 @@ def test_answers_are_those_of_the_engine_of_one_process_to_the_last_bit(
     assert [each.name for each in engine.models()] == list(NAMES)
     assert engine.listing("small").details == local.listing("small").details
     assert [each.name for each in engine.search("LITT")] == ["little"]
+
+
+@pytest.mark.usefixtures("engine")
+def test_ray_listens_on_this_machine_only() -> None:
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    assert host == "127.0.0.1"
+    outside = {each[4][0] for each in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
+    for address in outside - {host}:
+        with pytest.raises(OSError):  # noqa: PT011 - the system says it in its own words
+            socket.create_connection((address, int(port)), 1)
 
 
 def test_a_cached_answer_is_there_at_once(engine: RayEngine) -> None:

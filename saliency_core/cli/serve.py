@@ -9,22 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import textwrap
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 
-from saliency_core.engine.ray.connection import ENVIRONMENT, connect, imported
+from saliency_core.engine.ray.connection import LOOPBACK, connect, imported, start
 from saliency_core.engine.ray.scale import Scale
-from saliency_core.errors import ArgumentError, UnavailableError
+from saliency_core.errors import ArgumentError
 
-LOOPBACK = "127.0.0.1"
 PORT = 6379
 SETTING = "SALIENCY_ENGINE"
-START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 LOOK_SECONDS = 0.5
 
@@ -96,19 +92,20 @@ def run(options: argparse.Namespace) -> int:
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     address = options.address or f"{options.host}:{options.port}"
     with contextlib.ExitStack() as stack:
-        head = None if options.address else stack.enter_context(_head(options.host, options.port))
-        connect(ray, address)
+        if options.address:
+            connect(ray, address)
+        else:
+            _check_free(options.host, options.port)
+            start(ray, options.host, options.port)
         stack.callback(ray.shutdown)
         scale = Scale.fitting(ray, options.replicas and tuple(options.replicas), options.device)
         _say(f"Ray runs at {address}. Starting {_replicas(scale)} …")
         deployment.deploy(ray, scale)
         stack.callback(deployment.remove, ray)
         stop = stack.enter_context(_signals())
-        _say(f"Ready. Start the app with {SETTING}={address}. Ctrl+C ends it.")
+        _say(f"Ready. Start the app with {SETTING}={address}. Ctrl+C ends the replicas.")
         started = stack.enter_context(_running(command, {SETTING: address})) if command else None
         while not stop.wait(LOOK_SECONDS):
-            if head is not None and head.poll() is not None:
-                raise UnavailableError("Ray has ended by itself; its log is in /tmp/ray/session_latest/logs")
             if started is not None and started.poll() is not None:
                 return started.returncode
         _say("Stopping …")
@@ -122,10 +119,9 @@ def _replicas(scale: Scale) -> str:
     return f"{count} replica{'s' * (high > 1)}, each with {with_}"
 
 
-@contextlib.contextmanager
-def _head(host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Ray on this machine, ended with the block."""
-    with socket.socket() as free:
+def _check_free(host: str, port: int) -> None:
+    """Raise ``ArgumentError`` if nothing can listen there."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             free.bind((host, port))
@@ -135,68 +131,14 @@ def _head(host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
                 f"Ray cannot listen on {host}:{port}: {reason}; take another --port, or join the "
                 f"cluster that runs there with --address {host}:{port}"
             ) from error
-    environment = os.environ | ENVIRONMENT
-    _make_token(environment)
-    start = [
-        "start",
-        "--head",
-        "--block",
-        f"--node-ip-address={host}",
-        f"--port={port}",
-        "--ray-client-server-port=0",
-        "--include-dashboard=false",
-        "--disable-usage-stats",
-    ]
-    with (
-        tempfile.TemporaryFile() as output,
-        _running([*_RAY, *start], environment, output) as head,
-    ):
-        _wait_for(head, host, port, output)
-        yield head
-
-
-_RAY = (sys.executable, "-m", "ray.scripts.scripts")
-
-
-def _make_token(environment: dict[str, str]) -> None:
-    """Make the token that protects the cluster, if the user has none: ``ray start`` asks for one."""
-    given = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & environment.keys()
-    if not given and not (Path.home() / ".ray" / "auth_token").exists():
-        arguments = [*_RAY, "get-auth-token", "--generate"]
-        subprocess.run(arguments, env=environment, capture_output=True, check=False)
-
-
-def _wait_for(head: subprocess.Popen[bytes], host: str, port: int, output: IO[bytes]) -> None:
-    """Wait until Ray has started, or say why it has not."""
-    pause = threading.Event()
-    for _ in range(int(START_SECONDS / LOOK_SECONDS)):
-        output.seek(0)
-        text = output.read().decode(errors="replace")
-        if "Ray runtime started" in text:
-            return
-        if head.poll() is not None:
-            break
-        pause.wait(LOOK_SECONDS)
-    output.seek(0)
-    lines = [line.strip() for line in output.read().decode(errors="replace").splitlines() if line.strip()]
-    raise UnavailableError(
-        f"Ray could not be started at {host}:{port}: {' '.join(lines[-3:]) or 'no answer'}"
-    )
 
 
 @contextlib.contextmanager
-def _running(
-    command: Sequence[str], environment: dict[str, str], output: IO[bytes] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
+def _running(command: Sequence[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """A process, ended with the block. Ctrl+C reaches it only through this one, in the right order."""
     try:
         process = subprocess.Popen(
-            command,
-            env=os.environ | environment,
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
+            command, env=os.environ | environment, stdin=subprocess.DEVNULL, start_new_session=True
         )
     except OSError as error:
         raise ArgumentError(f"{command[0]!r} cannot be run: {error.strerror}") from error

@@ -15,11 +15,7 @@ AUTO = "auto"
 EXTRA = "ray"
 CONNECT_SECONDS = 10
 QUIET = {"log_to_driver": False, "logging_level": "error"}
-ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # errors arrive as exceptions
-}
-"""For processes that start Ray."""
+LOOPBACK = "127.0.0.1"
 
 
 def imported(library: str) -> Any:
@@ -46,17 +42,46 @@ def connect(ray: Any, address: str) -> bool:
     """
     if ray.is_initialized():
         return False
+    if address == AUTO:
+        address = os.environ.get("RAY_ADDRESS", AUTO)
     if address != AUTO:
         check_listens(address)
+        _stay_on(ray, address.rpartition(":")[0])
     try:
         ray.init(address=address, **QUIET)
     except (ConnectionError, ValueError, RuntimeError) as error:
         if address != AUTO:
             raise no_cluster(address, first_line(error)) from error
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **QUIET)
+        start(ray)
     return True
+
+
+def start(ray: Any, host: str = LOOPBACK, port: int = 0, **options: Any) -> None:
+    """Start Ray on this machine, as a cluster of its own that ends with this process.
+
+    Args:
+        ray: the module.
+        host: the address at which other processes reach it, this machine only unless another is given.
+        port: where it listens; any free one if 0.
+        options: for ``ray.init``.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # errors arrive as exceptions
+    if port:
+        os.environ["RAY_GCS_SERVER_PORT"] = str(port)
+    _stay_on(ray, host)
+    ray.init(address="local", include_dashboard=False, _node_ip_address=host, **QUIET | options)
+
+
+def _stay_on(ray: Any, host: str) -> None:
+    """Have Ray keep to the loopback interface, if that is the host.
+
+    Left alone, it takes the machine's address in the network instead, and its ports are open to all: only on
+    Windows and macOS it keeps to the loopback interface, as this setting says.
+    """
+    if host == LOOPBACK:
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # it has read the setting before
 
 
 def check_listens(address: str) -> None:
