@@ -40,13 +40,13 @@ def connect(ray: Any, address: str) -> bool:
     Raises:
         UnavailableError: there is none.
     """
-    if ray.is_initialized():
-        return False
     if address == AUTO:
         address = os.environ.get("RAY_ADDRESS", AUTO)
     if address != AUTO:
         check_listens(address)
-        _stay_on(ray, address.rpartition(":")[0])
+    if ray.is_initialized():
+        return False
+    _stay_on(ray, address.rpartition(":")[0])
     try:
         ray.init(address=address, **QUIET)
     except (ConnectionError, ValueError, RuntimeError) as error:
