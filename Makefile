@@ -1,4 +1,5 @@
 # make run     the app on http://127.0.0.1:8501 (PORT=9000: another port; HOST=0.0.0.0: for other machines too)
+# make cluster the same with two engines in processes of their own, on Ray (RAY_PORT=6380: another port for Ray)
 # make test    format, lint, types and all tests; brings the browser they need (WORKERS=1 THREADS=2: one process
 #              whose PyTorch uses two threads, instead of three processes with one thread each)
 # make lint    format, lint and types only         make tests      all tests, without them
@@ -9,6 +10,7 @@
 
 PORT ?= 8501
 HOST ?= 127.0.0.1
+RAY_PORT ?= 6379
 # One more than a small machine has cores: browser tests wait now and then.
 WORKERS ?= 3
 THREADS ?= 1
@@ -16,10 +18,14 @@ PYTHON_IN_VENV := .venv/bin/python
 # Compiled modules are kept, also where the environment says otherwise: PyTorch's take ten seconds in every process.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test tests lint bench clean distclean setup setup-dev browser node
+.PHONY: run cluster test tests lint bench clean distclean setup setup-dev browser node
 
 run: setup
 	$(PYTHON_IN_VENV) -m streamlit run app.py --server.port $(PORT) --server.address $(HOST)
+
+cluster: setup-dev
+	$(PYTHON_IN_VENV) -m saliency_core serve --replicas 2 2 --port $(RAY_PORT) -- \
+	  $(PYTHON_IN_VENV) -m streamlit run app.py --server.port $(PORT) --server.address $(HOST)
 
 test: lint tests
 

@@ -9,10 +9,12 @@ import sys
 import streamlit as st
 
 from pages.shared import server
+from pages.shared.engine import cluster_address
 from saliency_core.errors import SaliencyError
 
 try:
     middleware = server.middleware()
+    cluster_address()
 except SaliencyError as error:  # a setting that cannot be used
     sys.exit(str(error))
 

@@ -2,7 +2,8 @@
 
 ``--classes`` computes the table of class sensitivity instead, ``--first-view`` how much of each map lies on
 the object, ``--layout-shift`` how far pages jump, ``--sweep`` what every curated architecture and a sample of
-timm's give; ``--write`` also puts the table that was printed into its document in docs/.
+timm's give, ``--ray`` what the engine on Ray costs; ``--write`` also puts the table that was printed into its
+document in docs/.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from benchmarks.measure import Row
 
 DOCS = Path(__file__).parent.parent / "docs"
 DOCUMENT, FIRST_VIEW, SWEEP = DOCS / "benchmarks.md", DOCS / "first-view.md", DOCS / "architectures.md"
+RAY = DOCS / "ray.md"
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--first-view", action="store_true", help="shares of the maps on the objects")
     parser.add_argument("--layout-shift", action="store_true", help="how far the content of pages jumps")
     parser.add_argument("--sweep", action="store_true", help="every architecture with random weights")
+    parser.add_argument("--ray", action="store_true", help="the engine on Ray beside that of one process")
     options = parser.parse_args()
     if options.classes:
         show("classes", classes.table(), write=options.write)
@@ -59,6 +62,11 @@ def main() -> None:
     if options.sweep:
         show("curated", sweep.table(sweep.curated()), SWEEP, write=options.write)
         show("sampled", sweep.table(sweep.sampled()), SWEEP, write=options.write)
+        return
+    if options.ray:
+        from benchmarks import cluster  # Ray is an extra
+
+        show("ray", table(cluster.rows(options.runs)), RAY, write=options.write)
         return
     of_core = chain(
         core.rows(options.runs), evaluation.rows(options.runs), page.rows(options.runs), files.rows()

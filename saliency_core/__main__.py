@@ -1,4 +1,4 @@
-"""The command line: ``python -m saliency_core evaluate PHOTOS --model NAME``."""
+"""The command line: ``python -m saliency_core evaluate PHOTOS --model NAME``, or ``serve``."""
 
 import sys
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +19,27 @@ from tests.browser_helpers import (
     opened_tab,
 )
 from tools.serving import CHROMIUM_FLAGS, find_chromium, running_app
+
+RAY_CPUS = 2
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """Ray on this machine alone, for all tests of this process."""
+    import ray
+
+    from saliency_core.engine.ray.connection import start
+
+    folder = tempfile.mkdtemp(prefix="ray-")  # short: the paths of sockets may have 107 characters
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        start(ray, num_cpus=RAY_CPUS, object_store_memory=80 << 20, _temp_dir=folder)
+        yield
+        ray.shutdown()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-import secrets
-import shutil
 import signal
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,36 +23,13 @@ from saliency_core.evaluation.run import Evaluation, EvaluationError, evaluate
 from saliency_core.photo_sets.model import PhotoSet
 from saliency_core.progress import Cancelled
 from tests import networks
+from tests.conftest import RAY_CPUS
 from tests.photo_set_files import StoredFiles, made_photo_set, small_photos
 from tests.threads import until
 
 PHOTOS = small_photos(24)
 PLAN = EvaluationPlan(model="tiny", batch=4)
-CPUS = 2
 MIDDLE = list(PHOTOS)[13]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    """Ray on this machine alone, for all tests of the file."""
-    folder = tempfile.mkdtemp(prefix="ray-")  # short: the paths of sockets may have 107 characters
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        ray.init(
-            address="local",
-            num_cpus=CPUS,
-            object_store_memory=80 << 20,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="error",
-            _node_ip_address="127.0.0.1",
-            _temp_dir=folder,
-        )
-        yield
-        ray.shutdown()
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +74,7 @@ def test_an_address_at_which_nobody_listens_is_refused_at_once(
         evaluate(classifier, made_photo_set(PHOTOS), PLAN, compute=ray_computer(address))
 
 
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.usefixtures("ray_cluster")
 def test_a_run_on_ray_gives_the_rows_of_a_run_in_one_process_to_the_last_digit(
     classifier: sc.Classifier, local: EvaluationResult
 ) -> None:
@@ -111,7 +84,7 @@ def test_a_run_on_ray_gives_the_rows_of_a_run_in_one_process_to_the_last_digit(
     assert found.complete
 
 
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.usefixtures("ray_cluster")
 def test_a_worker_that_is_killed_in_the_middle_is_replaced_and_no_photo_is_lost_or_counted_twice(
     classifier: sc.Classifier, local: EvaluationResult, tmp_path: Path
 ) -> None:
@@ -122,7 +95,7 @@ def test_a_worker_that_is_killed_in_the_middle_is_replaced_and_no_photo_is_lost_
     assert found.rows.equals(local.rows)
 
 
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.usefixtures("ray_cluster")
 def test_a_run_that_is_cancelled_gives_its_workers_back(classifier: sc.Classifier) -> None:
     def cancel(done: int, _total: int) -> None:
         if done:
@@ -131,10 +104,10 @@ def test_a_run_that_is_cancelled_gives_its_workers_back(classifier: sc.Classifie
     plan = replace(PLAN, batch=1000)  # one batch, one worker
     with pytest.raises(Cancelled):
         evaluate(classifier, made_photo_set(PHOTOS), plan, progress=cancel, compute=ray_computer())
-    until(lambda: ray.available_resources().get("CPU") == CPUS)
+    until(lambda: ray.available_resources().get("CPU") == RAY_CPUS)
 
 
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.usefixtures("ray_cluster")
 def test_a_worker_refuses_to_compute_with_other_versions_photos_or_weights(classifier: sc.Classifier) -> None:
     order = ray_run._order(Evaluation(classifier, made_photo_set(PHOTOS), PLAN), "cpu")
     photos = dict.fromkeys(order.photos, 0)

@@ -64,11 +64,12 @@ def warm_up() -> None:
     """Load the default model and explain the default sample, so that the first visitor finds both."""
     from pages.shared import models, photos
     from pages.shared.address import Choice
-    from pages.shared.engine import shared_engine
+    from pages.shared.engine import cluster_address, shared_engine
     from pages.shared.scene import request_of
 
     try:
-        keep_freed_blocks()
+        if cluster_address() is None:
+            keep_freed_blocks()
         photo = photos.default_photo()
         shared_engine().explain(request_of(Choice(), photo.file.digest), photo.image)
         models.look_up(Choice().model)

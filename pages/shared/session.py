@@ -19,9 +19,9 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 import saliency_core as sc
 from pages.shared import address, models, own_models, photos
 from pages.shared.address import LEARN, Choice
+from pages.shared.engine import shared_engine
 from pages.shared.own_models import OwnModels
 from pages.shared.photos import PhotoFile
-from pages.shared.engine import shared_engine
 from pages.shared.registry import PageEntry
 from pages.shared.selection import Selection
 from pages.shared.tasks import Tasks

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from saliency_core.cli import evaluate
+from saliency_core.cli import evaluate, serve
 from saliency_core.errors import SaliencyError
 
 WRONG, INTERRUPTED = 2, 130
@@ -19,7 +19,9 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m saliency_core",
         description="Saliency methods from the command line.",
     )
-    evaluate.add(found.add_subparsers(title="commands", metavar="COMMAND", required=True))
+    commands = found.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    evaluate.add(commands)
+    serve.add(commands)
     return found
 
 

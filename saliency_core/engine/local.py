@@ -27,6 +27,7 @@ from saliency_core.engine.evaluations import EvaluationRequest, Helpers
 from saliency_core.engine.failures import last_errors
 from saliency_core.engine.loaded import LoadedModel, LoadedModels
 from saliency_core.engine.locks import FairLock
+from saliency_core.engine.names import FOLDER, FOREIGN, MAX_OWN_MODELS, OWN
 from saliency_core.engine.priorities import Asker, Priority, current_asker, on_behalf_of
 from saliency_core.engine.queue import Joint, TaskQueue
 from saliency_core.engine.request import (
@@ -70,7 +71,6 @@ MAX_KNOWN_CLASSES = 4096
 """Photos × models × fits whose most likely class is remembered."""
 MAX_INFOS = 32
 """Models of which labels and layers are remembered, in memory or not."""
-MAX_OWN_MODELS = 64
 MAX_SCREEN, MAX_LONG, MAX_LOADS = 200, 32, 64
 """Computations for what is on the screen, longer ones of each kind, and models that may wait."""
 SESSION_SCREEN, SESSION_LONG = 16, 8
@@ -82,11 +82,6 @@ SMALLER_BATCHES = (4, 1)
 """Copies of a photo that go through the network at once where the device had no memory for more."""
 BUILDING = 2
 """Networks that are built at once."""
-OWN = "own:"
-"""How the names of models begin that one session has brought."""
-FOLDER = "folder:"
-"""How the names of the models in the server's folder begin, whose files may change."""
-FOREIGN = "This model belongs to another session or was removed; upload it again."
 BYTES_PER_PARAMETER = 4
 GIGABYTE = 1e9
 Result = TypeVar("Result")
@@ -267,6 +262,13 @@ class Engine:
         if (known := self._known.peek(spec.name)) is not None:
             return Task.finished(name, known.info, title=spec.title)
         return self._load(name, spec)
+
+    def weights(self, name: str) -> Hashable | None:
+        """Identifies the weights of a model: a text that is the same on all machines.
+
+        It is no text where the weights were changed since they were loaded, None if they never were.
+        """
+        return self._weights(self._spec(name))
 
     def explain(
         self,

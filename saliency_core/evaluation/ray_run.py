@@ -27,7 +27,6 @@ import logging
 import os
 import pickle
 import platform
-import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -36,7 +35,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from saliency_core.errors import SaliencyError, UnavailableError, first_line
+from saliency_core.engine.ray.connection import AUTO, connect, imported
+from saliency_core.errors import SaliencyError, first_line
 from saliency_core.evaluation.plan import EvaluationPlan
 from saliency_core.evaluation.rows import arrow
 from saliency_core.evaluation.run import BatchComputer, Computed, Evaluation, EvaluationError, network_digest
@@ -48,12 +48,9 @@ from saliency_core.version import VERSION
 if TYPE_CHECKING:
     import pyarrow
 
-AUTO = "auto"
-EXTRA = "ray"
 RETRIES = 3
 """How often a batch is repeated after its worker was lost."""
 COMPARED_PHOTOS = 3
-CONNECT_SECONDS = 10
 
 
 def ray_computer(address: str = AUTO) -> BatchComputer:
@@ -156,58 +153,21 @@ def _computed(ray: Any, work: Evaluation, batches: Sequence[int], address: str) 
 
 
 def _ray() -> Any:
-    try:
-        with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):  # of its own settings
-            import ray
-            import ray.data
-
-            ray.data.DataContext.get_current()
-    except ImportError as error:
-        raise UnavailableError(
-            f"Ray is not installed; install it with: pip install normgrad-studio[{EXTRA}]"
-        ) from error
+    ray = imported("data")
+    with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):  # of its own settings
+        ray.data.DataContext.get_current()
     return ray
 
 
 @contextlib.contextmanager
 def _connected(ray: Any, address: str) -> Iterator[None]:
     """A connection to Ray, closed again if it was opened here."""
-    if ray.is_initialized():
-        yield
-        return
-    quiet = {"log_to_driver": False, "logging_level": "error"}
-    if address != AUTO:
-        _check_listens(address)
-    try:
-        ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        if address != AUTO:
-            raise _no_cluster(address, first_line(error)) from error
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # errors arrive as exceptions
-        ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+    opened = connect(ray, address)
     try:
         yield
     finally:
-        ray.shutdown()
-
-
-def _check_listens(address: str) -> None:
-    """Raise ``UnavailableError`` if nobody listens there: Ray itself would wait for many minutes."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
-    except OSError as error:
-        raise _no_cluster(address, error.strerror or "no answer") from error
-    except (ValueError, OverflowError) as error:
-        raise _no_cluster(address, "this is no address") from error
-
-
-def _no_cluster(address: str, reason: str) -> UnavailableError:
-    return UnavailableError(
-        f"there is no Ray cluster at {address!r}: {reason}; give HOST:PORT as `ray start --head` names it, "
-        "or auto"
-    )
+        if opened:
+            ray.shutdown()
 
 
 @contextlib.contextmanager
