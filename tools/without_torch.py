@@ -3,8 +3,8 @@
     python tools/without_torch.py -m streamlit run app.py
     python tools/without_torch.py -c "import saliency_core"
 
-Importing any of them raises ``ModuleNotFoundError``, in the processes that this one starts as a copy of itself
-(``os.fork``), too. Ray starts its workers as new processes: there they can be imported.
+Importing any of them raises ``ModuleNotFoundError``, also in the processes that this one starts as a copy of
+itself (``os.fork``). Ray starts its workers as new processes: there they can be imported.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ class MisfitError(WeightsError):
         fitting: names of architectures that they fit.
     """
 
-    def __init__(self, text: str, *, few: bool = False, reason: str = "", fitting: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, text: str, *, few: bool = False, reason: str = "", fitting: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(text)
         self.few, self.reason, self.fitting = few, reason or text, fitting
