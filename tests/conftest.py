@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.browser_helpers import (
-    NO_MIRROR,
-    PATIENCE_MS,
-    expect_no_unexpected_error,
-    opened_profile,
-    opened_tab,
-)
-from tools.serving import CHROMIUM_FLAGS, find_chromium, running_app
+from tests.browser_helpers import PATIENCE_MS, opened_profile, opened_tab
+from tests.shared_app import SharedApp, shared_app
+from tools.serving import CHROMIUM_FLAGS, find_chromium
 
 RAY_CPUS = 2
 
@@ -52,30 +47,18 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def app_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the server of `app_url` prints."""
-    return tmp_path_factory.mktemp("app") / "server.log"
-
-
-@pytest.fixture(scope="session")
-def shared_app(app_log: Path) -> Iterator[str]:
-    """The address of one server for all tests of this process, which has no weights but those of the app."""
-    weights = app_log.parent / "weights"
-    environment = {
-        "SALIENCY_MIRROR": f"http://{NO_MIRROR}",
-        "SALIENCY_WEIGHTS": str(weights),
-        "TORCH_HOME": str(weights),
-    }
-    with running_app(app_log, environment) as url:
-        yield url
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedApp]:
+    """One server for all tests of the run, of whatever process."""
+    folder = tmp_path_factory.getbasetemp()
+    with shared_app(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as app:
+        yield app
 
 
 @pytest.fixture
-def app_url(shared_app: str, app_log: Path) -> Iterator[str]:
+def app_url(shared: SharedApp, request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of the shared server; an unexpected error in its log fails the test, which shows it."""
-    start = app_log.stat().st_size
-    yield shared_app
-    expect_no_unexpected_error(app_log, start)
+    with shared.used_by(request.node.nodeid):
+        yield shared.url
 
 
 @pytest.fixture(scope="session")

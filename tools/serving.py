@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,27 +41,17 @@ def running_app(log: Path, env: dict[str, str] | None = None, port: int | None =
     ``port`` it is a free one.
     """
     if port is None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.address", "127.0.0.1"]
-    command += ["--server.port", str(port), "--server.headless", "true"]
+        port = free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
+            app_command(port),
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(env or {})},
         )
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not _healthy(port):
-            try:
-                process.wait(timeout=0.1)
-            except subprocess.TimeoutExpired:
-                if time.monotonic() < deadline:
-                    continue
-                raise RuntimeError(
-                    f"the app was not healthy after {START_SECONDS} s:\n{_tail(log)}"
-                ) from None
-            raise RuntimeError(f"the app ended with {process.returncode}:\n{_tail(log)}")
+        wait_until_healthy(port, log, ended=lambda: process.poll() is not None)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
@@ -72,7 +62,33 @@ def running_app(log: Path, env: dict[str, str] | None = None, port: int | None =
             process.wait()
 
 
-def _healthy(port: int) -> bool:
+def free_port() -> int:
+    """A port of this machine at which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def app_command(port: int) -> list[str]:
+    """The command that runs the app at a port, from the folder `ROOT`."""
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.address", "127.0.0.1"]
+    return [*command, "--server.port", str(port), "--server.headless", "true"]
+
+
+def wait_until_healthy(port: int, log: Path, ended: Callable[[], bool]) -> None:
+    """Wait until the app answers; raises ``RuntimeError`` with its log if it ends or takes too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while not healthy(port):
+        if ended():
+            raise RuntimeError(f"the app has ended:\n{_tail(log)}")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the app was not healthy after {START_SECONDS} s:\n{_tail(log)}")
+        time.sleep(0.1)
+
+
+def healthy(port: int) -> bool:
+    """Whether the app answers at a port."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/_stcore/health")
