@@ -1,8 +1,8 @@
 """A lecture hall: many sessions at once, with the real websocket protocol.
 
 ``python -m benchmarks.load --sessions 1 8 32 100 --seconds 120`` starts the app in a process of its own, once
-per number of sessions, and lets as many people as that use it: each uploads photos of its own, chooses photos,
-classes, methods and layer weights, and looks at what appears for some seconds in between. Everything that they
+per number of sessions, and lets as many people as that use it: each uploads photos of its own, chooses
+photos, classes, methods and layer weights, and looks at what appears for some seconds in between. What they
 do is drawn from a seeded generator. Each photo has its session's number in colours, so that a photo or a map
 of another session is noticed, and some maps are computed again here.
 
@@ -23,7 +23,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,10 +50,16 @@ LOOKING = 5.0
 AFTER = float(os.environ.get("LOAD_AFTER", 60))
 """Seconds after the last session has left at which is measured what is left of them."""
 
-CACHED, CLASS, PHOTO, OPTIONS, FIRST = "cached", "another class", "a new photo", "methods, weights", "first view"
+CACHED, CLASS, PHOTO, OPTIONS, FIRST = (
+    "cached",
+    "another class",
+    "a new photo",
+    "methods, weights",
+    "first view",
+)
 
 
-# -- photos that say whose they are ----------------------------------------------------------------------------
+# -- photos that say whose they are --------------------------------------------------------------------------
 
 
 def coded_photo(session: int, number: int) -> bytes:
@@ -63,7 +69,9 @@ def coded_photo(session: int, number: int) -> bytes:
     blocks = CODE[np.array(digits).reshape(GRID, GRID)]
     rng = np.random.default_rng(code)
     small = np.repeat(np.repeat(blocks, 40, 0), 40, 1) + rng.normal(0, 25, (GRID * 40, GRID * 40, 1))
-    image = Image.fromarray(small.clip(0, 255).astype(np.uint8)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+    image = Image.fromarray(small.clip(0, 255).astype(np.uint8)).resize(
+        (WIDTH, HEIGHT), Image.Resampling.BICUBIC
+    )
     file = io.BytesIO()
     image.save(file, "JPEG", quality=88)
     return file.getvalue()
@@ -78,7 +86,7 @@ def read_code(jpeg: bytes) -> tuple[int, int]:
     return code >> 16, code & 0xFFFF
 
 
-# -- what is measured ------------------------------------------------------------------------------------------
+# -- what is measured ----------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -148,7 +156,7 @@ class Result:
         return bool(self.notes.errors or self.notes.foreign or self.logged or self.wrong)
 
 
-# -- a person --------------------------------------------------------------------------------------------------
+# -- a person ------------------------------------------------------------------------------------------------
 
 
 class Person:
@@ -175,7 +183,13 @@ class Person:
             if time.monotonic() + pause > end:
                 break
             await asyncio.sleep(pause)
-            actions = {self._class: 40, self._photo: 20, self._methods: 20, self._weights: 12, self._upload: 8}
+            actions = {
+                self._class: 40,
+                self._photo: 20,
+                self._methods: 20,
+                self._weights: 12,
+                self._upload: 8,
+            }
             (action,) = self.random.choices(list(actions), list(actions.values()))
             await self._try(action.__name__.strip("_"), action())
         await asyncio.sleep(max(end - time.monotonic(), 0))
@@ -188,14 +202,11 @@ class Person:
         with suppress(SessionError):
             await self.tab.leave()
 
-    async def _try(self, what: str, action: asyncio._CoroutineLike[None]) -> None:  # type: ignore[name-defined]
+    async def _try(self, what: str, action: Awaitable[None]) -> None:
         try:
             await action
         except SessionError as error:
             self.notes.errors.append(f"{what}: {error}")
-            if os.environ.get("LOAD_DEBUG"):
-                t = self.tab
-                print(self.number, what, error, t.query, t.runs, t._asked, t._running, t._timers, self.studio.gallery()["selected"], [v.photo[:8] for v in [self.studio.view()] if v], self.photos.keys(), getattr(self, "last", None), [x[:200] for x in t.texts()], flush=True)
             with suppress(SessionError):  # a browser reconnects by itself
                 await self.tab.reconnect()
         shown = [text for text in self.tab.texts() if "ng-error" in text]
@@ -231,7 +242,6 @@ class Person:
     async def _photo(self) -> None:
         before = self._view().photo
         choice = self.random.choice([each for each in (*self.photos, *samples()) if each != before])
-        self.last = (choice, before)
         kind = CACHED if (choice, None) in self.notes.seen else CLASS
         start = time.monotonic()
         key = samples().get(choice) or f"upload-{choice[:32]}"
@@ -301,7 +311,7 @@ def _plain(text: str) -> str:
     return re.sub("<[^>]*>", " ", text).strip()
 
 
-# -- a run -----------------------------------------------------------------------------------------------------
+# -- a run ---------------------------------------------------------------------------------------------------
 
 
 async def _sessions(
@@ -324,10 +334,7 @@ async def _sessions(
     arriving = min(30.0, seconds / 4)  # all come within half a minute
     killing = asyncio.create_task(_kill_replica(start + seconds / 2)) if kill else None
     await asyncio.gather(
-        *(
-            each.use(start + arriving * index / count, start + seconds)
-            for index, each in enumerate(people)
-        )
+        *(each.use(start + arriving * index / count, start + seconds) for index, each in enumerate(people))
     )
     if killing is not None:
         await killing
@@ -378,7 +385,11 @@ async def _warm(server: Server) -> None:
 
 def unexpected(log: str) -> Iterable[str]:
     """The lines of a log that tell of an error."""
-    return (line for line in log.splitlines() if re.search(r"Traceback|\bERROR\b|\bError\b|Exception|WARNING", line))
+    return (
+        line
+        for line in log.splitlines()
+        if re.search(r"Traceback|\bERROR\b|\bError\b|Exception|WARNING", line)
+    )
 
 
 def wrong(taken: Sequence[Sample]) -> int:
@@ -392,7 +403,7 @@ def wrong(taken: Sequence[Sample]) -> int:
     return count
 
 
-# -- the table -------------------------------------------------------------------------------------------------
+# -- the table -----------------------------------------------------------------------------------------------
 
 HEAD = (
     "sessions",
@@ -451,15 +462,15 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 8, 32, 100], help="how many at once")
     parser.add_argument("--seconds", type=float, default=120, help="how long they stay (default: 120)")
     parser.add_argument("--engine", default="", help='"ray": the engine in a cluster (default: in the app)')
-    parser.add_argument("--kill-replica", action="store_true", help="kill one in the middle; with --engine ray")
+    parser.add_argument(
+        "--kill-replica", action="store_true", help="kill one in the middle; with --engine ray"
+    )
     options = parser.parse_args()
     results = []
 
     def measured() -> Iterable[Result]:
         for count in options.sessions:
-            results.append(
-                measure(count, options.seconds, engine=options.engine, kill=options.kill_replica)
-            )
+            results.append(measure(count, options.seconds, engine=options.engine, kill=options.kill_replica))
             yield results[-1]
 
     for each in table(measured()):

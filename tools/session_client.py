@@ -45,8 +45,7 @@ VIEWER, UPDATES, GALLERY, CLASSES = (
     "normgrad_gallery",
     "normgrad_class_list",
 )
-import os
-PATIENCE = float(os.environ.get("LOAD_PATIENCE", 60))
+PATIENCE = 60.0
 """Seconds that waiting for something takes before it is an error."""
 MAX_CACHED_RUNS = 30  # .streamlit/config.toml, global.maxCachedMessageAge
 

@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pages.shared import model_routes, share_routes, theme
+from pages.shared import model_routes, reruns, share_routes, theme
 from pages.shared.embedding import frame_ancestors
 from pages.shared.registry import ASSETS, HOME, PAGES, PAGES_FOLDER, PRODUCT, ROOT
 from saliency_core.viewer.bundle import FONTS
@@ -55,6 +55,7 @@ def preload() -> None:
         if file.name not in scripts:
             parts = file.relative_to(ROOT).with_suffix("").parts
             importlib.import_module(".".join(parts).removesuffix(".__init__"))
+    reruns.guard()
     photos = importlib.import_module("pages.shared.photos")
     for name in photos.sample_files():
         photos.sample(name)
