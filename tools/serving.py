@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +24,14 @@ CHROMIUM_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running app: where it answers, and its process."""
+
+    address: str
+    pid: int
 
 
 def find_chromium() -> str:
@@ -40,6 +49,13 @@ def running_app(log: Path, env: dict[str, str] | None = None, port: int | None =
     ``env`` is added to the environment of the process; what it prints goes to the file ``log``. Without
     ``port`` it is a free one.
     """
+    with running_server(log, env, port) as server:
+        yield server.address
+
+
+@contextmanager
+def running_server(log: Path, env: dict[str, str] | None = None, port: int | None = None) -> Iterator[Server]:
+    """The same, with the process."""
     if port is None:
         port = free_port()
     with log.open("wb") as output:
@@ -52,7 +68,7 @@ def running_app(log: Path, env: dict[str, str] | None = None, port: int | None =
         )
     try:
         wait_until_healthy(port, log, ended=lambda: process.poll() is not None)
-        yield f"http://127.0.0.1:{port}"
+        yield Server(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
         try:

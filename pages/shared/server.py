@@ -1,5 +1,6 @@
 """The web server around the pages: warm-up, security headers, the page shell and the fonts."""
 
+import asyncio
 import base64
 import gc
 import hashlib
@@ -21,7 +22,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pages.shared import model_routes, share_routes, theme
+from pages.shared import departed, model_routes, reruns, share_routes, theme
 from pages.shared.embedding import frame_ancestors
 from pages.shared.registry import ASSETS, HOME, PAGES, PAGES_FOLDER, PRODUCT, ROOT
 from saliency_core.viewer.bundle import FONTS
@@ -55,6 +56,7 @@ def preload() -> None:
         if file.name not in scripts:
             parts = file.relative_to(ROOT).with_suffix("").parts
             importlib.import_module(".".join(parts).removesuffix(".__init__"))
+    reruns.guard()
     photos = importlib.import_module("pages.shared.photos")
     for name in photos.sample_files():
         photos.sample(name)
@@ -94,7 +96,9 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     """Import everything; then load the model beside the server, which answers health checks meanwhile."""
     preload()
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
+    forgetting = asyncio.create_task(departed.forget_from_time_to_time())
     yield {}
+    forgetting.cancel()
 
 
 def _shell() -> str:

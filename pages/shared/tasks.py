@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from pages.shared import formats, theme
+from pages.shared import formats, reruns, theme
 from pages.shared.engine import shared_engine
 from saliency_core.engine.cache import SharedCache
 from saliency_core.engine.tasks import Task, TaskState
@@ -22,7 +22,10 @@ from saliency_core.progress import ProgressCallback
 
 PATIENCE = 0.25
 """Seconds that one run of a script waits for tasks, all together, before it draws without their results."""
-POLL_SECONDS = 0.4
+POLL_SECONDS = 1.0
+"""Seconds between two looks at the progress of what is under way; its end is told without looking."""
+MAX_LOOKS = 20
+"""Looks per second of all sessions together."""
 SHOW_AFTER = 0.8
 """Seconds after which the tray lists a task that is expected to be short."""
 MAX_LONG = 3
@@ -276,10 +279,13 @@ def tray(tasks: Tasks, outdated: Callable[[], bool]) -> None:
                 entry.seen = True  # the next run asks for it, or nobody does
             st.rerun(scope="app")  # by what happened while the page was being drawn
         if running:
-            _follow(tasks, running, outdated)
+            wake = reruns.waker(lambda: any(entry.ended for entry in tasks))
+            for entry in running:
+                entry.task.when_ended(wake)
+            seconds = max(POLL_SECONDS, reruns.waiting() / MAX_LOOKS)
+            st.fragment(_follow, run_every=seconds)(tasks, running, outdated)
 
 
-@st.fragment(run_every=POLL_SECONDS)
 def _follow(tasks: Tasks, running: tuple[Entry, ...], outdated: Callable[[], bool]) -> None:
     """Draw the cards again and nothing else until one of the tasks has ended; then the whole page once."""
     if outdated() or any(entry not in tasks or not entry.running for entry in running):
