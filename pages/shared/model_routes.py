@@ -12,7 +12,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 import saliency_core as sc
 from pages.shared import class_search, models, own_models
@@ -177,7 +177,7 @@ def _order(sent: bytes) -> tuple[str, str, tuple[str, bytes] | None] | None:
     return (upload, architecture, named) if all(isinstance(text, str) for text in texts) else None
 
 
-def routes() -> list[BaseRoute]:
+def routes() -> list[Route]:
     """The addresses of these answers."""
     return [
         Route("/models/list", found),

@@ -29,7 +29,7 @@ from saliency_core.viewer.bundle import FONTS
 log = logging.getLogger(__name__)
 
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
-_CLOSED = frozenset({"/_stcore/metrics"})  # open to everyone by default; it shows how the app is used
+_CLOSED = frozenset({"_stcore/metrics"})  # open to everyone by default; it shows how the app is used
 
 
 FREED_BYTES = 31 << 20
@@ -176,7 +176,7 @@ class SecurityHeaders:
                 message["headers"] = [*message.get("headers", ()), *self.headers]
             await send(message)
 
-        app = Response(status_code=404) if scope["path"] in _CLOSED else self.app
+        app = Response(status_code=404) if _below_base(scope["path"]) in _CLOSED else self.app
         await app(scope, receive, send_with_headers)
 
 
@@ -220,10 +220,14 @@ class UnknownAddresses:
 _ADDRESSES = frozenset(entry.slug for entry in PAGES)
 
 
+def _base() -> str:
+    """The path below which the app is served, with a slash at its start; empty at the top level."""
+    return f"/{st.get_option('server.baseUrlPath').strip('/')}".rstrip("/")
+
+
 def _below_base(path: str) -> str:
     """A request's path below the one at which the app is served, without the slash at its start."""
-    base = f"/{st.get_option('server.baseUrlPath').strip('/')}".rstrip("/")
-    return path.removeprefix(f"{base}/")
+    return path.removeprefix(f"{_base()}/")
 
 
 def middleware() -> list[Middleware]:
@@ -252,12 +256,15 @@ def routes() -> list[BaseRoute]:
     def connection(_request: Request) -> Response:
         return FileResponse(ASSETS / _CONNECTION, media_type="text/javascript")
 
-    return [
+    own = [
         Route("/", root),
         *(Route(f"/{entry.slug}", page) for entry in PAGES),
         Route(f"/assets/{_CONNECTION}", connection),
         Route("/assets/icon.svg", icon),
         *model_routes.routes(),
         *share_routes.routes(),
-        Mount("/assets/fonts", StaticFiles(directory=FONTS)),
     ]
+    base = _base()
+    # Not one mount for all: it would answer for Streamlit's own addresses as well.
+    below = [Route(base + route.path, route.endpoint, methods=list(route.methods or ())) for route in own]
+    return [*below, Mount(f"{base}/assets/fonts", StaticFiles(directory=FONTS))]

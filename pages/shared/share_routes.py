@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 import saliency_core as sc
 from pages.shared import formats, share
@@ -238,7 +238,7 @@ def disposition(name: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def routes() -> list[BaseRoute]:
+def routes() -> list[Route]:
     """The addresses of these answers."""
     return [
         Route("/share/list", listed),
