@@ -1,4 +1,4 @@
-"""Ends with 0 if the app in this container answers, whatever its port and base path: the image's health check."""
+"""The image's health check: ends with 0 if the app in this container answers, at its port and base path."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ def main() -> int:
         with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
             return 0 if answer.read() == b"ok" else 1
     except OSError as error:
-        print(f"{address}: {error}", file=sys.stderr)
+        sys.stderr.write(f"{address}: {error}\n")
         return 1
 
 
