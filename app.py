@@ -12,6 +12,7 @@ from pages.shared import server
 from saliency_core.errors import SaliencyError
 
 try:
+    server.prepare()
     middleware = server.middleware()
 except SaliencyError as error:  # a setting that cannot be used
     sys.exit(str(error))

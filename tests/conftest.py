@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from tests.browser_helpers import (
     opened_tab,
 )
 from tools.serving import CHROMIUM_FLAGS, find_chromium, running_app
+
+# Photos uploaded in tests are not those of an app that runs on this machine; servers inherit it.
+os.environ["SALIENCY_STATE"] = tempfile.mkdtemp(prefix="normgrad-tests-")
 
 
 @pytest.fixture(scope="session")
