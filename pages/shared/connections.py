@@ -1,4 +1,4 @@
-"""Who may connect, and how many at once: websockets of other sites and too many sessions are answered at once.
+"""Who may connect, and how many at once: other sites' websockets and too many sessions are refused at once.
 
 A browser tab is one websocket as long as it is open. When there are as many as the server can bear, a new
 visitor is told so by a page of its own with 503, which tries again by itself.
@@ -218,6 +218,6 @@ def busy_page() -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="refresh" content="{RETRY_SECONDS}"><title>Busy · {html.escape(PRODUCT)}</title>'
-        f"<style>{theme.plain_style_sheet()}</style></head><body><main class=\"ng-alone\">"
+        f'<style>{theme.plain_style_sheet()}</style></head><body><main class="ng-alone">'
         f"{theme.icon()}<h1>{BUSY}</h1><p>{BUSY_ADVICE}</p></main></body></html>"
     )

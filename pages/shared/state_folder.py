@@ -98,8 +98,10 @@ class StateFolder:
         return FileLock(self._processes / f"{name}.lock", mode=0o600, thread_local=False)
 
     def part(self, name: str) -> Path:
-        """A folder in that of this process."""
-        return private_folder(self.own / name)
+        """A folder in that of this process. Raises OSError where it cannot be made."""
+        path = self.own / name
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
 
     def others(self, part: str) -> list[Path]:
         """The folders of this name in those of the other processes."""
