@@ -37,8 +37,7 @@ def age(state: StateFolder, facts: UploadFacts, seconds: float) -> None:
 def other_process(folder: Path) -> subprocess.Popen[str]:
     """A process that uses the folder, holds the photo b"shared" and waits."""
     code = (
-        "import sys; from pathlib import Path; from pages.shared import state_folder
-from pages.shared.state_folder import StateFolder\n"
+        "import sys; from pathlib import Path; from pages.shared.state_folder import StateFolder\n"
         "from tests.test_uploads_on_disk import store, facts_of\n"
         "state = StateFolder(Path(sys.argv[1])); (state.part('checkpoints') / 'x').write_bytes(b'1')\n"
         "files = store(state); files.put(facts_of(b'shared', 'theirs.png'), b'shared')\n"

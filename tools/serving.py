@@ -33,6 +33,13 @@ def find_chromium() -> str:
     return found.stdout.strip()
 
 
+def free_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @contextmanager
 def running_app(log: Path, env: dict[str, str] | None = None, port: int | None = None) -> Iterator[str]:
     """Run the app in its own process until the context ends; yields its address once it answers.
@@ -40,15 +47,19 @@ def running_app(log: Path, env: dict[str, str] | None = None, port: int | None =
     ``env`` is added to the environment of the process; what it prints goes to the file ``log``. Without
     ``port`` it is a free one.
     """
-    if port is None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+    port = port or free_port()
+    with running_process(log, env or {}, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def running_process(log: Path, env: dict[str, str], port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The same, for who wants to end the process in another way."""
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.address", "127.0.0.1"]
     command += ["--server.port", str(port), "--server.headless", "true"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
+            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **env}
         )
     try:
         deadline = time.monotonic() + START_SECONDS
@@ -62,7 +73,7 @@ def running_app(log: Path, env: dict[str, str] | None = None, port: int | None =
                     f"the app was not healthy after {START_SECONDS} s:\n{_tail(log)}"
                 ) from None
             raise RuntimeError(f"the app ended with {process.returncode}:\n{_tail(log)}")
-        yield f"http://127.0.0.1:{port}"
+        yield process
     finally:
         process.terminate()
         try:

@@ -37,8 +37,8 @@ MAX_MESSAGE_BYTES = 4 << 20
 """Of what a browser sends in one message: a widget's state, never a file. The app's own are below 100 kB."""
 FOREIGN, TEXT_FRAME, TOO_LARGE, FULL = 1008, 1003, 1009, 1013
 """Codes with which websockets are closed."""
-BUSY = "As many people as this server can serve are here now."
-BUSY_ADVICE = f"This page tries again every {RETRY_SECONDS} seconds."
+BUSY = "This server is busy."
+BUSY_ADVICE = f"It can serve no more people at once. This page tries again every {RETRY_SECONDS} seconds."
 
 _COOKIE = "_streamlit_xsrf"  # Streamlit gives one to each browser
 

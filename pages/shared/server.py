@@ -287,7 +287,7 @@ class UnknownAddresses:
             await response(scope, receive, send)
 
 
-_ADDRESSES = frozenset(entry.slug for entry in PAGES)
+_ADDRESSES = frozenset({*(entry.slug for entry in PAGES), status_routes.ADDRESS})
 
 
 def _below_base(path: str) -> str:

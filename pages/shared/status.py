@@ -12,7 +12,7 @@ from pages.shared.engine import shared_engine
 from pages.shared.models import OWN_PREFIX
 from saliency_core.engine.status import EngineStatus, Histogram, ModelStatus
 
-OWN = "a session's own network"
+OWN = "a session’s own network"
 _started = time.time()
 
 

@@ -18,6 +18,7 @@ from pages.shared.status import ServerStatus
 from saliency_core.engine.status import EngineStatus, Histogram, StoreStatus
 
 TOKEN_SETTING = "SALIENCY_STATUS_TOKEN"
+ADDRESS = "status"
 REFRESH_SECONDS = 5
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _FORWARDED = frozenset(
@@ -70,7 +71,7 @@ def routes(live: LiveSessions, max_sessions: int) -> list[Route]:
         shown = status.now(live, max_sessions)
         return Response(metrics.text(shown), media_type=metrics.CONTENT_TYPE)
 
-    found = [Route("/status", page)]
+    found = [Route(f"/{ADDRESS}", page)]
     address = metrics.address()
     return found if address is None else [*found, Route(address, prometheus)]
 
@@ -88,8 +89,8 @@ def status_page(shown: ServerStatus) -> str:
             '<div class="cards">',
             *(() if engine is None else _engine_cards(engine)),
             _process_card(shown),
-            "</div>",
             "" if engine is None else _errors(engine),
+            "</div>",
         )
     )
     when = time.strftime("%d %B %Y, %H:%M:%S", time.localtime(shown.now)).lstrip("0")
