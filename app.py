@@ -13,6 +13,7 @@ from pages.shared.engine import cluster_address
 from saliency_core.errors import SaliencyError
 
 try:
+    server.prepare()
     middleware = server.middleware()
     cluster_address()
 except SaliencyError as error:  # a setting that cannot be used

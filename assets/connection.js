@@ -14,7 +14,9 @@ const RETRY = 3000; // ms
 const RELOADED = "normgrad reloaded";
 const RELOAD_PAUSE = 20000; // ms between two reloads
 const LOST = "The server is not answering.";
+const FULL = "The server is busy: it can serve no more people at once.";
 const MEANWHILE = "What you see here stays usable. This page reconnects by itself.";
+const BUSY = 503;
 
 /** @type {Element | null} */
 let app = null;
@@ -35,7 +37,15 @@ function show() {
   document.documentElement.classList.add("ng-is-offline");
   const lost = document.createElement("b");
   lost.textContent = LOST;
-  banner.replaceChildren(document.createElement("i"), lost, ` ${MEANWHILE}`);
+  const rest = document.createTextNode(` ${MEANWHILE}`);
+  banner.replaceChildren(document.createElement("i"), lost, rest);
+  fetch(location.href, { method: "HEAD", cache: "no-store" })
+    .then((answer) => {
+      if (answer.status !== BUSY) return;
+      lost.textContent = FULL;
+      if (!wasConnected) rest.textContent = " This page opens by itself as soon as there is room.";
+    })
+    .catch(() => {}); // no answer: that is what it says
 }
 
 function hide() {

@@ -37,6 +37,10 @@ def ray_cluster() -> Iterator[None]:
     shutil.rmtree(folder)
 
 
+# Photos uploaded in tests are not those of an app that runs on this machine; servers inherit it.
+os.environ["SALIENCY_STATE"] = tempfile.mkdtemp(prefix="normgrad-tests-")
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium that runs; without one the test fails, it is not skipped."""

@@ -157,7 +157,7 @@ def test_a_link_to_a_photo_that_is_gone_says_so_at_once(app: AppTest) -> None:
 def test_after_a_reload_the_photo_of_the_address_is_in_the_strip_at_once(
     app: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = photos.receive("mine.png", photos.sample_files()["coffee"].read_bytes())
+    file, _ = photos.receive("mine.png", photos.sample_files()["coffee"].read_bytes())
     photos.open_upload(file)
     strips: list[list[str]] = []
     monkeypatch.setattr(

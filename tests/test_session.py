@@ -503,7 +503,7 @@ def stored(seed: int) -> PhotoFile:
     """An upload that is in the shared store."""
     file = io.BytesIO()
     Image.new("RGB", (8, 8), (seed % 256, seed // 256, 7)).save(file, "PNG")
-    received = photos.receive(f"{seed}.png", file.getvalue())
+    received, _ = photos.receive(f"{seed}.png", file.getvalue())
     return photos.open_upload(received).file
 
 
@@ -1045,4 +1045,4 @@ def test_any_sequence_of_calls_keeps_the_invariants_of_a_session(seed: int) -> N
 def test_the_store_of_results_is_bounded() -> None:
     assert tasks.results().max_size == tasks.MAX_RESULT_BYTES
     assert photos.photo_store().max_size == photos.STORE_BYTES
-    assert photos.file_store().max_size == photos.FILE_BYTES
+    assert photos.upload_files().max_bytes <= photos.FILE_BYTES

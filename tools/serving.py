@@ -42,6 +42,13 @@ def find_chromium() -> str:
     return found.stdout.strip()
 
 
+def free_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @contextmanager
 def running_app(log: Path, env: dict[str, str] | None = None, port: int | None = None) -> Iterator[str]:
     """Run the app in its own process until the context ends; yields its address once it answers.
@@ -56,19 +63,21 @@ def running_app(log: Path, env: dict[str, str] | None = None, port: int | None =
 @contextmanager
 def running_server(log: Path, env: dict[str, str] | None = None, port: int | None = None) -> Iterator[Server]:
     """The same, with the process."""
-    if port is None:
-        port = free_port()
+    port = port or free_port()
+    with running_process(log, env or {}, port) as process:
+        yield Server(f"http://127.0.0.1:{port}", process.pid)
+
+
+@contextmanager
+def running_process(log: Path, env: dict[str, str], port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The same, for who wants to end the process in another way."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            app_command(port),
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {})},
+            app_command(port), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **env}
         )
     try:
         wait_until_healthy(port, log, ended=lambda: process.poll() is not None)
-        yield Server(f"http://127.0.0.1:{port}", process.pid)
+        yield process
     finally:
         process.terminate()
         try:
@@ -76,14 +85,6 @@ def running_server(log: Path, env: dict[str, str] | None = None, port: int | Non
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def free_port() -> int:
-    """A port of this machine at which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def app_command(port: int) -> list[str]:

@@ -2,16 +2,14 @@
 
 import hashlib
 import secrets
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path, PurePath
 
 import streamlit as st
 
 import saliency_core as sc
-from pages.shared import formats
+from pages.shared import formats, state_folder
 from pages.shared.room import Room
 from pages.shared.uploads import printable
 from saliency_core.photo_sets.model import PhotoSet
@@ -25,12 +23,6 @@ NOT_A_ZIP = "{name} is not a zip file. Put the photos and their annotations into
 ZIP_START = b"PK"
 
 room = Room(ROOM_BYTES, lambda: sc.ArgumentError(NO_ROOM))
-
-
-@cache
-def _folder() -> "tempfile.TemporaryDirectory[str]":
-    """Where the zip files lie; removed when the process ends."""
-    return tempfile.TemporaryDirectory(prefix="normgrad-sets-")
 
 
 @dataclass(frozen=True)
@@ -85,11 +77,14 @@ class OwnSets:
             self.remove(next(iter(self._sets)))
         room.take(len(data))
         key = secrets.token_hex(16)
-        path = Path(_folder().name) / f"{key}.zip"
+        path: Path | None = None
         try:
-            path.write_bytes(data)
+            path = state_folder.own_part("photo-sets") / f"{key}.zip"
+            with state_folder.create(path) as file:
+                file.write(data)
         except OSError as error:
-            path.unlink(missing_ok=True)
+            if path is not None:
+                path.unlink(missing_ok=True)
             room.give(len(data))
             raise sc.ArgumentError(NO_ROOM) from error
         found = OwnSet(key, name, path, len(data), digest)

@@ -4,21 +4,20 @@ The engine knows them by names that cannot be guessed. A session's are removed w
 together have a bounded room on the disk.
 """
 
+import contextlib
 import re
 import secrets
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path, PurePath
 from weakref import WeakValueDictionary
 
 import streamlit as st
 
 import saliency_core as sc
-from pages.shared import formats
+from pages.shared import formats, state_folder
 from pages.shared.engine import shared_engine
 from pages.shared.models import OWN_PREFIX
 from pages.shared.room import Room
@@ -39,6 +38,7 @@ NO_ROOM = (
     "The server has no room for another checkpoint now. Remove a network that you no longer need, or try "
     "again later."
 )
+NO_DISK = "The server cannot save the checkpoint: its disk is full or cannot be written."
 NOT_HERE = "The checkpoint is no longer on the server. Choose the file again."
 EMPTY = "{name} is empty. Choose a checkpoint that torch.save or safetensors wrote."
 WRONG_SUFFIX = "{name} is no checkpoint: expected a file that ends in .safetensors, .pth or .pt."
@@ -50,12 +50,6 @@ _UNUSUAL = re.compile(r"[^\w.() -]", re.ASCII)
 
 _sessions: "WeakValueDictionary[str, OwnModels]" = WeakValueDictionary()
 _lock = threading.Lock()  # of _sessions and of the room that is taken: requests come in several threads
-
-
-@cache
-def _folder() -> "tempfile.TemporaryDirectory[str]":
-    """Where the checkpoints lie; removed when the process ends."""
-    return tempfile.TemporaryDirectory(prefix="normgrad-own-")
 
 
 room = Room(ROOM_BYTES, lambda: sc.WeightsError(NO_ROOM))
@@ -76,11 +70,14 @@ class Upload:
             raise sc.WeightsError(WRONG_SUFFIX.format(name=self.name))
         self.id = secrets.token_hex(16)
         # A folder for each: what reads the file names it as its owner does.
-        self.folder = Path(_folder().name) / self.id
-        self.folder.mkdir()
-        self.path = self.folder / _file_name(self.name)
         self.size = 0
-        self._file = self.path.open("wb")
+        try:
+            self.folder = state_folder.own_part("checkpoints") / self.id
+            self.folder.mkdir(mode=0o700)
+            self.path = self.folder / _file_name(self.name)
+            self._file = state_folder.create(self.path)
+        except OSError as error:
+            raise sc.WeightsError(NO_DISK) from error
 
     def write(self, chunk: bytes) -> None:
         """Add bytes. Raises sc.WeightsError where they are too many."""
@@ -88,11 +85,17 @@ class Upload:
             raise sc.WeightsError(TOO_LARGE.format(name=self.name))
         room.take(len(chunk))
         self.size += len(chunk)
-        self._file.write(chunk)
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            raise sc.WeightsError(NO_DISK) from error
 
     def end(self) -> None:
         """The last byte has come. Raises sc.WeightsError if there was none."""
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            raise sc.WeightsError(NO_DISK) from error
         if not self.size:
             raise sc.WeightsError(EMPTY.format(name=self.name))
 
@@ -107,7 +110,8 @@ class Upload:
 
     def discard(self) -> None:
         """Remove the file."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # a full disk did not take its end
+            self._file.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         room.give(self.size)
         self.size = 0

@@ -1,9 +1,10 @@
-"""Photos: the samples of the repository, and a bounded store of decoded photos that all sessions share."""
+"""Photos: the samples of the repository, and the bounded stores of uploads that all sessions share."""
 
 import base64
 import hashlib
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,7 +14,9 @@ import streamlit as st
 from PIL import Image, ImageOps
 
 import saliency_core as sc
+from pages.shared import state_folder
 from pages.shared.registry import ASSETS
+from pages.shared.upload_files import STEM, UploadFacts, UploadFiles
 from saliency_core.engine.cache import SharedCache
 from saliency_core.viewer.payload import DisplayPhoto, PhotoObject
 
@@ -24,10 +27,13 @@ SAMPLE_ORDER = ("ladybird", "chelsea", "coffee", "camera", "rocket", "astronaut"
 alphabetically."""
 SAMPLE_TITLES = {"chelsea": "Cat"}
 STORE_BYTES = 400 << 20  # decoded photos
-FILE_BYTES = 512 << 20  # uploaded files, as they were sent
+FILE_BYTES = 2 << 30  # uploaded files on the disk, as they were sent
+FILE_AGE = 24 * 3600.0  # seconds since a file's last use
+MEMORY_BYTES = 256 << 20  # uploaded files that the disk did not take
 THUMB_SIDE = 112  # pixels: twice what the strip shows, for sharp screens
 UPLOAD_PREFIX = "upload-"
-DIGEST_IN_ADDRESS = 32  # hexadecimal digits, 128 bits: another person's photo cannot be guessed
+DIGEST_IN_ADDRESS = STEM  # hexadecimal digits, 128 bits: another person's photo cannot be guessed
+UPLOAD_KEY = re.compile(f"{UPLOAD_PREFIX}[0-9a-f]{{{DIGEST_IN_ADDRESS}}}")
 
 
 @dataclass(frozen=True)
@@ -46,19 +52,6 @@ class PhotoFile:
     def key(self) -> str:
         """The name of an uploaded photo in the address."""
         return upload_key(self.digest)
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """An uploaded file with its bytes, as the store that all sessions share keeps it."""
-
-    file: PhotoFile
-    data: bytes
-
-    @property
-    def cost(self) -> int:
-        """The memory that it holds, in bytes, approximately."""
-        return len(self.data) + len(self.file.thumb)
 
 
 @dataclass(frozen=True)
@@ -107,42 +100,45 @@ def photo_store() -> SharedCache[str, Photo]:
 
 
 @st.cache_resource(show_spinner=False)
-def file_store() -> SharedCache[str, StoredFile]:
-    """The uploaded files of all sessions by digest, the least recently used ones dropped first."""
-    return SharedCache(FILE_BYTES, lambda stored: stored.cost)
+def upload_files() -> UploadFiles:
+    """The uploaded files of all sessions by digest, those used longest ago dropped first."""
+    return UploadFiles(state_folder.shared(), FILE_BYTES, FILE_AGE, MEMORY_BYTES)
 
 
-def receive(name: str, data: bytes) -> PhotoFile:
-    """Keep the bytes of an upload, and return what a session holds of it."""
+def receive(name: str, data: bytes) -> tuple[PhotoFile, bool]:
+    """Keep the bytes of an upload; what a session holds of it, and whether they are on the disk."""
     digest = digest_of(data)
-    known = file_store().peek(digest)
-    if known is not None:
-        return replace(known.file, name=name)
-    file = PhotoFile(name, digest, len(data))
-    file_store().put(digest, StoredFile(file, data))
-    return file
+    known = upload_files().find(digest)
+    facts = UploadFacts(name, digest, len(data)) if known is None else replace(known, name=name)
+    if known is not None and upload_files().use(digest):
+        return _file(facts), True
+    return _file(facts), upload_files().put(facts, data)
+
+
+def _file(facts: UploadFacts) -> PhotoFile:
+    return PhotoFile(facts.name, facts.digest, facts.size, facts.thumb)
 
 
 def find_upload(key: str) -> PhotoFile | None:
     """The uploaded file whose key in the address is `key`, if its bytes are still on the server."""
-    stored = file_store().find(lambda digest: upload_key(digest) == key)
-    return None if stored is None else stored.file
+    found = upload_files().find(key.removeprefix(UPLOAD_PREFIX)) if UPLOAD_KEY.fullmatch(key) else None
+    return None if found is None else _file(found)
 
 
 def on_server(file: PhotoFile) -> bool:
     """Whether the bytes of an upload are still here; counts as a use."""
-    return file_store().peek(file.digest) is not None
+    return upload_files().use(file.digest)
 
 
 def open_upload(file: PhotoFile) -> Photo:
     """The decoded photo of an upload. Raises sc.ImageError if it is not a usable photo, or is gone."""
 
     def opened() -> Photo:
-        stored = file_store().peek(file.digest)
-        if stored is None:
+        data = upload_files().read(file.digest)
+        if data is None:
             raise sc.ImageError("The photo is no longer on the server. Upload it again.")
-        photo = decode(file.name, stored.data)
-        file_store().put(file.digest, StoredFile(photo.file, stored.data))
+        photo = decode(file.name, data)
+        upload_files().note_thumb(UploadFacts(**vars(photo.file)))
         return photo
 
     return photo_store().get(file.digest, opened)
@@ -151,7 +147,7 @@ def open_upload(file: PhotoFile) -> Photo:
 def forget(file: PhotoFile) -> None:
     """Remove an upload from the server, decoded and as it was sent."""
     photo_store().drop(file.digest)
-    file_store().drop(file.digest)
+    upload_files().drop(file.digest)
 
 
 @cache

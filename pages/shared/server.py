@@ -8,13 +8,17 @@ import html
 import importlib
 import logging
 import re
+import signal
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
+import uvicorn
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
@@ -22,7 +26,18 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pages.shared import departed, model_routes, reruns, share_routes, theme
+from pages.shared import (
+    component_state,
+    connections,
+    departed,
+    model_routes,
+    reruns,
+    share_routes,
+    state_folder,
+    status_routes,
+    theme,
+)
+from pages.shared.connections import Connections, LiveSessions, base_path
 from pages.shared.embedding import frame_ancestors
 from pages.shared.registry import ASSETS, HOME, PAGES, PAGES_FOLDER, PRODUCT, ROOT
 from saliency_core.viewer.bundle import FONTS
@@ -33,6 +48,8 @@ _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _CLOSED = frozenset({"_stcore/metrics"})  # open to everyone by default; it shows how the app is used
 
 
+SWEEP_SECONDS = 600.0
+SHUTDOWN_SECONDS = 5
 FREED_BYTES = 31 << 20
 """Below 32 MB, the limit up to which the GNU C library raises its thresholds by itself."""
 
@@ -47,6 +64,33 @@ def keep_freed_blocks() -> None:
     import torch
 
     torch.empty(FREED_BYTES, dtype=torch.uint8)
+
+
+live = LiveSessions()
+"""The browser tabs that are open."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says, checked."""
+
+    max_sessions: int
+
+
+@cache
+def _settings() -> Settings:
+    return Settings(connections.max_sessions(connections.raise_file_limit()))
+
+
+def prepare() -> None:
+    """Check the settings, and take possession of the state folder, before anything is served.
+
+    Raises:
+        ArgumentError: a setting that cannot be used.
+    """
+    _settings()
+    state_folder.shared()
+    component_state.guard()
 
 
 def preload() -> None:
@@ -95,10 +139,38 @@ def on_script_error(error: Exception) -> bool:
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     """Import everything; then load the model beside the server, which answers health checks meanwhile."""
     preload()
+    bound_shutdown()
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
     forgetting = asyncio.create_task(departed.forget_from_time_to_time())
-    yield {}
-    forgetting.cancel()
+    ended = threading.Event()
+    threading.Thread(target=sweep, args=(ended,), name="sweep", daemon=True).start()
+    try:
+        yield {}
+    finally:
+        forgetting.cancel()
+        ended.set()
+        state_folder.close()
+
+
+def sweep(ended: threading.Event) -> None:
+    """Remove what nobody uses any more from the state folder, now and from time to time."""
+    from pages.shared import photos, uploads
+
+    while True:
+        photos.upload_files().sweep()
+        uploads.note_held()
+        if ended.wait(SWEEP_SECONDS):
+            return
+
+
+def bound_shutdown() -> None:
+    """Make the server end some seconds after it was asked to, whatever requests do not come to an end.
+
+    Streamlit starts uvicorn without such a bound, which would wait for ever for a file that never arrives.
+    """
+    owner = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    if isinstance(owner, uvicorn.Server):
+        owner.config.timeout_graceful_shutdown = SHUTDOWN_SECONDS
 
 
 def _shell() -> str:
@@ -222,17 +294,12 @@ class UnknownAddresses:
             await response(scope, receive, send)
 
 
-_ADDRESSES = frozenset(entry.slug for entry in PAGES)
-
-
-def _base() -> str:
-    """The path below which the app is served, with a slash at its start; empty at the top level."""
-    return f"/{st.get_option('server.baseUrlPath').strip('/')}".rstrip("/")
+_ADDRESSES = frozenset({*(entry.slug for entry in PAGES), status_routes.ADDRESS})
 
 
 def _below_base(path: str) -> str:
     """A request's path below the one at which the app is served, without the slash at its start."""
-    return path.removeprefix(f"{_base()}/")
+    return path.removeprefix(f"{base_path()}/")
 
 
 def middleware() -> list[Middleware]:
@@ -240,6 +307,7 @@ def middleware() -> list[Middleware]:
     shell = _shell()
     return [
         Middleware(SecurityHeaders, policy=content_security_policy(shell)),
+        Middleware(Connections, most=_settings().max_sessions, live=live),
         Middleware(UnknownAddresses, shell=shell),
     ]
 
@@ -268,8 +336,9 @@ def routes() -> list[BaseRoute]:
         Route("/assets/icon.svg", icon),
         *model_routes.routes(),
         *share_routes.routes(),
+        *status_routes.routes(live, _settings().max_sessions),
     ]
-    base = _base()
+    base = base_path()
     # Not one mount for all: it would answer for Streamlit's own addresses as well.
     below = [Route(base + route.path, route.endpoint, methods=list(route.methods or ())) for route in own]
     return [*below, Mount(f"{base}/assets/fonts", StaticFiles(directory=FONTS))]

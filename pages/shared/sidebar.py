@@ -17,7 +17,7 @@ from pages.shared.address import LEARN, UNLEARN
 from pages.shared.chosen import chosen
 from pages.shared.engine import distinct_labels
 from pages.shared.session import STEPS, Scene, Session
-from pages.shared.uploads import printable
+from pages.shared.uploads import in_memory_only, printable
 from saliency_core.backprop.meta_step import LEARNING_RATE
 
 QUICK_PICKS = 5
@@ -117,7 +117,10 @@ def _take_files(session: Session, key: str) -> None:
     if not sent:  # an uploader that has been replaced names once more the files taken from it, or none
         return
     session.clear_notices()
-    session.arriving += [photos.receive(printable(file.name), file.getvalue()) for file in sent]
+    received = [photos.receive(printable(file.name), file.getvalue()) for file in sent]
+    session.arriving += [file for file, _ in received]
+    if unsaved := [file.name for file, saved in received if not saved]:
+        session.notices.append(in_memory_only(unsaved))
     session.uploads.round += 1
     # The store has the bytes now: without this, Streamlit would hold them until the session ends.
     context = get_script_run_ctx(suppress_warning=True)

@@ -35,19 +35,29 @@ _THEME_COLORS = {
 
 
 @cache
-def palette() -> str:
+def palette(selector: str = '[data-testid="stApp"]') -> str:
     """The colours of the theme in `.streamlit/config.toml` as CSS variables, for light and dark."""
     theme = tomllib.loads(THEME_FILE.read_text(encoding="utf-8"))["theme"]
     lines = (
         f"{name}: light-dark({theme['light'][option]}, {theme['dark'][option]});"
         for name, option in _THEME_COLORS.items()
     )
-    return f'[data-testid="stApp"] {{ {" ".join(lines)} }}'
+    return f"{selector} {{ {' '.join(lines)} }}"
 
 
 def style_sheet() -> str:
     """The style sheet of the app. The server puts it into the page itself: nothing is drawn without it."""
     return f"{palette()}\n{_read('app.css')}"
+
+
+def plain_style_sheet() -> str:
+    """The style sheet of the pages that are plain HTML, for the operator and for those who have to wait."""
+    return f"{palette(':root')}\n{_read('plain.css')}"
+
+
+def icon() -> str:
+    """The product's mark, to be put into a page."""
+    return _read("icon.svg")
 
 
 def mark() -> None:

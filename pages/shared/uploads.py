@@ -1,10 +1,9 @@
 """The photos that one session has uploaded, and what a browser tab remembers of them over a reload.
 
-Sessions hold names, digests and thumbnails; the bytes are in the store of `photos.file_store`, which all
+Sessions hold names, digests and thumbnails; the bytes are in the store of `photos.upload_files`, which all
 sessions share and which is bounded.
 """
 
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from weakref import WeakSet
@@ -16,7 +15,6 @@ MAX_UPLOADS = 12
 MAX_UPLOAD_BYTES = 160 << 20
 MAX_NAME = 200  # characters: more than any file system allows for a photo that somebody has named
 
-_KEY = re.compile(f"{photos.UPLOAD_PREFIX}[0-9a-f]{{{photos.DIGEST_IN_ADDRESS}}}")
 _everyone: "WeakSet[Uploads]" = WeakSet()
 _lock = threading.Lock()  # of _everyone: sessions begin in several threads
 
@@ -58,6 +56,7 @@ class Uploads:
         while len(self._files) > 1 and (len(self._files) > MAX_UPLOADS or self.size > MAX_UPLOAD_BYTES):
             gone.append(self._files.pop(0))
         self._forget(gone)
+        note_held()
         return gone
 
     def put_first(self, files: Iterable[PhotoFile]) -> None:
@@ -75,6 +74,7 @@ class Uploads:
             return None
         removed = self._files.pop(index)
         self._forget([removed])
+        note_held()
         return removed, self._files[min(index, len(self._files) - 1)] if self._files else None
 
     def drop_missing(self) -> list[PhotoFile]:
@@ -85,12 +85,24 @@ class Uploads:
 
     def _forget(self, files: Iterable[PhotoFile]) -> None:
         """Remove files from the server, unless another session has uploaded the same."""
-        with _lock:
-            others = [each for each in _everyone if each is not self]
-        held = {file.digest for each in others for file in each}
+        held = _held(_sessions(besides=self))
         for file in files:
             if file.digest not in held:
                 photos.forget(file)
+
+
+def _sessions(besides: Uploads | None = None) -> "list[Uploads]":
+    with _lock:
+        return [each for each in _everyone if each is not besides]
+
+
+def _held(sessions: "Iterable[Uploads]") -> set[str]:
+    return {file.digest for each in sessions for file in each}
+
+
+def note_held() -> None:
+    """Tell the other web processes which files the sessions of this one have."""
+    photos.upload_files().hold(_held(_sessions()))
 
 
 def remembered(sent: object) -> dict[str, str]:
@@ -104,7 +116,7 @@ def remembered(sent: object) -> dict[str, str]:
     return {
         key: printable(name)
         for key, name in pairs
-        if isinstance(key, str) and isinstance(name, str) and _KEY.fullmatch(key)
+        if isinstance(key, str) and isinstance(name, str) and photos.UPLOAD_KEY.fullmatch(key)
     }
 
 
@@ -120,6 +132,14 @@ def listed(names: Sequence[str]) -> str:
         quoted[MAX_UPLOADS:] = [f"{len(quoted) - MAX_UPLOADS} more"]
     *others, last = quoted
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def in_memory_only(names: Sequence[str]) -> str:
+    """That the disk did not take the photos with these names, and what follows from that."""
+    it, verb = ("It", "stays") if len(names) == 1 else ("They", "stay")
+    return (
+        f"The server could not save {listed(names)} on its disk. {it} {verb} here until the server restarts."
+    )
 
 
 def made_room(names: Sequence[str]) -> str:
