@@ -29,8 +29,14 @@ cluster: setup-dev
 
 test: lint tests
 
-tests: setup-dev browser node
+tests: browser node .venv/compiled
 	OMP_NUM_THREADS=$(THREADS) $(PYTHON_IN_VENV) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# After an installation one process compiles the modules that all processes of the tests load, while another one
+# checks the types: each would compile all of them by itself, which takes half a minute.
+.venv/compiled: requirements-dev.txt | setup-dev
+	-@$(PYTHON_IN_VENV) -m pytest --collect-only --quiet >/dev/null
+	@touch $@
 
 lint: setup-dev node
 	$(PYTHON_IN_VENV) -m ruff format --check .

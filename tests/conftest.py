@@ -1,4 +1,4 @@
-"""What several tests share: a Chromium, a running app, a page in a browser."""
+"""What several tests share: a Chromium, a running app, a page in a browser, a visit without one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser_helpers import PATIENCE_MS, opened_profile, opened_tab
 from tests.shared_app import SharedApp, shared_app
+from tools.layout_shift import RECORD
 from tools.serving import CHROMIUM_FLAGS, find_chromium
+
+if TYPE_CHECKING:
+    from streamlit.testing.v1 import AppTest
 
 RAY_CPUS = 2
 
@@ -77,8 +82,9 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def profile(browser: Browser) -> Iterator[BrowserContext]:
-    """A profile for all tests of this process."""
+    """A profile for all tests of this process, whose pages note what moves."""
     with opened_profile(browser, viewport={"width": 1280, "height": 900}) as profile:
+        profile.add_init_script(RECORD)
         yield profile
 
 
@@ -87,3 +93,16 @@ def page(profile: BrowserContext) -> Iterator[Page]:
     """An empty tab, 1280 x 900."""
     with opened_tab(profile) as page:
         yield page
+
+
+@pytest.fixture
+def app() -> Iterator[AppTest]:
+    """A visit of the app without a browser; its tasks end with it."""
+    from streamlit.testing.v1 import AppTest
+
+    from tests.page_runs import MAIN, SECONDS, session_of
+
+    app = AppTest.from_file(MAIN, default_timeout=SECONDS)
+    yield app
+    for entry in session_of(app).tasks:
+        entry.task.cancel()

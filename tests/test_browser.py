@@ -11,7 +11,6 @@ from playwright.sync_api import Page, expect
 
 import saliency_core as sc
 from pages.shared.method_lists import NAMED
-from pages.shared.registry import PAGES
 from saliency_core.combine import resize
 from tests.browser_helpers import (
     NO_MIRROR,
@@ -27,6 +26,7 @@ from tests.browser_helpers import (
     view,
     viewer,
 )
+from tools.layout_shift import QUIET
 
 MAP_COVERS = """expected => {
   const root = document.querySelector('[data-testid=normgrad-viewer]') ?? [...document.querySelectorAll('*')]
@@ -62,17 +62,6 @@ def test_a_failed_download_is_told_with_its_server_and_the_network_before_stays(
     page.get_by_role("button", name="Dismiss").click()
     expect(note).to_have_count(0)
     expect(page.get_by_test_id("model-card")).to_contain_text("EfficientNet-Lite0")
-    assert trouble == []
-
-
-def test_every_page_has_its_address_and_its_frame(app_url: str, page: Page) -> None:
-    trouble = complaints(page)
-    for entry in PAGES:
-        page.goto(f"{app_url}/{entry.slug}")
-        expect(page.get_by_role("heading", name=entry.title, exact=True)).to_be_visible()
-        expect(page.get_by_role("heading", name="Model")).to_be_visible()
-        expect(page).to_have_title(re.compile(f"{entry.title} · NormGrad Studio"))
-        viewer(page)
     assert trouble == []
 
 
@@ -291,15 +280,17 @@ def test_colours_follow_the_sign_and_are_shared_only_where_units_agree(
 
 
 def test_photos_of_other_shapes_and_longer_captions_move_nothing(app_url: str, page: Page) -> None:
-    for width, height in ((1280, 800), (390, 844)):
-        page.set_viewport_size({"width": width, "height": height})
-        tops = []
-        for address in ("photo=rocket&left=eigen_cam", "photo=astronaut&left=linear_approx&layer=bn2"):
-            page.goto(f"{app_url}/compare?{address}")
-            viewer(page)
+    tops: list[list[float]] = []
+    for address in ("photo=rocket&left=eigen_cam", "photo=astronaut&left=linear_approx&layer=bn2"):
+        page.goto(f"{app_url}/compare?{address}")
+        viewer(page)
+        tops.append([])
+        for width, height in ((390, 844), (1280, 800)):
+            page.set_viewport_size({"width": width, "height": height})
+            page.wait_for_function(QUIET, polling=50)
             depth, top = page.get_by_test_id("depth").bounding_box(), page.get_by_test_id("stage-left")
-            tops.append(depth["y"] - top.bounding_box()["y"])
-        assert tops[0] == tops[1]
+            tops[-1].append(depth["y"] - top.bounding_box()["y"])
+    assert tops[0] == tops[1]
 
 
 def test_the_depth_scrubber_and_the_strip_work_by_keyboard(app_url: str, page: Page) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, expect
+from playwright.sync_api import Page, TimeoutError, expect
 
-from pages.shared.registry import PAGES
-from tests.browser_helpers import opened_profile, opened_tab, viewer
-from tools.layout_shift import QUIET, RECORD
+from pages.shared.registry import PAGES, entry_of
+from tests.browser_helpers import complaints, viewer
+from tools.layout_shift import QUIET
 
 AXE = Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js"
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -39,20 +38,12 @@ AUDIT = """async also => {
 """Findings that count; axe looks into the components' shadow trees as well."""
 
 
-@pytest.fixture(scope="module")
-def visitor(browser: Browser) -> Iterator[BrowserContext]:
-    """A profile in which the audit may run, which is a script of its own."""
-    with opened_profile(browser, viewport=WIDE, bypass_csp=True) as profile:
-        profile.add_init_script(RECORD)
-        yield profile
-
-
 @pytest.fixture
-def audited(visitor: BrowserContext) -> Iterator[Page]:
+def audited(page: Page) -> Page:
     """An empty tab, 1440 x 900, for :func:`findings`."""
     assert AXE.exists(), "axe-core is not installed: .ci/node installs it"
-    with opened_tab(visitor) as page:
-        yield page
+    page.set_viewport_size(WIDE)
+    return page
 
 
 def findings(page: Page) -> dict[str, str]:
@@ -100,15 +91,21 @@ PARTS = {
 
 
 @pytest.mark.parametrize("address", [*(entry.slug for entry in PAGES), *PARTS])
-def test_axe_finds_nothing_serious_on_a_page_in_both_themes_and_on_a_phone_and_no_text_is_small(
+def test_a_page_has_its_frame_and_axe_finds_nothing_serious_in_both_themes_and_on_a_phone_or_in_a_lecture(
     app_url: str, audited: Page, address: str
 ) -> None:
     page = audited
+    trouble = complaints(page)
     page.goto(f"{app_url}/{address}")
+    entry = entry_of(address.partition("?")[0])
+    expect(page.get_by_role("heading", name=entry.title, exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="Model")).to_be_visible()
+    expect(page).to_have_title(re.compile(f"{entry.title} · NormGrad Studio"))
     if address in PARTS:
         expect(page.locator(f".st-key-{PARTS[address]}")).to_be_visible(timeout=180_000)
     else:
         viewer(page)
+    assert trouble == []
     small: list[str] = []
     found: dict[str, str] = {}
     for window, theme in ((WIDE, "light"), (WIDE, "dark"), (NARROW, "dark")):

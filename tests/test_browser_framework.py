@@ -61,22 +61,35 @@ def drawings(page: Page) -> dict[str, bytes]:
     return {f"{e}-{a}": pixels(page, f"{e}-{a}").tobytes() for e, a in CELLS}
 
 
-def test_every_cell_is_drawn_as_the_framework_defines_it(
-    app_url: str, page: Page, captured: dict[str, sc.LayerCapture]
-) -> None:
-    page.goto(f"{app_url}/framework?photo=chelsea&layer=blocks.5")
-    viewer(page)
+def assert_cells_drawn(page: Page, captured: dict[str, sc.LayerCapture], layer: str) -> None:
     for extract, aggregate in CELLS:
-        expected = resize(raw(captured, "blocks.5", extract, aggregate), CELL_SIZE)
+        expected = resize(raw(captured, layer, extract, aggregate), CELL_SIZE)
         signed = AGGREGATES[aggregate].signed
         assert_drawn(page, f"{extract}-{aggregate}", expected, signed=signed)
+
+
+def test_every_cell_is_drawn_as_the_framework_defines_it_and_the_one_pointed_at_large_beside_grad_cam(
+    app_url: str, page: Page, classifier: sc.Classifier, captured: dict[str, sc.LayerCapture]
+) -> None:
+    methods = ("normgrad", "conv3x3_sum", "grad_cam")
+    explanation = sc.explain(classifier, sc.open_image(SAMPLES / "chelsea.png"), methods=methods)
+    page.goto(f"{app_url}/framework?photo=chelsea&layer=blocks.5")
+    viewer(page)
+    assert_cells_drawn(page, captured, "blocks.5")
+    assert_map_drawn(page, "preview", explanation, "normgrad", "blocks.5")
+    page.get_by_test_id("cell-conv3x3-sum").hover()
+    expect(page.get_by_test_id("previews")).to_contain_text("sum of C × 9C numbers")
+    expect(page.get_by_test_id("colorbar-preview")).to_contain_text(sc.METHODS["conv3x3_sum"].bright)
+    expect(page.get_by_test_id("colorbar-reference")).to_contain_text(sc.METHODS["grad_cam"].bright)
+    page.get_by_role("heading", name="How to read").hover()  # the preview stays
+    assert_map_drawn(page, "preview", explanation, "conv3x3_sum", "blocks.5")
+    assert_map_drawn(page, "reference", explanation, "grad_cam", "blocks.5")
     page.get_by_test_id("depth").focus()
     page.keyboard.press("Home")
     expect(page.get_by_test_id("depth-name")).to_contain_text("blocks.0")
-    for extract, aggregate in CELLS:
-        expected = resize(raw(captured, "blocks.0", extract, aggregate), CELL_SIZE)
-        signed = AGGREGATES[aggregate].signed
-        assert_drawn(page, f"{extract}-{aggregate}", expected, signed=signed)
+    assert_cells_drawn(page, captured, "blocks.0")
+    page.get_by_test_id("preview-open").click()
+    expect(page.get_by_test_id("caption-left")).to_contain_text(sc.METHODS["conv3x3_sum"].title)
 
 
 def test_mixed_cells_are_those_of_combine(
@@ -148,23 +161,6 @@ def test_pointing_at_one_cell_reads_all_of_them_and_each_has_its_name_and_label(
     assert page.get_by_test_id("cell-bias-sum").bounding_box() == before
     page.get_by_role("heading", name="Framework").hover()
     expect(page.get_by_test_id("value-bias-sum")).to_have_text("")
-
-
-def test_the_cell_pointed_at_is_drawn_large_beside_grad_cam(app_url: str, page: Page) -> None:
-    methods = ("normgrad", "conv3x3_sum", "grad_cam")
-    explanation = sc.explain(sc.load_classifier(), sc.open_image(SAMPLES / "chelsea.png"), methods=methods)
-    page.goto(f"{app_url}/framework?photo=chelsea&layer=blocks.5")
-    viewer(page)
-    assert_map_drawn(page, "preview", explanation, "normgrad", "blocks.5")
-    page.get_by_test_id("cell-conv3x3-sum").hover()
-    expect(page.get_by_test_id("previews")).to_contain_text("sum of C × 9C numbers")
-    expect(page.get_by_test_id("colorbar-preview")).to_contain_text(sc.METHODS["conv3x3_sum"].bright)
-    expect(page.get_by_test_id("colorbar-reference")).to_contain_text(sc.METHODS["grad_cam"].bright)
-    page.get_by_role("heading", name="How to read").hover()  # the preview stays
-    assert_map_drawn(page, "preview", explanation, "conv3x3_sum", "blocks.5")
-    assert_map_drawn(page, "reference", explanation, "grad_cam", "blocks.5")
-    page.get_by_test_id("preview-open").click()
-    expect(page.get_by_test_id("caption-left")).to_contain_text(sc.METHODS["conv3x3_sum"].title)
 
 
 def test_a_click_opens_the_cell_beside_grad_cam(app_url: str, page: Page) -> None:

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from pages.shared.registry import PAGES
 from pages.shared.session import NO_PHOTO
-from tests.browser_helpers import opened_profile, opened_tab, view, viewer
-from tools.layout_shift import BOUND, QUIET, RECORD, Meter, page_changes, shifts
+from tests.browser_helpers import view, viewer
+from tools.layout_shift import BOUND, QUIET, Meter, page_changes, shifts
 
 LECTURE_WINDOWS = ((1280, 720), (1920, 1080))
 
 
-@pytest.fixture(scope="module")
-def visitor(browser: Browser) -> Iterator[BrowserContext]:
-    """A profile whose pages note what moves."""
-    with opened_profile(browser, viewport={"width": 1440, "height": 900}) as profile:
-        profile.add_init_script(RECORD)
-        yield profile
-
-
 @pytest.fixture
-def meter(visitor: BrowserContext) -> Iterator[Meter]:
-    with opened_tab(visitor) as page:
-        yield Meter(page)
+def meter(page: Page) -> Meter:
+    """An empty tab, 1440 x 900, in which shifts are measured."""
+    page.set_viewport_size({"width": 1440, "height": 900})
+    return Meter(page)
 
 
 @pytest.mark.parametrize("slug", [entry.slug for entry in PAGES])
@@ -161,7 +153,6 @@ def test_the_keys_that_lecture_mode_names_choose_methods_and_walk_the_layers_on_
 def test_an_embedded_page_shows_the_viewer_alone_with_its_keys_and_a_link_to_the_whole_page(
     app_url: str, page: Page
 ) -> None:
-    page.add_init_script(RECORD)
     page.route(
         f"{app_url}/outer",
         lambda route: route.fulfill(

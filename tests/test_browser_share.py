@@ -151,10 +151,9 @@ def test_a_picture_is_looked_at_copied_and_saved_and_the_keyboard_reaches_everyt
 
 
 def test_axe_finds_nothing_in_the_dialog_in_both_themes_and_on_a_phone_whose_menu_opens_it(
-    app_url: str, browser: Browser
+    app_url: str, page: Page
 ) -> None:
-    context = browser.new_context(viewport=WIDE, bypass_csp=True)
-    page = context.new_page()
+    page.set_viewport_size(WIDE)
     page.goto(f"{app_url}/compare")
     viewer(page)
     dialog = share(page, "page")
@@ -171,5 +170,4 @@ def test_axe_finds_nothing_in_the_dialog_in_both_themes_and_on_a_phone_whose_men
     page.get_by_test_id("stExpandSidebarButton").click()
     dialog = share(page, "link")
     assert dialog.bounding_box() == {"x": 0, "y": 0, **NARROW}
-    context.close()
     assert found == {}

@@ -27,7 +27,6 @@ from pages.shared.formats import rho
 from pages.shared.registry import PAGES, PAGES_FOLDER, ROOT, PageEntry, entry_of
 from pages.shared.scene import request_of
 from pages.shared.session import GONE, UNUSABLE, Session
-from pages.shared.tasks import Entry
 from pages.shared.theme import WAY_OUT
 from pages.why import figures, texts
 from pages.why.figures import LayerFigures
@@ -40,10 +39,8 @@ from saliency_core.engine.tasks import Task
 from saliency_core.progress import ProgressCallback
 from saliency_core.viewer import payload
 from saliency_core.viewer.payload import AVERAGING_METHODS
+from tests.page_runs import SECONDS, button, session_of, settle, texts_of, visit
 
-MAIN = str(PAGES_FOLDER / "shared" / "main.py")
-SECONDS = 120.0
-"""After which a wait has failed."""
 SMALL = "timm:test_resnet.random"
 """A network with the classes of ImageNet, for tests that compute much and ask for no particular network."""
 COMPOSED = {"photo": "cat-above-coffee", "class": "967", "b": "285"}
@@ -56,41 +53,6 @@ def explanation() -> sc.Explanation:
     return shared_engine().explain(request_of(Choice(), photo.file.digest), photo.image)
 
 
-@pytest.fixture
-def app() -> Iterator[AppTest]:
-    app = AppTest.from_file(MAIN, default_timeout=SECONDS)
-    yield app
-    for entry in session_of(app).tasks:
-        entry.task.cancel()
-
-
-def session_of(app: AppTest) -> Session:
-    return app.session_state["studio"]
-
-
-def settle(app: AppTest, *, long: bool = False) -> AppTest:
-    """Run the app as its tray would: again whenever a task has ended, long ones only if asked for."""
-
-    def waiting() -> list[Entry]:
-        tasks = session_of(app).tasks
-        return [each for each in tasks if (each.running or each.ended) and (long or not each.long)]
-
-    app.run()
-    while found := waiting():
-        assert found[0].task.wait(SECONDS)
-        app.run()
-    return app
-
-
-def visit(app: AppTest, slug: str, **query: str) -> AppTest:
-    """The page at an address, complete."""
-    app.query_params.update(query)
-    if slug != "compare":
-        app.run()  # the pages are known after a first run
-        app.switch_page(str(entry_of(slug).path))
-    return settle(app)
-
-
 def settle_with(app: AppTest, model: str) -> Session:
     """The session once the page shows this model."""
     for _ in range(5):  # a task may end between a run and the look at what is running
@@ -101,16 +63,8 @@ def settle_with(app: AppTest, model: str) -> Session:
     return session_of(app)
 
 
-def texts_of(app: AppTest) -> str:
-    return " ".join(element.proto.body for element in app.get("html"))
-
-
 def notes_of(app: AppTest) -> str:
     return " ".join(re.findall(r'<div class="ng-note.*?</div>', texts_of(app)))
-
-
-def button(app: AppTest, key: str) -> object:
-    return next(each for each in app.button if (each.key or "").startswith(key))
 
 
 # -- pages ---------------------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ import saliency_core as sc
 from pages.evaluate import own_sets, photo_set, set_options, set_results, sets
 from pages.shared import components
 from saliency_core.evaluation.summary import summarise
+from tests.page_runs import button, session_of, settle, texts_of, visit
 from tests.photo_set_files import WRITERS, sample_photos, zipped
 from tests.test_evaluation_summary import CAM, rows, table
-from tests.test_pages import app, button, session_of, settle, texts_of, visit  # noqa: F401
 
 METHODS = ("normgrad", "grad_cam")
 
@@ -41,18 +41,18 @@ def room() -> Iterator[None]:
     assert own_sets.room.taken == 0
 
 
-def opened(app: AppTest) -> AppTest:  # noqa: F811
+def opened(app: AppTest) -> AppTest:
     app.session_state[set_options._OPTIONS] = set_options.Options(methods=METHODS)
     return visit(app, "evaluate", part="photo-set")
 
 
-def evaluated(app: AppTest) -> AppTest:  # noqa: F811
+def evaluated(app: AppTest) -> AppTest:
     button(app, "set-evaluate").click()
     return settle(app, long=True)
 
 
 def test_the_samples_are_evaluated_and_the_table_has_the_means_of_the_result(
-    app: AppTest,  # noqa: F811
+    app: AppTest,
     tables: list[dict[str, object]],
 ) -> None:
     opened(app)
@@ -83,14 +83,14 @@ def test_the_samples_are_evaluated_and_the_table_has_the_means_of_the_result(
     assert tables[-1]["scores"] == shown["scores"]
 
 
-def test_metrics_that_were_all_taken_away_stay_away(app: AppTest) -> None:  # noqa: F811
+def test_metrics_that_were_all_taken_away_stay_away(app: AppTest) -> None:
     app.session_state[set_options._OPTIONS] = set_options.Options(metrics=())
     visit(app, "evaluate", part="photo-set")
     assert "Choose at least one metric and one method." in texts_of(app)
     assert not [each for each in app.button if each.key == "set-evaluate"]
 
 
-def test_insertion_and_deletion_are_not_measured_for_many_methods(app: AppTest) -> None:  # noqa: F811
+def test_insertion_and_deletion_are_not_measured_for_many_methods(app: AppTest) -> None:
     app.session_state[set_options._OPTIONS] = set_options.Options(metrics=("insertion",))
     visit(app, "evaluate", part="photo-set")
     assert "Choose at most 4 methods" in texts_of(app)
@@ -99,7 +99,7 @@ def test_insertion_and_deletion_are_not_measured_for_many_methods(app: AppTest) 
 
 @pytest.mark.parametrize("kind", ["voc", "folders"])
 def test_an_uploaded_set_is_read_and_says_what_is_in_it(
-    app: AppTest,  # noqa: F811
+    app: AppTest,
     tmp_path: Path,
     room: None,
     kind: str,
