@@ -131,10 +131,8 @@ def imported_at_once(file: Path) -> set[str]:
 def test_the_pages_and_what_they_import_do_not_import_pytorch() -> None:
     """A web process whose networks run elsewhere has none; what computes is named with `deferred`."""
     files = {module_name(file): file for file in (*FILES, *PAGE_FILES)}
-    reached, waiting = (
-        dict.fromkeys(map(module_name, PAGE_FILES), "the pages"),
-        [*map(module_name, PAGE_FILES)],
-    )
+    reached = dict.fromkeys(map(module_name, PAGE_FILES), "the app")
+    waiting = [*reached]
     while waiting:
         importer = waiting.pop()
         for name in imported_at_once(files[importer]):
