@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.without_torch import ABSENT
+
 ROOT = Path(__file__).parent.parent
 # A module or package of the core imports only what stands before it.
 ORDER = [
@@ -109,10 +111,45 @@ PAGES = ROOT / "pages"
 PAGE_FILES = sorted(path for path in PAGES.rglob("*.py") if path != PAGES / "__init__.py")
 
 
+def imported_at_once(file: Path) -> set[str]:
+    """Every module named in an import that runs when the file is imported."""
+    found: set[str] = set()
+    nodes: list[ast.AST] = [ast.parse(file.read_text())]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            nodes += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            nodes += ast.iter_child_nodes(node)
+    return found
+
+
+def test_the_pages_and_what_they_import_do_not_import_pytorch() -> None:
+    """A web process whose networks run elsewhere has none; what computes is named with `deferred`."""
+    files = {module_name(file): file for file in (*FILES, *PAGE_FILES)}
+    reached = dict.fromkeys(map(module_name, PAGE_FILES), "the app")
+    waiting = [*reached]
+    while waiting:
+        importer = waiting.pop()
+        for name in imported_at_once(files[importer]):
+            assert name.partition(".")[0] not in ABSENT, (
+                f"{importer} imports {name}, and is itself imported by {reached[importer]}"
+            )
+            for part in {name, name.rpartition(".")[0]} & files.keys() - reached.keys():
+                reached[part] = importer
+                waiting.append(part)
+    assert "saliency_core.explanation" in reached
+
+
 @pytest.mark.parametrize("file", PAGE_FILES, ids=module_name)
 def test_a_page_imports_only_what_is_shared_and_what_is_its_own(file: Path) -> None:
     own = file.relative_to(PAGES).parts[0].removesuffix(".py")
     for name in imports(file):
         parts = name.split(".")
+        assert parts[0] not in ABSENT, f"{module_name(file)} imports {name}; it is for the engine"
         if parts[0] == "pages":
             assert parts[1] in (own, "shared"), f"{module_name(file)} imports {name}"

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import streamlit as st
 import uvicorn
 from starlette.middleware import Middleware
@@ -61,9 +62,7 @@ def keep_freed_blocks() -> None:
     arithmetic on them. The GNU library keeps blocks as large as the largest that it has mapped and freed, up
     to 32 MB; this shows it one, which is never written to.
     """
-    import torch
-
-    torch.empty(FREED_BYTES, dtype=torch.uint8)
+    np.empty(FREED_BYTES, np.uint8)
 
 
 live = LiveSessions()

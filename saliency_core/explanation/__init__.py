@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from saliency_core.backprop.meta_step import MetaStep
 from saliency_core.combine import FloatMap, checked_size, is_constant, normalise, resize
+from saliency_core.deferred import deferred
 from saliency_core.errors import ArgumentError, ArgumentTypeError, UnknownNameError
-from saliency_core.explanation.display import notebook_html
 from saliency_core.explanation.subject import Subject
 from saliency_core.inputs.preprocess import InputRegion
 from saliency_core.methods.registry import METHODS
@@ -22,6 +22,9 @@ from saliency_core.registry import chosen_names, unknown
 
 if TYPE_CHECKING:
     from saliency_core.models.targets import ScoreFunction
+
+notebook = deferred("saliency_core.viewer.notebook")
+"""The viewer stands after this package and imports it, so it is not imported here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,8 +218,9 @@ class Explanation:
         )
 
     def _repr_html_(self) -> str | None:
-        """The viewer, for notebooks."""
-        return notebook_html(self)
+        """The viewer, for notebooks; None where there is no photo to draw it on."""
+        found: str | None = notebook.explanation_html(self)
+        return found
 
     @property
     def nbytes(self) -> int:

@@ -11,7 +11,6 @@ from PIL import Image
 
 from saliency_core.errors import ArgumentError, SaliencyError
 from saliency_core.explanation import Explanation
-from saliency_core.explanation.display import register
 from saliency_core.texts import one_line
 from saliency_core.viewer.html import checked_view, entries, page
 
@@ -101,12 +100,9 @@ def show(
     return NotebookView(drawn, HEIGHTS[mode] if height is None else height, summary)
 
 
-def _html(explanation: Explanation) -> str | None:
+def explanation_html(explanation: Explanation) -> str | None:
     """The viewer for an explanation by itself; None if there is nothing to draw it on."""
     try:
         return show(explanation)._repr_html_()
     except SaliencyError:
         return None
-
-
-register(_html)
