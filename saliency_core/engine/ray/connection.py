@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import socket
 import warnings
@@ -27,6 +28,7 @@ def imported(library: str) -> Any:
     try:
         with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):  # of its own settings
             importlib.import_module(f"ray.{library}")
+            logging.getLogger(f"ray.{library}").setLevel(logging.ERROR)  # the rest arrives as exceptions
             return importlib.import_module("ray")
     except ImportError as error:
         raise UnavailableError(
