@@ -32,12 +32,12 @@ from saliency_core.engine.photo_evaluations import MapChoice, PerturbationReques
 from saliency_core.engine.priorities import Priority
 from saliency_core.engine.ray import deployment
 from saliency_core.engine.ray.answers import NAME, NAMESPACE
-from saliency_core.engine.ray.client import LOST, RayEngine
+from saliency_core.engine.ray.client import BUSY, LOST, RayEngine
 from saliency_core.engine.ray.replica import _Held
 from saliency_core.engine.ray.scale import Scale
 from saliency_core.engine.request import ExplainRequest, image_digest
 from saliency_core.engine.status import StoreStatus
-from saliency_core.engine.tasks import BUSY, TaskState
+from saliency_core.engine.tasks import TaskState
 from saliency_core.errors import ArgumentError, BusyError, SaliencyError, UnavailableError, UnknownNameError
 from saliency_core.models.classifier import Classifier
 from saliency_core.progress import Cancelled

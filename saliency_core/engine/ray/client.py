@@ -44,6 +44,7 @@ LONG_THREADS = 8
 LOOK_SECONDS = 0.25
 """How often a thread that waits looks whether its task was cancelled."""
 ASK_SECONDS = 30
+BUSY = "Too many computations are waiting already. Try again in a minute."
 LOST = (
     "The process that computed this was lost, and so was the one that tried it again. It may need more "
     "memory than there is: try a smaller photo or model."
