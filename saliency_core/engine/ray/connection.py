@@ -28,7 +28,8 @@ def imported(library: str) -> Any:
     try:
         with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):  # of its own settings
             importlib.import_module(f"ray.{library}")
-            logging.getLogger(f"ray.{library}").setLevel(logging.ERROR)  # the rest arrives as exceptions
+            for name in ("ray", f"ray.{library}"):  # what matters arrives as exceptions
+                logging.getLogger(name).setLevel(logging.ERROR)
             return importlib.import_module("ray")
     except ImportError as error:
         raise UnavailableError(
