@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from PIL import Image
 
 import saliency_core as sc
 from pages.shared.engine import SETTING, cluster_address
+from saliency_core.cli.commands import main
 from saliency_core.engine.checkpoints import CheckpointModel
 from saliency_core.engine.evaluations import EvaluationRequest, Helpers
 from saliency_core.engine.local import Engine
@@ -30,12 +32,12 @@ from saliency_core.engine.photo_evaluations import MapChoice, PerturbationReques
 from saliency_core.engine.priorities import Priority
 from saliency_core.engine.ray import deployment
 from saliency_core.engine.ray.answers import NAME, NAMESPACE
-from saliency_core.engine.ray.client import LOST, RayEngine
+from saliency_core.engine.ray.client import BUSY, LOST, RayEngine
 from saliency_core.engine.ray.replica import _Held
 from saliency_core.engine.ray.scale import Scale
 from saliency_core.engine.request import ExplainRequest, image_digest
 from saliency_core.engine.status import StoreStatus
-from saliency_core.engine.tasks import BUSY, TaskState
+from saliency_core.engine.tasks import TaskState
 from saliency_core.errors import ArgumentError, BusyError, SaliencyError, UnavailableError, UnknownNameError
 from saliency_core.models.classifier import Classifier
 from saliency_core.progress import Cancelled
@@ -73,8 +75,8 @@ def engine(ray_cluster: None, models: dict[str, sc.ModelSpec]) -> Iterator[RayEn
     """A client of two replicas."""
     deployment.deploy(ray, SCALE, models)
     yield RayEngine()
+    deployment.remove(ray)
     ray.serve.shutdown()
-    ray.kill(ray.get_actor(NAME, NAMESPACE))
 
 
 @pytest.fixture(scope="module")
@@ -400,6 +402,37 @@ def test_a_computation_that_kills_one_replica_after_the_other_ends_with_a_senten
     assert str(error.value) == LOST
     assert len(deadly.killed) == 2
     assert engine.explain(replace(REQUEST, target=0), PHOTO).target == 0
+
+
+def test_the_command_starts_the_replicas_runs_another_command_and_ends_them(
+    engine: RayEngine, tmp_path: Path
+) -> None:
+    address = ray.get_runtime_context().gcs_address
+    told = tmp_path / "told"
+    program = f"import os; open({str(told)!r}, 'w').write(os.environ['{SETTING}']); raise SystemExit(7)"
+    arguments = ["serve", "--address", address, "--replicas", "1", "4", "--", sys.executable, "-c", program]
+    assert main(arguments) == 7
+    assert told.read_text() == address
+    assert deployment.handle(ray) is None
+    assert ray.is_initialized()  # as it was before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--port", "{taken}"], "Ray cannot listen on 127.0.0.1:.*: Address already in use; take another"),
+        (["--port", "70000"], "Ray cannot listen on 127.0.0.1:70000: .*; take another --port"),
+        (["--host", "192.0.2.77"], "Ray cannot listen on 192.0.2.77:6379: Cannot assign requested address"),
+        (["--address", "127.0.0.1:1"], "there is no Ray cluster at '127.0.0.1:1': Connection refused"),
+    ],
+)
+def test_what_the_command_cannot_use_is_a_sentence(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        given = [each.format(taken=taken.getsockname()[1]) for each in arguments]
+        assert main(["serve", *given]) == 2
+    assert re.match(message, capsys.readouterr().err)
 
 
 def shared(engine: RayEngine) -> StoreStatus:

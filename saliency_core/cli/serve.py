@@ -92,12 +92,14 @@ def run(options: argparse.Namespace) -> int:
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     address = options.address or f"{options.host}:{options.port}"
     with contextlib.ExitStack() as stack:
+        connected = ray.is_initialized()
         if options.address:
             connect(ray, address)
         else:
             _check_free(options.host, options.port)
             start(ray, options.host, options.port)
-        stack.callback(ray.shutdown)
+        if not connected:
+            stack.callback(ray.shutdown)
         scale = Scale.fitting(ray, options.replicas and tuple(options.replicas), options.device)
         _say(f"Ray runs at {address}. Starting {_replicas(scale)} …")
         deployment.deploy(ray, scale)

@@ -41,6 +41,10 @@ MAX_INFOS = 32
 WAITING_THREADS = 32
 """Threads that wait for answers about what is on the screen; they compute nothing."""
 LONG_THREADS = 8
+MAX_SCREEN, MAX_LONG = 256, 64
+"""Tasks that may wait beside those that run."""
+SESSION_SCREEN, SESSION_LONG, SESSION_AT_ONCE = 16, 8, 2
+"""Tasks of one session: that may wait and run, of both kinds, and long ones that run while others wait."""
 LOOK_SECONDS = 0.25
 """How often a thread that waits looks whether its task was cancelled."""
 ASK_SECONDS = 30
@@ -93,9 +97,12 @@ class RayEngine:
         self._own: OrderedDict[str, CheckpointModel] = OrderedDict()  # the least recently used first
         self._own_lock = threading.Lock()
         self._partial: dict[Any, Any] = {}
-        self._explaining = TaskQueue(WAITING_THREADS, 256, max_ended=0)
-        self._loading = TaskQueue(LONG_THREADS, max_ended=0)
-        self._background = TaskQueue(LONG_THREADS, max_ended=0)
+        # Here sessions take their turns, so that few requests wait in Ray's own queue, which knows none.
+        self._explaining = TaskQueue(WAITING_THREADS, MAX_SCREEN, max_ended=0, per_session=SESSION_SCREEN)
+        self._background = TaskQueue(
+            LONG_THREADS, MAX_LONG, max_ended=0, per_session=SESSION_LONG, at_once=SESSION_AT_ONCE
+        )
+        self._loading = TaskQueue(LONG_THREADS, MAX_LONG, max_ended=0)
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="saliency-ray", daemon=True).start()
 
@@ -201,7 +208,7 @@ class RayEngine:
         def run(progress: ProgressCallback) -> Explanation:
             return self._explained(request, image, progress, title=title, session=session, priority=priority)
 
-        return self._queue(priority).submit(request, run, title=title)
+        return self._queue(priority).submit(request, run, title=title, session=session, priority=priority)
 
     def submit_evaluation(
         self,
@@ -239,7 +246,7 @@ class RayEngine:
             answer: Answer = found.answer
             return answer
 
-        return self._queue(priority).submit(request, run, title=title)
+        return self._queue(priority).submit(request, run, title=title, session=session, priority=priority)
 
     def partial_evaluation(self, request: EvaluationRequest[Answer]) -> Answer | None:
         """An evaluation as far as it is known; see :meth:`ExplainEngine.partial_evaluation`."""
@@ -259,7 +266,9 @@ class RayEngine:
     ) -> Task[Result]:
         """Any other computation in the background, in this process; see :meth:`ExplainEngine.run`."""
         queue = self._explaining if short else self._background
-        return queue.submit(key, compute, title=title, total=total, unit=unit)
+        return queue.submit(
+            key, compute, title=title, total=total, unit=unit, session=session, priority=priority
+        )
 
     def status(self) -> EngineStatus:
         """What the operator may know, of all replicas together; see :meth:`ExplainEngine.status`."""
@@ -279,6 +288,8 @@ class RayEngine:
                 self._loading.status("loading"),
                 self._background.status("background"),
             ),
+            refused=self._explaining.refused + self._background.refused,
+            dropped=self._explaining.dropped + self._background.dropped,
         )
 
     def _queue(self, priority: Priority) -> TaskQueue:

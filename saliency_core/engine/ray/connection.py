@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import socket
 import warnings
@@ -27,6 +28,8 @@ def imported(library: str) -> Any:
     try:
         with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):  # of its own settings
             importlib.import_module(f"ray.{library}")
+            for name in ("ray", f"ray.{library}"):  # what matters arrives as exceptions
+                logging.getLogger(name).setLevel(logging.ERROR)
             return importlib.import_module("ray")
     except ImportError as error:
         raise UnavailableError(
@@ -74,12 +77,14 @@ def start(ray: Any, host: str = LOOPBACK, port: int = 0, **options: Any) -> None
 
 
 def _stay_on(ray: Any, host: str) -> None:
-    """Have Ray keep to the loopback interface, if that is the host.
+    """Have Ray keep to the loopback interface, and protect it with the user's token, if that is the host.
 
     Left alone, it takes the machine's address in the network instead, and its ports are open to all: only on
     Windows and macOS it keeps to the loopback interface, as this setting says.
     """
     if host == LOOPBACK:
+        # To an address in the network Ray shows the user's token only if it is told to.
+        ray._private.worker.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # it has read the setting before
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +44,6 @@ def deploy(ray: Any, scale: Scale, models: Mapping[str, ModelSpec] | None = None
     Raises:
         UnavailableError: no replica can be started.
     """
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve = ray.serve
     serve.start(proxy_location="Disabled", logging_config=QUIET)  # nothing listens for HTTP
     deployment = serve.deployment(

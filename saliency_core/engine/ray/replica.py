@@ -73,9 +73,7 @@ class Replica:
         torch.set_num_threads(scale.threads)
         self.engine = Engine(scale.device, CACHE_BYTES, models=models)
         self._answers = Answers()
-        on_cpu = self.engine.device.type == "cpu"
-        self._submitted.set_max_batch_size(1 if on_cpu else MAX_BATCH)
-        self._submitted.set_batch_wait_timeout_s(0.0 if on_cpu else BATCH_SECONDS)
+        self._on_cpu = self.engine.device.type == "cpu"
 
     def check_health(self) -> None:
         """Called by Ray Serve: a replica whose GPU has failed is replaced."""
@@ -97,7 +95,8 @@ class Replica:
             arguments: for the method.
         """
         try:
-            self._adopt(own)
+            if own is not None:
+                self._adopt(own)
             return getattr(self.engine, method)(*arguments)
         except SaliencyError as error:
             return Failed(error)
@@ -115,14 +114,17 @@ class Replica:
             return
         if serve.get_multiplexed_model_id():
             await self._routed()
-        try:
-            await asyncio.to_thread(self._adopt, order.own)
-        except SaliencyError as error:
-            yield Failed(error)
-            return
+        if order.own is not None:
+            try:
+                await asyncio.to_thread(self._adopt, order.own)
+            except SaliencyError as error:
+                yield Failed(error)
+                return
         image = None if photo is None else Image.fromarray(photo)
         while True:
-            task: Task[Any] = await self._submitted((order, image))
+            task: Task[Any] = (
+                self._submit(order, image) if self._on_cpu else await self._submitted((order, image))
+            )
             task.hold()
             try:
                 async for message in self._told(order, task):
@@ -131,18 +133,19 @@ class Replica:
                 task.release()  # also if the caller has cancelled it
             if task.state is not TaskState.CANCELLED:  # as it was by another who had asked for the same
                 break
-        yield self._end(order, task, of_photo=photo is not None)
+        last = self._end(order, task)
+        yield last
+        if photo is not None and isinstance(last, Answered) and last.weights is not None:
+            self._keep(order.request, last.answer, last.weights)  # that of a photo set has a file
 
-    def _adopt(self, own: CheckpointModel | None) -> None:
-        """Know a model that one session has brought, if it is one."""
-        if own is None:
-            return
+    def _adopt(self, own: CheckpointModel) -> None:
+        """Know a model that one session has brought."""
         try:
             self.engine.title(own.name)
         except UnknownNameError:
             self.engine.add_model(own)
 
-    @serve.batch(max_batch_size=MAX_BATCH)  # type: ignore[untyped-decorator]
+    @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_SECONDS)  # type: ignore[untyped-decorator]
     async def _submitted(self, asked: Sequence[tuple[Order, Image.Image | None]]) -> list[Task[Any]]:
         """Hand on to the engine's queue what came at the same time, which it can compute together."""
         return [self._submit(order, image) for order, image in asked]
@@ -180,7 +183,7 @@ class Replica:
                     last = partial
                     yield Partial(partial)
 
-    def _end(self, order: Order, task: Task[Any], *, of_photo: bool) -> Message:
+    def _end(self, order: Order, task: Task[Any]) -> Message:
         try:
             found = task.value()
         except SaliencyError as error:
@@ -190,11 +193,12 @@ class Replica:
         weights = self.engine.weights(order.model)
         if not isinstance(weights, str) or order.model.startswith(FOLDER):
             return Answered(found, None)  # its files may be replaced
-        if of_photo:  # the answer about a photo set has a file
-            asked: Any = order.request
-            meant = replace(asked, target=found.target) if isinstance(asked, ExplainRequest) else asked
-            self._answers.keep(order.model, asked, meant, weights, found)
         return Answered(found, weights)
+
+    def _keep(self, asked: Any, found: Any, weights: str) -> None:
+        """Keep an answer for everybody."""
+        meant = replace(asked, target=found.target) if isinstance(asked, ExplainRequest) else asked
+        self._answers.keep(asked.model, asked, meant, weights, found)
 
     @serve.multiplexed(max_num_models_per_replica=MAX_MODELS)  # type: ignore[untyped-decorator]
     async def _holds(self, model: str) -> _Held:

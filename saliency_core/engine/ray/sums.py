@@ -12,6 +12,8 @@ def together(
     replicas: Sequence[EngineStatus],
     stores: tuple[StoreStatus, ...] = (),
     queues: tuple[QueueStatus, ...] = (),
+    refused: int = 0,
+    dropped: int = 0,
 ) -> EngineStatus:
     """The replicas' status, summed, with the stores and queues of the process that asks them."""
     devices = Counter(each.device for each in replicas)
@@ -23,8 +25,8 @@ def together(
         queues=queues + _queues(queue for each in replicas for queue in each.queues),
         waited=_histogram([each.waited for each in replicas]),
         computed=_histogram([each.computed for each in replicas]),
-        refused=sum(each.refused for each in replicas),
-        dropped=sum(each.dropped for each in replicas),
+        refused=refused + sum(each.refused for each in replicas),
+        dropped=dropped + sum(each.dropped for each in replicas),
         errors=tuple(
             sorted((error for each in replicas for error in each.errors), key=lambda error: error.time)
         ),
