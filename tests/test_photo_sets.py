@@ -528,6 +528,14 @@ def test_a_damaged_zip_file_is_refused_or_its_photos_are_and_no_other_error_come
     assert refused > len(data) / 61  # whatever is cut off, the list at the end is gone
 
 
+def test_a_zip_file_without_its_first_bytes_is_a_sentence() -> None:
+    data = archive({"a.png": PHOTO, "b.png": PHOTO})
+    found = sc.read_photo_set(data[20:], "folders")  # the list at its end begins before the file does
+    with pytest.raises(sc.ImageError, match="damaged inside the zip file"):
+        found.files.read("a.png")
+    assert found.files.read("b.png") == PHOTO
+
+
 def test_links_and_pipes_in_a_folder_are_not_opened(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     folder.mkdir()

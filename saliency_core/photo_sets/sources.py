@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import struct
 import threading
 import unicodedata
 import weakref
@@ -344,7 +345,10 @@ class ZipFiles(SetFiles):
             yield name, entry
 
     def _open(self, name: str) -> BinaryIO:
-        return self._opened().open(self._entries[name])  # type: ignore[return-value]
+        try:
+            return self._opened().open(self._entries[name])  # type: ignore[return-value]
+        except (ValueError, struct.error) as error:  # of a damaged list: a place before the file's beginning
+            raise zipfile.BadZipFile from error
 
     def checksum(self, name: str) -> int:
         """The CRC-32 of a file's bytes as the zip file states it; it is checked when the file is read."""
