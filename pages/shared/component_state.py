@@ -1,13 +1,14 @@
 """A guard for what browsers send as the state of widgets and components: what cannot be used is ignored.
 
 Streamlit 1.67 reads a state when its value is first asked for, before any code of the app sees it. What is no
-JSON, is nested too deep or is of another kind than the widget's raises there, in the run or in the server. There
-is no public hook for that; all readers ask one mapping, which the guard wraps.
+JSON, is nested too deep or is of another kind than the widget's raises there, in the run or in the server.
+There is no public hook for that; all readers ask one mapping, which the guard wraps.
 """
 
 import functools
 import json
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 from streamlit.proto.WidgetStates_pb2 import WidgetState
@@ -40,7 +41,11 @@ def guard() -> None:
         self.states[key] = session_state.Value(value)
         return value
 
+    def names(self: session_state.WStates) -> Iterator[str]:
+        return iter(tuple(self.states))
+
     mapping.__getitem__ = guarded
+    mapping.__iter__ = names  # the callbacks that run meanwhile may add to it
 
 
 def _trouble_of(state: WidgetState, expected: str) -> str | None:
