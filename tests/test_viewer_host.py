@@ -22,7 +22,7 @@ from saliency_core.viewer.bundle import WEB
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ("layer1", "layer2")
-HOSTILE = ["no JSON", "{", "[" * 100_000, json.dumps({"view": None})[:-1], '{"a":' * 40 + "1" + "}" * 40]
+HOSTILE = ["", "no JSON", "{", "[" * 100_000, json.dumps({"view": None})[:-1], '{"a":' * 40 + "1" + "}" * 40]
 
 
 def read(value_type: str, text: str) -> object:
@@ -47,6 +47,27 @@ def test_a_state_that_cannot_be_read_counts_as_none_and_is_logged(
     with caplog.at_level(logging.WARNING):
         assert not read(value_type, text)
     assert "ignored the state of a component" in caplog.text
+
+
+@pytest.mark.parametrize("value_type", ["json_value", "json_trigger_value"])
+def test_a_state_of_another_kind_than_the_components_counts_as_none(value_type: str) -> None:
+    component_state.guard()
+    for wrong in (
+        {"int_value": 5},
+        {"string_value": "{}"},
+        {"json_value": "1"},
+        {"json_trigger_value": "[1]"},
+    ):
+        states = WStates()
+        deserializer = BidiComponentSerde().deserialize
+        if value_type == "json_trigger_value":
+            deserializer = deserialize_trigger_list
+        states.set_widget_metadata(
+            WidgetMetadata("id", deserializer, json.dumps, value_type=value_type)  # type: ignore[arg-type]
+        )
+        states.set_widget_from_proto(WidgetState(id="id", **wrong))
+        assert bool(states["id"]) == (wrong == {"json_trigger_value": "[1]"} and value_type in wrong)
+        assert states.widget_metadata["id"].value_type == value_type
 
 
 def test_a_proper_state_passes_the_guard() -> None:

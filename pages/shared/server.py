@@ -7,6 +7,7 @@ import hashlib
 import html
 import importlib
 import logging
+import os
 import re
 import signal
 import threading
@@ -51,6 +52,11 @@ _CLOSED = frozenset({"_stcore/metrics"})  # open to everyone by default; it show
 
 SWEEP_SECONDS = 600.0
 SHUTDOWN_SECONDS = 5
+LAZY = ("pandas", "plotly.graph_objects", "pyarrow.compute", "streamlit.material_icon_names")
+"""What Streamlit and the pages import only when they first need it: two sessions at once, and Python gives
+one of them a module that is imported in part."""
+LAZY_LOCALLY = ("timm", "torch._dynamo", "torchvision", "saliency_core.engine.local")
+"""What the engine of this process imports so."""
 FREED_BYTES = 31 << 20
 """Below 32 MB, the limit up to which the GNU C library raises its thresholds by itself."""
 
@@ -100,6 +106,8 @@ def preload() -> None:
             parts = file.relative_to(ROOT).with_suffix("").parts
             importlib.import_module(".".join(parts).removesuffix(".__init__"))
     reruns.guard()
+    for name in (*LAZY, *(LAZY_LOCALLY if os.environ.get("SALIENCY_ENGINE", "") in ("", "local") else ())):
+        importlib.import_module(name)
     photos = importlib.import_module("pages.shared.photos")
     for name in photos.sample_files():
         photos.sample(name)
