@@ -261,7 +261,13 @@ class Gate:
         self.tasks: list[Task[sc.Explanation]] = []
 
     def submit(
-        self, engine: sc.Engine, request: ExplainRequest, image: object, *, title: str = ""
+        self,
+        engine: sc.Engine,
+        request: ExplainRequest,
+        image: object,
+        *,
+        title: str = "",
+        session: str | None = None,
     ) -> Task[sc.Explanation]:
         def run(progress: ProgressCallback) -> sc.Explanation:
             progress(25, 100)
@@ -273,7 +279,7 @@ class Gate:
             return engine.explain(replace(request, methods=None), image)
 
         if not request.methods or request.methods[0] not in method_lists.MANY_PASSES:
-            return SUBMIT(engine, request, image, title=title)
+            return SUBMIT(engine, request, image, title=title, session=session)
         task = self.queue.submit(request, run, title=title, total=100)
         if task not in self.tasks:
             self.tasks.append(task)
