@@ -2,8 +2,8 @@
 
 ``--classes`` computes the table of class sensitivity instead, ``--first-view`` how much of each map lies on
 the object, ``--layout-shift`` how far pages jump, ``--sweep`` what every curated architecture and a sample of
-timm's give, ``--precision`` what bfloat16 does to the maps, ``--ray`` what the engine on Ray costs; ``--write``
-also puts the table that was printed into its document in docs/.
+timm's give, ``--precision`` what bfloat16 does to the maps, ``--ray`` what the engine on Ray costs;
+``--write`` also puts the table that was printed into its document in docs/.
 """
 
 from __future__ import annotations

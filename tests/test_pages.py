@@ -36,6 +36,7 @@ from saliency_core.engine.failures import user_message
 from saliency_core.engine.queue import TaskQueue
 from saliency_core.engine.request import ExplainRequest, ModelInfo
 from saliency_core.engine.tasks import Task
+from saliency_core.errors import BusyError
 from saliency_core.progress import ProgressCallback
 from saliency_core.viewer import payload
 from saliency_core.viewer.payload import AVERAGING_METHODS
@@ -245,6 +246,29 @@ def test_a_model_that_cannot_be_loaded_leaves_the_sidebar_and_the_address_with_t
     assert "The host is away." in notes_of(app)
     assert session_of(app).latest.model == Choice().model
     queue.close(SECONDS)
+
+
+def test_a_busy_server_says_for_how_long_and_one_can_try_again(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, busy = sc.Engine.submit, "The server is busy for about 12 seconds."
+    refused: list[ExplainRequest] = []
+
+    def start(
+        engine: sc.Engine, asked: ExplainRequest, image: object, **options: object
+    ) -> Task[sc.Explanation]:
+        if refused:
+            return submit(engine, asked, image, **options)
+        refused.append(asked)
+        return Task.refused(asked, BusyError(busy, 12))
+
+    monkeypatch.setattr(sc.Engine, "submit", start)
+    visit(app, "compare", **{"class": "7"})
+    assert busy in notes_of(app)
+    button(app, "try-again").click()
+    settle(app)
+    assert busy not in notes_of(app)
+    assert session_of(app).scene.explanation.target == 7
 
 
 # -- background tasks ----------------------------------------------------------------------------------------

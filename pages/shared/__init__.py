@@ -3,5 +3,5 @@
 import os
 
 # Before PyTorch is imported, whose threads would otherwise spin while they wait for one another: where other
-# sessions need the same cores, a pass of two threads then takes twenty times as long.
+# sessions need the same cores, a pass of two threads could then take twenty times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
