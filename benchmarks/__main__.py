@@ -2,8 +2,8 @@
 
 ``--classes`` computes the table of class sensitivity instead, ``--first-view`` how much of each map lies on
 the object, ``--layout-shift`` how far pages jump, ``--sweep`` what every curated architecture and a sample of
-timm's give, ``--ray`` what the engine on Ray costs; ``--write`` also puts the table that was printed into its
-document in docs/.
+timm's give, ``--precision`` what bfloat16 does to the maps, ``--ray`` what the engine on Ray costs;
+``--write`` also puts the table that was printed into its document in docs/.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import classes, core, evaluation, files, first_view, layout, page, sweep, viewer
+from benchmarks import classes, core, evaluation, files, first_view, layout, page, precision, sweep, viewer
 from benchmarks.measure import Row
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--layout-shift", action="store_true", help="how far the content of pages jumps")
     parser.add_argument("--sweep", action="store_true", help="every architecture with random weights")
     parser.add_argument("--ray", action="store_true", help="the engine on Ray beside that of one process")
+    parser.add_argument("--precision", action="store_true", help="maps in bfloat16 beside those in float32")
     options = parser.parse_args()
     if options.classes:
         show("classes", classes.table(), write=options.write)
@@ -58,6 +59,9 @@ def main() -> None:
         return
     if options.layout_shift:
         show("layout-shift", layout.table(), write=options.write)
+        return
+    if options.precision:
+        show("precision", precision.table(), write=options.write)
         return
     if options.sweep:
         show("curated", sweep.table(sweep.curated()), SWEEP, write=options.write)

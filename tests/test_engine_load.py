@@ -423,6 +423,27 @@ def test_models_whose_source_does_not_answer_keep_no_other_waiting(spec: sc.Mode
     assert all("the mirror gave up" in str(ended(task).error) for task in stuck)
 
 
+def test_a_model_that_an_answer_needs_is_loaded_though_the_session_that_chose_it_leaves(
+    spec: sc.ModelSpec,
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def fetch() -> str:
+        begun.set()
+        assert go.wait(LONG)
+        return str(spec.source.path(Path()))
+
+    slow = replace(spec, name="slow", source=Embedded(fetch))
+    engine, left = sc.Engine(DEVICE, models={"slow": slow}), Tasks(patience=0)
+    left.result("load", lambda: engine.load("slow"), title="")
+    assert begun.wait(LONG)
+    task = engine.submit(request(0, model="slow", target=1), photo(0))
+    del left
+    gc.collect()
+    go.set()
+    assert ended(task).error is None
+
+
 def test_a_batch_smaller_than_one_is_refused(spec: sc.ModelSpec) -> None:
     with pytest.raises(sc.ArgumentError, match="batch is 0; expected 1 or more"):
         sc.Engine(DEVICE, models={"tiny": spec}, batch=0)

@@ -36,6 +36,7 @@ from saliency_core.engine.failures import user_message
 from saliency_core.engine.queue import TaskQueue
 from saliency_core.engine.request import ExplainRequest, ModelInfo
 from saliency_core.engine.tasks import Task
+from saliency_core.errors import BusyError
 from saliency_core.progress import ProgressCallback
 from saliency_core.viewer import payload
 from saliency_core.viewer.payload import AVERAGING_METHODS
@@ -247,6 +248,29 @@ def test_a_model_that_cannot_be_loaded_leaves_the_sidebar_and_the_address_with_t
     queue.close(SECONDS)
 
 
+def test_a_busy_server_says_for_how_long_and_one_can_try_again(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, busy = sc.Engine.submit, "The server is busy for about 12 seconds."
+    refused: list[ExplainRequest] = []
+
+    def start(
+        engine: sc.Engine, asked: ExplainRequest, image: object, **options: object
+    ) -> Task[sc.Explanation]:
+        if refused:
+            return submit(engine, asked, image, **options)
+        refused.append(asked)
+        return Task.refused(asked, BusyError(busy, 12))
+
+    monkeypatch.setattr(sc.Engine, "submit", start)
+    visit(app, "compare", **{"class": "7"})
+    assert busy in notes_of(app)
+    button(app, "try-again").click()
+    settle(app)
+    assert busy not in notes_of(app)
+    assert session_of(app).scene.explanation.target == 7
+
+
 # -- background tasks ----------------------------------------------------------------------------------------
 
 
@@ -261,7 +285,13 @@ class Gate:
         self.tasks: list[Task[sc.Explanation]] = []
 
     def submit(
-        self, engine: sc.Engine, request: ExplainRequest, image: object, *, title: str = ""
+        self,
+        engine: sc.Engine,
+        request: ExplainRequest,
+        image: object,
+        *,
+        title: str = "",
+        session: str | None = None,
     ) -> Task[sc.Explanation]:
         def run(progress: ProgressCallback) -> sc.Explanation:
             progress(25, 100)
@@ -273,7 +303,7 @@ class Gate:
             return engine.explain(replace(request, methods=None), image)
 
         if not request.methods or request.methods[0] not in method_lists.MANY_PASSES:
-            return SUBMIT(engine, request, image, title=title)
+            return SUBMIT(engine, request, image, title=title, session=session)
         task = self.queue.submit(request, run, title=title, total=100)
         if task not in self.tasks:
             self.tasks.append(task)

@@ -240,7 +240,7 @@ def test_a_full_queue_says_at_once_for_how_long_it_is_busy_at_the_measured_pace(
     for number in range(9):
         assert queue.submit(f"waiting {number}", lambda _: None).error is None
     refused = queue.submit("one more", lambda _: None)
-    assert refused.error == "The server is busy, about 40 seconds. Try again then."
+    assert refused.error == "The server is busy for about 40 seconds."
     with pytest.raises(BusyError) as raised:
         refused.value()
     assert raised.value.seconds == 40

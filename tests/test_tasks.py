@@ -322,7 +322,7 @@ def test_more_than_may_wait_are_refused_with_a_sentence() -> None:
     tasks = [queue.submit(number, work) for number, work in enumerate(works)]
     refused = queue.submit("one more", giving("never"))
     assert (refused.ended, refused.state) == (True, FAILED)
-    assert refused.error == "The server is busy, about 3 seconds. Try again then."
+    assert refused.error == "The server is busy for about 3 seconds."
     with pytest.raises(BusyError):
         refused.value()
     assert queue.submit(1, giving("never")) is tasks[1]  # those under way are still shared

@@ -261,7 +261,7 @@ class Engine:
         spec = self._spec(name)
         if (known := self._known.peek(spec.name)) is not None:
             return Task.finished(name, known.info, title=spec.title)
-        return self._load(name, spec)
+        return self._load(spec)
 
     def weights(self, name: str) -> Hashable | None:
         """Identifies the weights of a model: a text that is the same on all machines.
@@ -322,7 +322,7 @@ class Engine:
             if known is not None:
                 self._counters.known(spec.name)
                 return Task.finished(request, known, title=title)
-            loading = None if spec.name in self.loaded else self._load(request.model, spec)
+            loading = self._needed(spec)
         except SaliencyError as error:
             return Task.refused(request, error, title=title, logged=f"An explanation by {request.model}")
 
@@ -367,7 +367,7 @@ class Engine:
         known: Answer | None = None if weights is None else self.cache.peek(_Key(request, weights))
         if known is not None:
             return Task.finished(request, known, title=title)
-        loading = None if spec.name in self.loaded else self._load(request.model, spec)
+        loading = self._needed(spec)
 
         def run(progress: ProgressCallback) -> Answer:
             if loading is not None:
@@ -674,7 +674,7 @@ class Engine:
     def _is_local(self, spec: ModelSpec) -> bool:
         return spec.random or spec.embedded or spec.source.is_local(self.weights_dir)
 
-    def _load(self, name: str, spec: ModelSpec) -> Task[ModelInfo]:
+    def _load(self, spec: ModelSpec) -> Task[ModelInfo]:
         """A task that loads a model; it stays in memory if no other needs the room."""
 
         def run(progress: ProgressCallback) -> ModelInfo:
@@ -683,14 +683,25 @@ class Engine:
 
         total = 0 if self._is_local(spec) else spec.download_bytes or 0
         return self._loading.submit(
-            name, run, title=spec.title, total=total, unit="bytes", logged=f"Loading {spec.name}"
+            spec.name, run, title=spec.title, total=total, unit="bytes", logged=f"Loading {spec.name}"
         )
+
+    def _needed(self, spec: ModelSpec) -> Task[ModelInfo] | None:
+        """The task that loads a model for an answer, if it is not in memory.
+
+        It goes on if the session that has chosen the model leaves.
+        """
+        if spec.name in self.loaded:
+            return None
+        loading = self._load(spec)
+        loading.hold()
+        return loading
 
     def _with_model(self, name: str, work: Callable[[LoadedModel, Classifier], Result]) -> Result:
         """What `work` makes of a model, which is loaded first if it has to be and stays meanwhile."""
         spec = self._spec(name)
-        if spec.name not in self.loaded:
-            _wait_for_model(self._load(name, spec))
+        if (loading := self._needed(spec)) is not None:
+            _wait_for_model(loading)
         return self._use(spec, no_progress, work)
 
     def _use(

@@ -212,7 +212,7 @@ class TaskQueue:
     def _busy(self) -> BusyError:
         self.refused += 1
         seconds = self._seconds(len(self._waiting) + len(self._running))
-        return BusyError(f"The server is busy, about {_duration(seconds)}. Try again then.", seconds)
+        return BusyError(f"The server is busy for about {_duration(seconds)}.", seconds)
 
     def _seconds(self, tasks: int) -> int:
         """How long so many tasks take at the pace measured so far."""

@@ -25,10 +25,10 @@ Gradients = TypeVar("Gradients")
 
 SEED = 0
 """Seed of all noise and masks: the same image and class always give the same map."""
-# Small enough for a batch of EfficientNet-Lite0 to take less than 0.25 s on two cores, since that is how long
-# an explanation waits for its turn; larger batches are hardly faster there, but they are on a GPU.
-FORWARD_BATCH = {"cpu": 8}
-GRADIENT_BATCH = {"cpu": 4}
+# Small enough for a batch of EfficientNet-Lite0 to take about an eighth of a second on one core, since that
+# is how long an explanation waits for its turn; larger ones are hardly faster there, but they are on a GPU.
+FORWARD_BATCH = {"cpu": 4}
+GRADIENT_BATCH = {"cpu": 2}
 LARGE_BATCH = 32
 _limit: ContextVar[int] = ContextVar("batch limit", default=LARGE_BATCH)
 
