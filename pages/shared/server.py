@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pages.shared import departed, model_routes, reruns, share_routes, theme
 from pages.shared.embedding import frame_ancestors
+from pages.shared.frames import Frames
 from pages.shared.registry import ASSETS, HOME, PAGES, PAGES_FOLDER, PRODUCT, ROOT
 from saliency_core.viewer.bundle import FONTS
 
@@ -239,6 +240,7 @@ def middleware() -> list[Middleware]:
     shell = _shell()
     return [
         Middleware(SecurityHeaders, policy=content_security_policy(shell)),
+        Middleware(Frames),
         Middleware(UnknownAddresses, shell=shell),
     ]
 
