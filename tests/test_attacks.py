@@ -45,7 +45,8 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def attacked(log: Path) -> Iterator[Server]:
-    with running_server(log, {"SALIENCY_STATE": str(log.parent / "state")}) as server:
+    env = {"SALIENCY_STATE": str(log.parent / "state"), "STREAMLIT_SERVER_DISCONNECTED_SESSION_TTL": "1"}
+    with running_server(log, env) as server:
         asyncio.run(_visit(server))
         yield server
 
@@ -236,7 +237,6 @@ def test_uploads_of_nobody_without_a_token_or_with_a_false_size_are_refused(serv
                 "/_stcore/upload_file/nobody/x",
                 f"{place}/../../x",
                 f"{place}/..%2f..%2fx",
-                f"{place}/%00",
             ):
                 assert await tab.put_file(path, "a.png", b"x") == 400, path
             assert await tab.put_file(f"{place}/x", "a.png", b"x", **{XSRF_HEADER: "no"}) == 403
@@ -389,7 +389,7 @@ def test_many_uploads_in_one_session_keep_the_newest_and_are_bounded_in_memory(s
         await tab.upload(f"{number}.bin", large + bytes([number]))
         await tab.ended()
 
-    asyncio.run(send(small, 30))
+    asyncio.run(send(small, 20))
     before = process.memory_info().rss
-    asyncio.run(send(big, 24))
-    assert process.memory_info().rss - before < 400 << 20  # of 480 MB that were sent
+    asyncio.run(send(big, 12))
+    assert process.memory_info().rss - before < 200 << 20  # of 240 MB that were sent

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from contextlib import suppress
 
 from google.protobuf.message import DecodeError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,7 +39,16 @@ class Frames:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, _checked(receive, send) if scope["type"] == "websocket" else receive, send)
+        if scope["type"] != "websocket":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_to_whoever_is_there(message: Message) -> None:
+            # What is received says that a tab has gone; Streamlit takes an error here for another one.
+            with suppress(OSError):
+                await send(message)
+
+        await self.app(scope, _checked(receive, send_to_whoever_is_there), send_to_whoever_is_there)
 
 
 def _checked(receive: Receive, send: Send) -> Receive:
