@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import hashlib
 import io
-import os
 import random
 import re
 import statistics
@@ -47,7 +46,7 @@ TOLERANCE = 1e-4
 """Of a map computed again, as a share of its range."""
 LOOKING = 5.0
 """Seconds that a person looks at what is shown, in the median."""
-AFTER = float(os.environ.get("LOAD_AFTER", 60))
+AFTER = 60.0
 """Seconds after the last session has left at which is measured what is left of them."""
 
 CACHED, CLASS, PHOTO, OPTIONS, FIRST = (
@@ -162,8 +161,8 @@ class Result:
 class Person:
     """One session and what it does, drawn from a generator of its own."""
 
-    def __init__(self, number: int, address: str, notes: Notes, seed: int) -> None:
-        self.number, self.notes = number, notes
+    def __init__(self, number: int, address: str, notes: Notes, seed: int, looking: float = LOOKING) -> None:
+        self.number, self.notes, self.looking = number, notes, looking
         self.random = random.Random(f"{seed} {number}")
         self.tab = Tab(address, "compare")
         self.tab.on_arrival = self._check
@@ -179,7 +178,7 @@ class Person:
         await self._try(FIRST, self._arrive())
         await self._try(PHOTO, self._upload())
         while True:
-            pause = min(max(self.random.lognormvariate(0, 0.6) * LOOKING, 1.0), 25.0)
+            pause = min(self.random.lognormvariate(0, 0.6) * self.looking, 25.0)
             if time.monotonic() + pause > end:
                 break
             await asyncio.sleep(pause)
@@ -370,8 +369,6 @@ def measure(count: int, seconds: float, *, engine: str = "", kill: bool = False,
             asyncio.run(_warm(server))
             used = asyncio.run(_sessions(server, count, seconds, notes, seed, kill))
         logged = tuple(unexpected(log.read_text(errors="replace")))
-        if keep := os.environ.get("LOAD_LOG"):
-            Path(keep).write_bytes(log.read_bytes())
     return Result(count, notes, *used, logged, wrong(notes.samples))
 
 

@@ -53,13 +53,17 @@ def _trouble_of(state: WidgetState, expected: str) -> str | None:
     field = state.WhichOneof("value")
     if field is not None and field != expected:
         return f"{field} instead of {expected}"
-    return trouble(getattr(state, field)) if field in ("json_value", "json_trigger_value") else None
+    if field in ("json_value", "json_trigger_value"):
+        return trouble(getattr(state, field), state=field == "json_value")
+    return None
 
 
-def trouble(text: str) -> str | None:
-    """Why a text cannot be used as a state, or None if it can."""
+def trouble(text: str, *, state: bool = False) -> str | None:
+    """Why a text cannot be used as a component's triggers or, an object, as its `state`; None if it can."""
     try:
         level = [json.loads(text)]
+        if state and not isinstance(level[0], dict | type(None)):
+            return "no object"
     except (ValueError, RecursionError) as error:
         return type(error).__name__
     for _ in range(MAX_DEPTH):

@@ -3,8 +3,9 @@
 Streamlit 1.67 has no public way to run a session's script from the server, so that pages would have to ask
 again and again whether something has ended; with a hundred sessions that wait, asking costs more than
 computing. It also loses messages: while a run that has ended is still being delivered to the browser, a
-fragment that is asked for gets a new runner, and what the old one has left to deliver is thrown away. With
-few sessions that takes microseconds; in a server under load, pages are left half drawn.
+fragment that is asked for gets a new runner, and what the old one has left to deliver is thrown away; and a
+run that begins throws away answers that are not sent yet, as that on where to upload a file. With few
+sessions that takes microseconds; in a server under load, pages are left half drawn and uploads never begin.
 """
 
 import functools
@@ -14,10 +15,14 @@ from typing import Any
 
 from streamlit import runtime
 from streamlit.runtime.app_session import AppSession, AppSessionState
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 LATER = 0.02
 """Seconds after which is looked again whether a session's run has ended."""
+
+ANSWERS = frozenset({"file_urls_response", "heartbeat_ack", "backend_operation_response"})
+"""Messages for which a browser waits, whatever runs."""
 
 _waiting: set[str] = set()
 _lock = threading.Lock()  # of _waiting
@@ -25,7 +30,7 @@ _lock = threading.Lock()  # of _waiting
 
 @functools.cache
 def guard() -> None:
-    """Let a fragment wait until the run before it is delivered; installed once for the process."""
+    """Let fragments wait for what is being delivered, and keep answers; installed once for the process."""
     session_class: Any = AppSession  # these are not part of its public interface
     create = session_class._create_scriptrunner
 
@@ -45,6 +50,17 @@ def guard() -> None:
         session._event_loop.call_later(LATER, again)
 
     session_class._create_scriptrunner = create_later
+
+    queue_class: Any = ForwardMsgQueue
+    clear = queue_class.clear
+
+    def clear_but_answers(queue: Any, *given: Any, **options: Any) -> None:
+        answers = [message for message in queue._queue if message.WhichOneof("type") in ANSWERS]
+        clear(queue, *given, **options)
+        kept = {id(message) for message in queue._queue}
+        queue._queue += [message for message in answers if id(message) not in kept]
+
+    queue_class.clear = clear_but_answers
 
 
 def waker(wanted: Callable[[], bool]) -> Callable[[], None]:
