@@ -72,7 +72,10 @@ def waker(wanted: Callable[[], bool]) -> Callable[[], None]:
     context = get_script_run_ctx(suppress_warning=True)
     if context is None or not runtime.exists():
         return lambda: None
-    session_id, manager = context.session_id, runtime.get_instance()._session_mgr
+    session_id: str = context.session_id
+    manager: Any = getattr(runtime.get_instance(), "_session_mgr", None)
+    if manager is None:  # Streamlit's own test runner has sessions without a server
+        return lambda: None
     found = manager.get_active_session_info(session_id)
     if found is None:
         return lambda: None

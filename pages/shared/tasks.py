@@ -8,6 +8,7 @@ a task has ended.
 import itertools
 import secrets
 import time
+import weakref
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -279,7 +280,9 @@ def tray(tasks: Tasks, outdated: Callable[[], bool]) -> None:
                 entry.seen = True  # the next run asks for it, or nobody does
             st.rerun(scope="app")  # by what happened while the page was being drawn
         if running:
-            wake = reruns.waker(lambda: any(entry.ended for entry in tasks))
+            # The engine holds what is called at a task's end; it must not hold a session that has gone.
+            asking = weakref.ref(tasks)
+            wake = reruns.waker(lambda: any(entry.ended for entry in asking() or ()))
             for entry in running:
                 entry.task.when_ended(wake)
             seconds = max(POLL_SECONDS, reruns.waiting() / MAX_LOOKS)
