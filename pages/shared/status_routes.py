@@ -184,7 +184,7 @@ def _errors(engine: EngineStatus) -> str:
         (
             f"<code>{html.escape(each.id)}</code>",
             f'<span class="wrap">{html.escape(each.kind)}</span>',
-            time.strftime("%d %b, %H:%M:%S", time.localtime(each.time)).lstrip("0"),
+            time.strftime("%d %b, %H:%M", time.localtime(each.time)).lstrip("0"),
         )
         for each in reversed(engine.errors)
     ]
