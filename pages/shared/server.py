@@ -7,7 +7,6 @@ import hashlib
 import html
 import importlib
 import logging
-import os
 import re
 import signal
 import threading
@@ -107,7 +106,8 @@ def preload() -> None:
             parts = file.relative_to(ROOT).with_suffix("").parts
             importlib.import_module(".".join(parts).removesuffix(".__init__"))
     reruns.guard()
-    for name in (*LAZY, *(LAZY_LOCALLY if os.environ.get("SALIENCY_ENGINE", "") in ("", "local") else ())):
+    engine = importlib.import_module("pages.shared.engine")
+    for name in (*LAZY, *(LAZY_LOCALLY if engine.cluster_address() is None else ())):
         importlib.import_module(name)
     photos = importlib.import_module("pages.shared.photos")
     for name in photos.sample_files():

@@ -183,8 +183,8 @@ def _errors(engine: EngineStatus) -> str:
     rows = [
         (
             f"<code>{html.escape(each.id)}</code>",
-            html.escape(each.kind),
-            time.strftime("%d %b, %H:%M:%S", time.localtime(each.time)).lstrip("0"),
+            f'<span class="wrap">{html.escape(each.kind)}</span>',
+            time.strftime("%d %b, %H:%M", time.localtime(each.time)).lstrip("0"),
         )
         for each in reversed(engine.errors)
     ]
