@@ -38,7 +38,14 @@ from saliency_core.engine.ray.scale import Scale
 from saliency_core.engine.request import ExplainRequest, image_digest
 from saliency_core.engine.status import StoreStatus
 from saliency_core.engine.tasks import TaskState
-from saliency_core.errors import ArgumentError, BusyError, SaliencyError, UnavailableError, UnknownNameError
+from saliency_core.errors import (
+    ArgumentError,
+    BusyError,
+    SaliencyError,
+    UnavailableError,
+    UnknownNameError,
+    WeightsError,
+)
 from saliency_core.models.classifier import Classifier
 from saliency_core.progress import Cancelled
 from tests import networks
@@ -342,8 +349,11 @@ def test_a_model_of_ones_own_is_known_to_the_replicas_as_long_as_it_is_offered(
 ) -> None:
     file = tmp_path / "mine.pth"
     torch.save(timm.create_model("test_resnet", num_classes=3).state_dict(), file)
+    wrong = tmp_path / "photo.pth"
+    wrong.write_bytes(b"GIF89a")
     mine = CheckpointModel("own:mine", "Mine", file, "timm:test_resnet")
-    assert engine.describe_checkpoint(file).tensors
+    with pytest.raises(WeightsError, match="photo.pth"):
+        engine.describe_checkpoint(wrong)
     with pytest.raises(ArgumentError, match="the name of one's own begins with 'own:'"):
         engine.add_model(replace(mine, name="mine"))
     with pytest.raises(UnknownNameError, match="belongs to another session or was removed"):
