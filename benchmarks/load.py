@@ -40,6 +40,7 @@ SAMPLES = ROOT / "assets" / "samples"
 CODE = np.array([(45, 45, 50), (210, 70, 60), (70, 190, 90), (80, 100, 220)], float)
 GRID, BITS = 4, 2  # blocks of a photo in a row, bits per block
 WIDTH, HEIGHT = 1600, 1200
+MAX_PHOTOS = 4  # own ones of a session
 METHODS = ("normgrad", "normgrad_selective", "grad_cam", "linear_approx", "layer_cam", "gradient")
 CHECKED, CHECKED_METHOD = 8, "normgrad"
 TOLERANCE = 1e-4
@@ -170,7 +171,6 @@ class Person:
         self.photos: dict[str, tuple[int, bytes]] = {}
         """Digest of an own photo -> its number and bytes."""
         self.shown = ""
-        self.coming = [coded_photo(number, each) for each in range(4)]
 
     async def use(self, begin: float, end: float) -> None:
         """Arrive at `begin`, stay until `end` (seconds, monotonic)."""
@@ -218,10 +218,10 @@ class Person:
         self._note(FIRST, start, view)
 
     async def _upload(self) -> None:
-        if not self.coming:
+        if len(self.photos) == MAX_PHOTOS:
             await self._class()
             return
-        data = self.coming.pop(0)
+        data = await asyncio.to_thread(coded_photo, self.number, len(self.photos))
         digest = hashlib.sha256(data).hexdigest()
         self.photos[digest] = (len(self.photos), data)
         start = time.monotonic()
@@ -316,9 +316,7 @@ def _plain(text: str) -> str:
 async def _sessions(
     server: Server, count: int, seconds: float, notes: Notes, seed: int, kill: bool
 ) -> tuple[Use, Use, Use]:
-    people = await asyncio.to_thread(
-        lambda: [Person(number, server.address, notes, seed) for number in range(1, count + 1)]
-    )
+    people = [Person(number, server.address, notes, seed) for number in range(1, count + 1)]
     before = peak = use_of(server)
 
     async def watch() -> None:

@@ -12,9 +12,10 @@ import pytest
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from streamlit import net_util
+from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.web.server.starlette.starlette_websocket import _is_origin_allowed
 
-from pages.shared import connections, metrics, server, status, status_routes
+from pages.shared import connections, frames, metrics, server, status, status_routes
 from pages.shared.connections import Connections, LiveSessions
 from saliency_core.engine.status import (
     EngineStatus,
@@ -142,9 +143,10 @@ def test_one_session_too_many_is_told_so_at_once_while_a_tab_inside_may_be_reloa
 @pytest.mark.parametrize(
     ("message", "code"),
     [
-        ({"bytes": b"1" * connections.MAX_MESSAGE_BYTES}, None),
-        ({"bytes": b"1" * (connections.MAX_MESSAGE_BYTES + 1)}, connections.TOO_LARGE),
-        ({"text": "hello"}, connections.TEXT_FRAME),
+        ({"bytes": BackMsg(app_heartbeat=True).SerializeToString()}, None),
+        ({"bytes": b"1" * (frames.MAX_BYTES + 1)}, frames.TOO_LARGE),
+        ({"bytes": b"1"}, frames.NOT_THE_PROTOCOL),
+        ({"text": "hello"}, frames.NOT_BINARY),
     ],
 )
 def test_a_websocket_that_sends_a_text_or_too_much_is_closed_with_a_line_in_the_log(
@@ -171,7 +173,7 @@ def test_the_number_of_sessions_follows_the_open_files_unless_it_is_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(connections.SETTING, raising=False)
-    assert connections.max_sessions(1024) == (1024 - 200) // 4
+    assert connections.max_sessions(1024) == (1024 - 200) // connections.FILES_PER_SESSION
     assert connections.max_sessions(10) == 1
     assert 1 <= connections.max_sessions(10**6) <= connections.MOST_SESSIONS
     monkeypatch.setenv(connections.SETTING, "7")

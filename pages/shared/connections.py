@@ -17,9 +17,9 @@ import streamlit as st
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pages.shared import theme
+from pages.shared import frames, theme
 from pages.shared.registry import PAGES, PRODUCT
 from saliency_core.errors import ArgumentError
 
@@ -29,13 +29,11 @@ FILES = 65_536
 """Open files for which the process asks; there is no use for more."""
 FILES_OF_SERVER = 200
 """Open files that the server needs for itself: modules, photos, weights, caches."""
-FILES_PER_SESSION = 4
-"""A websocket, and the requests that a page sends beside it while it opens."""
+FILES_PER_SESSION = 8
+"""A websocket, the event loop that Streamlit gives each session (also for a while after it), and requests."""
 BYTES_PER_SESSION = 4 << 20
 RETRY_SECONDS = 10
-MAX_MESSAGE_BYTES = 4 << 20
-"""Of what a browser sends in one message: a widget's state, never a file. The app's own are below 100 kB."""
-FOREIGN, TEXT_FRAME, TOO_LARGE, FULL = 1008, 1003, 1009, 1013
+FOREIGN, FULL = 1008, 1013
 """Codes with which websockets are closed."""
 BUSY = "This server is busy."
 BUSY_ADVICE = f"It can serve no more people at once. This page tries again every {RETRY_SECONDS} seconds."
@@ -137,7 +135,7 @@ class Connections:
         visitor = _visitor(scope)
         self.live.add(visitor)
         try:
-            await self.app(scope, _bounded(receive, send), send)
+            await self.app(scope, *frames.checked(receive, send))
         finally:
             self.live.remove(visitor)
 
@@ -192,24 +190,6 @@ def _same_origin(scope: Scope, headers: Headers) -> Scope:
     own = ("origin", f"{urlsplit(headers['origin']).scheme}://{headers.get('host', '')}")
     others = [header for header in scope["headers"] if header[0] != b"origin"]
     return {**scope, "headers": [*others, tuple(each.encode("latin-1") for each in own)]}
-
-
-def _bounded(receive: Receive, send: Send) -> Receive:
-    """What a websocket receives, which is closed at a text or at a message that is too long."""
-
-    async def received() -> Message:
-        message = await receive()
-        if message["type"] != "websocket.receive":
-            return message
-        data = message.get("bytes")
-        if data is not None and len(data) <= MAX_MESSAGE_BYTES:
-            return message
-        code = TEXT_FRAME if data is None else TOO_LARGE
-        log.warning("closed a websocket: %s", "it sent a text" if data is None else f"{len(data)} bytes")
-        await send({"type": "websocket.close", "code": code})
-        return {"type": "websocket.disconnect", "code": code}
-
-    return received
 
 
 def busy_page() -> str:

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 
 from google.protobuf.message import DecodeError
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 MAX_BYTES = 4 << 20
@@ -32,27 +32,12 @@ USED_OPERATIONS = frozenset({"deferred_file", "dataframe_chunk"})
 log = logging.getLogger(__name__)
 
 
-class Frames:
-    """ASGI middleware: closes websockets that send something else, and reads no faster than that."""
+def checked(receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """What a websocket receives and sends.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "websocket":
-            await self.app(scope, receive, send)
-            return
-
-        async def send_to_whoever_is_there(message: Message) -> None:
-            # What is received says that a tab has gone; Streamlit takes an error here for another one.
-            with suppress(OSError):
-                await send(message)
-
-        await self.app(scope, _checked(receive, send_to_whoever_is_there), send_to_whoever_is_there)
-
-
-def _checked(receive: Receive, send: Send) -> Receive:
-    """What a websocket receives, at a bounded pace, until it is something that the protocol does not have."""
+    It receives messages at a bounded pace until there is a frame that is none, at which it is closed, with a
+    line in the log.
+    """
     left, last = float(BURST), time.monotonic()
 
     async def received() -> Message:
@@ -76,7 +61,12 @@ def _checked(receive: Receive, send: Send) -> Receive:
             await send({"type": "websocket.close", "code": code})
             return {"type": "websocket.disconnect", "code": code}
 
-    return received
+    async def sent(message: Message) -> None:
+        # What is received says that a tab has gone; Streamlit takes an error here for another one.
+        with suppress(OSError):
+            await send(message)
+
+    return received, sent
 
 
 def is_used(message: BackMsg) -> bool:

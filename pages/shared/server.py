@@ -40,7 +40,6 @@ from pages.shared import (
 )
 from pages.shared.connections import Connections, LiveSessions, base_path
 from pages.shared.embedding import frame_ancestors
-from pages.shared.frames import Frames
 from pages.shared.registry import ASSETS, HOME, PAGES, PAGES_FOLDER, PRODUCT, ROOT
 from saliency_core.viewer.bundle import FONTS
 
@@ -316,7 +315,6 @@ def middleware() -> list[Middleware]:
     return [
         Middleware(SecurityHeaders, policy=content_security_policy(shell)),
         Middleware(Connections, most=_settings().max_sessions, live=live),
-        Middleware(Frames),
         Middleware(UnknownAddresses, shell=shell),
     ]
 
