@@ -22,6 +22,7 @@ SIX = ("normgrad", "normgrad_selective", "grad_cam", "linear_approx", "gradient"
 FIRST_RATIO, ALL_RATIO, CACHED_MS, MEGABYTES = 1.15, 1.25, 5.0, 3.0
 META_RATIO, TABLE_SECONDS = 3.0, 3.0
 CLASS = 282
+BATCH = 16
 
 
 def bare(network: nn.Module, x: Tensor) -> None:
@@ -31,15 +32,24 @@ def bare(network: nn.Module, x: Tensor) -> None:
 
 
 def rows(runs: int) -> Iterator[Row]:
-    """Explanations at all default layers of each network, with random weights."""
+    """Explanations on the CPU and, where there is a GPU, on it, too; then what has no device of its own."""
+    yield from on_device("cpu", "", runs)
+    if torch.cuda.is_available():
+        yield from on_device("cuda", f" on {torch.cuda.get_device_name()}", runs)
+    yield second_request(runs)
+    yield all_class_sensitivities(runs)
+
+
+def on_device(device: str, where: str, runs: int) -> Iterator[Row]:
+    """Explanations at all default layers of each network, with random weights; `where` says on what."""
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     for name in NETWORKS:
-        classifier = sc.load_classifier(name, random=0)
+        classifier = sc.load_classifier(name, device, random=0)
         # The baseline is the plain network: a second one without hooks, in the ordinary memory layout.
         network = sc.MODELS[name].build().eval().requires_grad_(False).to(classifier.device)
         network.load_state_dict(classifier.module.state_dict())
         inputs, bound = x.to(classifier.device), name not in LARGE_STAGES
-        title = sc.MODELS[name].title
+        title = f"{sc.MODELS[name].title}{where}"
         yield layouts(title, classifier, network, inputs, runs)
         yield cost(title, "six methods", classifier, network, inputs, SIX, runs, FIRST_RATIO)
         limit = ALL_RATIO if bound else None
@@ -53,8 +63,18 @@ def rows(runs: int) -> Iterator[Row]:
             title, "all single-pass methods", sc.explain(classifier, x), MEGABYTES if bound else None
         )
         yield after_a_step(title, classifier, network, inputs, runs)
-    yield second_request(runs)
-    yield all_class_sensitivities(runs)
+        if device != "cpu":
+            yield batched(title, classifier, runs)
+
+
+def batched(title: str, classifier: sc.Classifier, runs: int) -> Row:
+    """What a photo costs in a batch, as requests that wait together are computed, beside alone."""
+    photos = torch.randn(BATCH, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    together = partial(sc.explain_many, classifier, photos, [CLASS] * BATCH)
+    alone = partial(sc.explain, classifier, photos[:1], CLASS)
+    quotient, ours, theirs = ratio(together, alone, runs)
+    value = f"{quotient / BATCH:.2f} ({1e3 * ours / BATCH:.1f} ms / {1e3 * theirs:.1f} ms)"
+    return Row(f"{title}: each of {BATCH} photos in one batch / one photo alone", value)
 
 
 def layouts(title: str, classifier: sc.Classifier, network: nn.Module, inputs: Tensor, runs: int) -> Row:
