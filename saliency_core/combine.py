@@ -44,25 +44,22 @@ def resize(values: FloatMap, size: tuple[int, int]) -> FloatMap:
     given = np.asarray(values, np.float32)
     top, bottom, down = _neighbours(given.shape[0], size[0])
     left, right, across = _neighbours(given.shape[1], size[1])
-    # Along the rows first: there are fewer of them before the map is enlarged.
+    # Along the rows first: there are fewer of them before the map is enlarged. In double precision: where
+    # neighbours are equal, so is what lies between them, which float32 rounds away from the minimum.
     wide = given[:, left] * (1 - across) + given[:, right] * across
-    result: FloatMap = wide[top]
-    result *= (1 - down)[:, None]
-    below = wide[bottom]
-    below *= down[:, None]
-    result += below
+    result: FloatMap = (wide[top] * (1 - down)[:, None] + wide[bottom] * down[:, None]).astype(np.float32)
     return result
 
 
 @lru_cache(maxsize=256)
-def _neighbours(cells: int, pixels: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+def _neighbours(cells: int, pixels: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
     """For every pixel along an axis the two cells with the nearest centres, and the weight of the second."""
     # Every step in float32, as PyTorch takes it: in double precision the last bits of the weights differ.
     half = np.float32(0.5)
     at = np.float32(cells) / np.float32(pixels) * (np.arange(pixels, dtype=np.float32) + half) - half
     at = np.maximum(at, np.float32(0))
     low = np.minimum(at.astype(np.intp), cells - 1)
-    return low, np.minimum(low + 1, cells - 1), (at - low).astype(np.float32)
+    return low, np.minimum(low + 1, cells - 1), (at - low).astype(np.float64)
 
 
 def is_constant(values: FloatMap) -> bool:

@@ -21,6 +21,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from benchmarks.load import coded_photo, read_code
 from pages.shared import component_state
+from tests.threads import run
 from tools.serving import Server, running_server
 from tools.session_client import (
     CLASSES,
@@ -47,7 +48,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def attacked(log: Path) -> Iterator[Server]:
     env = {"SALIENCY_STATE": str(log.parent / "state"), "STREAMLIT_SERVER_DISCONNECTED_SESSION_TTL": "1"}
     with running_server(log, env) as server:
-        asyncio.run(_visit(server))
+        run(_visit(server))
         yield server
 
 
@@ -56,7 +57,7 @@ def server(attacked: Server, log: Path) -> Iterator[Server]:
     """The server, which afterwards serves another session as ever, and has logged no traceback."""
     start = log.stat().st_size
     yield attacked
-    asyncio.run(_visit(attacked))
+    run(_visit(attacked))
     printed = log.read_bytes()[start:].decode(errors="replace")
     assert "Traceback" not in printed, printed[-8000:]
 
@@ -89,7 +90,7 @@ def test_a_session_sees_its_own_photo_and_what_it_chooses(server: Server) -> Non
             await tab.until("address", lambda: True if "left=gradient" in tab.query else None)
             assert not _complaints(tab)
 
-    asyncio.run(use())
+    run(use())
 
 
 def _with_code(studio: Studio, code: tuple[int, int]):  # type: ignore[no-untyped-def]
@@ -105,7 +106,7 @@ def test_reruns_without_waiting_hold_nobody_up(server: Server) -> None:
                 await tab.rerun()
             await _visit(server)
 
-    asyncio.run(fire())
+    run(fire())
 
 
 def test_sessions_that_vanish_in_mid_run_leave_no_thread_and_no_file(server: Server) -> None:
@@ -121,7 +122,7 @@ def test_sessions_that_vanish_in_mid_run_leave_no_thread_and_no_file(server: Ser
         await _until(lambda: process.num_fds() <= files and process.num_threads() <= threads, 90)
 
     files, threads = process.num_fds(), process.num_threads() + SPARE_THREADS
-    asyncio.run(vanish())
+    run(vanish())
 
 
 async def _until(true: Callable[[], bool], patience: float) -> None:
@@ -151,7 +152,7 @@ def test_a_websocket_that_sends_no_message_is_closed(server: Server, frame: byte
             with pytest.raises(SessionError, match="connection"):
                 await tab.until("the end", lambda: None)
 
-    asyncio.run(send())
+    run(send())
 
 
 def test_messages_that_no_page_sends_change_nothing(server: Server, log: Path) -> None:
@@ -173,7 +174,7 @@ def test_messages_that_no_page_sends_change_nothing(server: Server, log: Path) -
             await tab.ended()
             assert not _complaints(tab)
 
-    asyncio.run(send())
+    run(send())
     assert log.read_text()[start:].count("ignored a message") == len(messages)
 
 
@@ -218,7 +219,7 @@ def test_states_that_no_component_sends_are_ignored(server: Server, name: str) -
             assert not _complaints(tab)
             assert tab.components(name)
 
-    asyncio.run(send())
+    run(send())
 
 
 def test_a_components_state_is_an_object_and_its_triggers_are_any_json() -> None:
@@ -252,7 +253,7 @@ def test_uploads_of_nobody_without_a_token_or_with_a_false_size_are_refused(serv
             await other.settled()
             assert Studio(other).gallery()["uploads"] == []
 
-    asyncio.run(send())
+    run(send())
 
 
 CHUNKED = "Content-Length: 5\r\nTransfer-Encoding: chunked"
@@ -362,7 +363,7 @@ def test_addresses_of_nonsense_show_the_page_with_what_can_be_used(server: Serve
                 await tab.settled()
                 assert not _complaints(tab), query[:200]
 
-    asyncio.run(look())
+    run(look())
 
 
 def test_many_uploads_in_one_session_keep_the_newest_and_are_bounded_in_memory(server: Server) -> None:
@@ -389,7 +390,7 @@ def test_many_uploads_in_one_session_keep_the_newest_and_are_bounded_in_memory(s
         await tab.upload(f"{number}.bin", large + bytes([number]))
         await tab.ended()
 
-    asyncio.run(send(small, 20))
+    run(send(small, 20))
     before = process.memory_info().rss
-    asyncio.run(send(big, 12))
+    run(send(big, 12))
     assert process.memory_info().rss - before < 200 << 20  # of 240 MB that were sent

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from tests.browser_helpers import expect_no_unexpected_error
+from tests.threads import run
 from tools.serving import free_port, running_app
 from tools.session_client import opened
 
@@ -24,7 +25,7 @@ def test_many_visitors_of_a_server_that_has_just_started_get_their_pages(tmp_pat
 
     log = tmp_path / "server.log"
     with running_app(log, port=free_port()) as address:
-        assert asyncio.run(visits(address)) == [[]] * SESSIONS
+        assert run(visits(address)) == [[]] * SESSIONS
     expect_no_unexpected_error(log)
     assert "Traceback" not in log.read_text()
     assert "not JSON serializable" not in log.read_text()

@@ -71,6 +71,17 @@ def test_a_map_is_constant_up_to_a_ten_thousandth_of_its_largest_value(middle: f
     assert not is_constant(np.array([[middle, middle * (1 - 3e-4)]]))
 
 
+def test_between_equal_values_a_resized_map_has_just_this_value() -> None:
+    # Mixed as a product with a small weight, the least rounding beside a minimum would be seen.
+    values = np.random.default_rng(0).random((7, 7), np.float32)
+    values[2:4, 2:4] = values.min() / 3
+    large = resize(values, (448, 448))
+    inside = slice(64 * 5 // 2, 64 * 7 // 2)  # between the centres of the four
+    assert np.array_equal(large[inside, inside], np.full((64, 64), values[2, 2]))
+    corner = slice(0, 32)  # before the first centre
+    assert np.array_equal(large[corner, corner], np.full((32, 32), values[0, 0]))
+
+
 def test_resizing_a_read_only_map_leaves_it_alone() -> None:
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     values.flags.writeable = False

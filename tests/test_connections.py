@@ -26,6 +26,7 @@ from saliency_core.engine.status import (
     StoreStatus,
 )
 from saliency_core.errors import ArgumentError
+from tests.threads import run
 
 Scope = dict[str, Any]
 
@@ -98,7 +99,7 @@ def test_websockets_of_other_sites_are_refused_without_asking_the_internet_for_t
         await found.ask(asked(**headers))
         return found
 
-    found = asyncio.run(scenario())
+    found = run(scenario())
     assert len(found.reached) == own
     assert found.sent == ([] if own else [{"type": "websocket.close", "code": connections.FOREIGN}])
     for scope in found.reached:  # what Streamlit itself makes of it
@@ -137,7 +138,7 @@ def test_one_session_too_many_is_told_so_at_once_while_a_tab_inside_may_be_reloa
         assert (len(found.live), "visitor1" in found.live) == (0, False)
         return found
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_a_websocket_that_sends_a_text_or_too_much_is_closed_with_a_line_in_the_
         return found
 
     with caplog.at_level(logging.WARNING):
-        found = asyncio.run(scenario())
+        found = run(scenario())
     if code is None:
         assert found.received[0]["bytes"] == message["bytes"]
         return

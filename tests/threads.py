@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from saliency_core.progress import Cancelled, ProgressCallback
 
+Result = TypeVar("Result")
+
 LONG = 30.0
 """Seconds after which a wait has failed; nothing here takes a tenth of it."""
+
+
+def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """What a coroutine returns, in a thread of its own: one that drives a browser has a loop already."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def until(condition: Callable[[], bool]) -> None:
