@@ -122,8 +122,8 @@ def _tiles(shown: ServerStatus) -> str:
         )
         tiles.append(("Waiting", f"{waiting:,}", f"{running:,} running"))
         hits, asked = _hits(engine.stores)
-        share = f"{100 * hits / asked:.0f}%" if asked else NOTHING
-        tiles.append(("Cache hits", share, f"{hits:,} of {asked:,} requests"))
+        if asked:  # never where replicas count
+            tiles.append(("Cache hits", f"{100 * hits / asked:.0f}%", f"{hits:,} of {asked:,} requests"))
         median, slow = status.quantile(engine.computed, 0.5), status.quantile(engine.computed, 0.95)
         tiles.append(("Computing takes", at_most(median), f"95% take {at_most(slow)}"))
     tiles.append(("Memory", formats.size(shown.memory), f"at most {formats.size(shown.peak)} so far"))
