@@ -211,6 +211,8 @@ def test_the_status_is_for_this_machine_alone_and_not_for_what_a_proxy_on_it_pas
     monkeypatch.delenv(status_routes.TOKEN_SETTING, raising=False)
     assert sees()
     assert sees("::1", host="[::1]:8501")
+    assert sees("::ffff:127.0.0.1")  # as a server that listens to all addresses sees it
+    assert not sees("::ffff:10.0.0.7")
     assert sees(host="127.0.0.1")
     assert not sees("10.0.0.7")
     assert not sees("testclient")
@@ -239,7 +241,10 @@ ENGINE = EngineStatus(
         ModelStatus("own:fedcba9876543210", 1, 0),
         ModelStatus("<b>", 5, 0),
     ),
-    stores=(StoreStatus("answers", 2, 250, 1000, hits=3, misses=1),),
+    stores=(
+        StoreStatus("answers", 2, 250, 1000, hits=3, misses=1),
+        StoreStatus("classes", 3, 3, 4096, counted=True),
+    ),
     queues=(QueueStatus("explaining", 4, 1, 64),),
     waited=SECONDS,
     computed=SECONDS,
@@ -267,6 +272,8 @@ def test_the_page_has_the_numbers_and_no_names_of_files_sessions_and_their_netwo
     page = status_routes.status_page(shown)
     for text in ("75%", "3 of 4 requests", "deadbeef", "RuntimeError", "of at most 5", "≤ 0.1 s", "1.50 s"):
         assert text in page, text
+    assert "at most 4,096<" in page
+    assert "kB of 5 kB" not in page  # entries are no bytes
     for secret in ("secret", "0123456789abcdef", "<b>", "visitor"):
         assert secret not in page.partition("<main>")[2].replace('<b style="width', ""), secret
     assert "<script" not in page

@@ -10,12 +10,11 @@ import pytest
 import yaml
 
 import saliency_core as sc
-from benchmarks.__main__ import DOCUMENT, FIRST_VIEW, replaced
+from benchmarks.__main__ import DOCUMENT, replaced
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")]
-DOCUMENTS += [DOCUMENT, FIRST_VIEW, ROOT / "docs" / "transformers.md"]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_the_python_code_in_the_readme_runs_and_prints_what_its_comments_say(
@@ -38,12 +37,21 @@ def test_the_readme_lists_every_named_method_and_no_other() -> None:
     assert listed == {name for name, method in sc.METHODS.items() if method.family != "Framework cells"}
 
 
+def headings(document: Path) -> set[str]:
+    """The names by which links name a document's headings."""
+    titles = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_relative_link_leads_to_a_file(document: Path) -> None:
-    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
-    missing = [
-        target for target in targets if "://" not in target and not (document.parent / target).exists()
-    ]
+def test_every_relative_link_leads_to_a_file_and_to_a_heading_in_it(document: Path) -> None:
+    missing = []
+    for target, heading in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", document.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        file = document.parent / target if target else document
+        if not file.exists() or (heading and heading not in headings(file)):
+            missing.append(f"{target}#{heading}")
     assert missing == []
 
 

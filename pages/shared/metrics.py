@@ -75,10 +75,11 @@ def _engine(engine: EngineStatus) -> Iterator[Metric]:
     yield _gauge(
         "store_entries", "Entries of a store.", "store", {each.name: each.entries for each in stores}
     )
-    yield _gauge("store_size", "Size of a store.", "store", {each.name: each.size for each in stores})
-    yield _gauge(
-        "store_size_max", "Bound of a store.", "store", {each.name: each.max_size for each in stores}
-    )
+    for name, text, sizes in (
+        ("store_size", "Size of a store", {each.name: each.size for each in stores}),
+        ("store_size_max", "Bound of a store", {each.name: each.max_size for each in stores}),
+    ):
+        yield _gauge(name, f"{text}, in bytes or, where entries are counted, in entries.", "store", sizes)
     yield _counter("store_hits", "Answers found.", "store", {each.name: each.hits for each in stores})
     yield _counter("store_misses", "Answers not found.", "store", {each.name: each.misses for each in stores})
     yield _gauge("queue_waiting", "Tasks that wait.", "queue", {each.name: each.waiting for each in queues})

@@ -41,6 +41,7 @@ from pages.shared import (
 from pages.shared.connections import Connections, LiveSessions, base_path
 from pages.shared.embedding import frame_ancestors
 from pages.shared.registry import ASSETS, HOME, PAGES, PAGES_FOLDER, PRODUCT, ROOT
+from saliency_core.errors import SaliencyError
 from saliency_core.viewer.bundle import FONTS
 
 log = logging.getLogger(__name__)
@@ -126,8 +127,10 @@ def warm_up() -> None:
         photo = photos.default_photo()
         shared_engine().explain(request_of(Choice(), photo.file.digest), photo.image)
         models.look_up(Choice().model)
+    # The page will show the same error; the server must start all the same.
+    except SaliencyError as error:
+        log.warning("The warm-up failed; the first page will try again: %s", error)
     except Exception:
-        # The page will show the same error; the server must start all the same.
         log.exception("The warm-up failed; the first page will try again.")
     # Objects that exist now stay: later collections need not visit torch's half a million objects.
     gc.collect()

@@ -47,9 +47,11 @@ def may_see(request: Request) -> bool:
 
 def _is_loopback(address: str) -> bool:
     try:
-        return ipaddress.ip_address(address).is_loopback
+        found = ipaddress.ip_address(address)
     except ValueError:
         return False
+    # A server that listens to IPv6 sees IPv4's addresses inside IPv6's.
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 def routes(live: LiveSessions, max_sessions: int) -> list[Route]:
@@ -120,8 +122,8 @@ def _tiles(shown: ServerStatus) -> str:
         )
         tiles.append(("Waiting", f"{waiting:,}", f"{running:,} running"))
         hits, asked = _hits(engine.stores)
-        share = f"{100 * hits / asked:.0f}%" if asked else NOTHING
-        tiles.append(("Cache hits", share, f"{hits:,} of {asked:,} requests"))
+        if asked:  # never where replicas count
+            tiles.append(("Cache hits", f"{100 * hits / asked:.0f}%", f"{hits:,} of {asked:,} requests"))
         median, slow = status.quantile(engine.computed, 0.5), status.quantile(engine.computed, 0.95)
         tiles.append(("Computing takes", at_most(median), f"95% take {at_most(slow)}"))
     tiles.append(("Memory", formats.size(shown.memory), f"at most {formats.size(shown.peak)} so far"))
@@ -152,7 +154,11 @@ def _engine_cards(engine: EngineStatus) -> tuple[str, ...]:
         for each in engine.queues
     ]
     stores = [
-        (html.escape(each.name.capitalize()), f"{each.entries:,}", _filled(each.size, each.max_size))
+        (
+            html.escape(each.name.capitalize()),
+            f"{each.entries:,}",
+            _filled(each.size, each.max_size, f"at most {each.max_size:,}" if each.counted else ""),
+        )
         for each in engine.stores
     ]
     times = [
@@ -205,13 +211,11 @@ def _card(
     return f"<section><h2>{title}</h2>{table if rows else f'<p>{empty}</p>'}{notes}</section>"
 
 
-def _filled(size: int, most: int) -> str:
-    """A size, and a bar that shows how much of its bound that is."""
+def _filled(size: int, most: int, written: str = "") -> str:
+    """A size in bytes, or what is `written`, and a bar that shows how much of its bound that is."""
     share = min(1.0, size / most) if most else 0.0
-    return (
-        f'<span class="filled">{formats.size(size)} <small>of {formats.size(most)}</small>'
-        f'<i><b style="width: {100 * share:.1f}%"></b></i></span>'
-    )
+    text = f"<small>{written}</small>" if written else f"{formats.size(size)} <small>of {formats.size(most)}"
+    return f'<span class="filled">{text}</small><i><b style="width: {100 * share:.1f}%"></b></i></span>'
 
 
 def at_most(seconds: float | None) -> str:

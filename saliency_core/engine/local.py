@@ -419,7 +419,7 @@ class Engine:
         hits, misses = self._counters.hits, self._counters.computed.count
         with self._own_lock:
             own = len(self._own)
-        partial_answers, queues = len(self._partial), self._queues.values()
+        queues = self._queues.values()
         return EngineStatus(
             kind="local",
             device=str(self.device),
@@ -427,15 +427,10 @@ class Engine:
             stores=(
                 StoreStatus("answers", len(self.cache), self.cache.size, self.cache.max_size, hits, misses),
                 StoreStatus("models", len(models), self.loaded.size, self.loaded.max_bytes),
-                StoreStatus("facts about models", len(self._known), self._known.size, MAX_INFOS),
-                StoreStatus("most likely classes", len(self._likely), self._likely.size, MAX_KNOWN_CLASSES),
-                StoreStatus("models of sessions", own, own, MAX_OWN_MODELS),
-                StoreStatus(
-                    "evaluations under way",
-                    partial_answers,
-                    partial_answers,
-                    sum(queue.workers for queue in queues),
-                ),
+                _counted("facts about models", len(self._known), MAX_INFOS),
+                _counted("most likely classes", len(self._likely), MAX_KNOWN_CLASSES),
+                _counted("models of sessions", own, MAX_OWN_MODELS),
+                _counted("evaluations under way", len(self._partial), sum(queue.workers for queue in queues)),
             ),
             queues=(
                 *(queue.status(QUEUE_NAMES[priority]) for priority, queue in self._queues.items()),
@@ -769,6 +764,11 @@ class Engine:
                 return build_classifier(spec, self.device, weights_dir=self.weights_dir)
         except WeightsError as error:
             raise WeightsError(f"{spec.title} couldn't be loaded: {error}") from error
+
+
+def _counted(name: str, entries: int, most: int) -> StoreStatus:
+    """A store whose bound is a number of entries."""
+    return StoreStatus(name, entries, entries, most, counted=True)
 
 
 def _checked(model: CheckpointModel) -> ModelSpec:

@@ -16,7 +16,10 @@ class ModelStatus:
 
 @dataclass(frozen=True)
 class StoreStatus:
-    """A bounded store: what it holds, its bound, and how often what was asked for was there."""
+    """A bounded store: what it holds, its bound, and how often what was asked for was there.
+
+    ``size`` and ``max_size`` are bytes or, if ``counted``, entries.
+    """
 
     name: str
     entries: int
@@ -24,6 +27,7 @@ class StoreStatus:
     max_size: int
     hits: int = 0
     misses: int = 0
+    counted: bool = False
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def _stores(stores: Iterable[StoreStatus]) -> tuple[StoreStatus, ...]:
             sum_.max_size + each.max_size,
             sum_.hits + each.hits,
             sum_.misses + each.misses,
+            each.counted,
         )
     return tuple(found.values())
 
