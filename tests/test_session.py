@@ -460,7 +460,10 @@ def test_the_room_for_checkpoints_is_bounded_for_each_file_each_session_and_all_
     other = Session(Choice()).own.receive("y.pth")
     with pytest.raises(sc.WeightsError, match="no room"):
         other.write(b"1" * 6)
-    for each in (upload, other):
+    more = session.own.receive("z.pth")
+    with pytest.raises(sc.WeightsError, match="on their way"):
+        session.own.receive("w.pth")
+    for each in (upload, other, more):
         each.discard()
     with pytest.raises(sc.WeightsError, match="ends in .safetensors"):
         session.own.receive("network.exe")
