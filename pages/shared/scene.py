@@ -47,7 +47,7 @@ def take_uploads(session: Session) -> None:
             session.add_upload(replace(photo.file, name=file.name))
         elif (error := session.tasks.error(("decode", file.digest))) is not None:
             session.refusals.append(f"{file.name}: {error}")
-            photos.forget(file)
+            session.uploads.forget([file])
         else:
             waiting.append(file)
     session.arriving = waiting
