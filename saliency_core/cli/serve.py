@@ -157,7 +157,7 @@ def _running(command: Sequence[str], environment: dict[str, str]) -> Iterator[su
 
 
 def _uninterrupted(end: Callable[..., object], *arguments: object) -> None:
-    """Call what ends something; a second Ctrl+C would leave a part of it running. It is ignored until later."""
+    """Call what ends something, and ignore Ctrl+C from now on: another one would leave parts running."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end(*arguments)
 
