@@ -15,6 +15,7 @@ from saliency_core.errors import SaliencyError
 try:
     server.prepare()
     middleware = server.middleware()
+    routes = server.routes()
     cluster_address()
 except SaliencyError as error:  # a setting that cannot be used
     sys.exit(str(error))
@@ -22,7 +23,7 @@ except SaliencyError as error:  # a setting that cannot be used
 app = st.App(
     "pages/shared/main.py",
     lifespan=server.lifespan,
-    routes=server.routes(),
+    routes=routes,
     middleware=middleware,
     on_script_error=server.on_script_error,
 )

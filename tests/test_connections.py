@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from streamlit import net_util
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_token_string
 from streamlit.web.server.starlette.starlette_websocket import _is_origin_allowed
 
 from pages.shared import connections, frames, metrics, server, status, status_routes
@@ -36,7 +37,8 @@ def asked(kind: str = "websocket", path: str = "/_stcore/stream", **headers: str
         name.replace("_", "-"): value for name, value in headers.items()
     }
     sent = [(name.encode(), value.encode("latin-1")) for name, value in pairs.items()]
-    return {"type": kind, "path": path, "headers": sent, "query_string": b"", "client": ("127.0.0.1", 5)}
+    common = {"type": kind, "path": path, "method": "GET", "headers": sent}
+    return {**common, "query_string": b"", "client": ("127.0.0.1", 5)}
 
 
 class Server:
@@ -131,6 +133,9 @@ def test_one_session_too_many_is_told_so_at_once_while_a_tab_inside_may_be_reloa
         for path, visitor in (("/compare", "visitor1"), ("/_stcore/health", ""), ("/assets/icon.svg", "")):
             await found.ask(asked("http", path, cookie=f"_streamlit_xsrf={visitor}"))
         assert len(found.reached) == before + 3
+        found.sent.clear()
+        await found.ask({**asked("http", "/compare", cookie="_streamlit_xsrf=visitor1"), "method": "HEAD"})
+        assert found.sent[0]["status"] == 503  # one more tab of the same browser has no room
         found.ended.set()
         await asyncio.gather(*inside)
         await found.ask(asked("http", "/compare"))
@@ -139,6 +144,22 @@ def test_one_session_too_many_is_told_so_at_once_while_a_tab_inside_may_be_reloa
         return found
 
     run(scenario())
+
+
+def test_a_browser_is_known_by_its_cookie_however_streamlit_has_written_it() -> None:
+    async def scenario() -> Server:
+        found = Server(most=1)
+        first, second = (generate_xsrf_token_string(b"0" * 16, 1) for _ in range(2))
+        assert first != second
+        inside = asyncio.create_task(found.ask(asked(cookie=f"_streamlit_xsrf={first}")))
+        while not found.live:
+            await asyncio.sleep(0)
+        await found.ask(asked("http", "/compare", cookie=f"_streamlit_xsrf={second}"))
+        found.ended.set()
+        await inside
+        return found
+
+    assert len(asyncio.run(scenario()).reached) == 2
 
 
 @pytest.mark.parametrize(

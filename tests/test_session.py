@@ -17,7 +17,7 @@ from PIL import Image
 from streamlit.runtime.uploaded_file_manager import DeletedFile
 
 import saliency_core as sc
-from pages.shared import address, class_search, formats, own_models, photos, sidebar, tasks
+from pages.shared import address, class_search, formats, own_models, photos, scene, sidebar, tasks
 from pages.shared.address import UNLEARN, Choice
 from pages.shared.engine import shared_engine
 from pages.shared.photos import PhotoFile
@@ -38,6 +38,7 @@ from pages.shared.uploads import MAX_NAME, MAX_UPLOADS, Uploads, listed, remembe
 from saliency_core.engine.queue import TaskQueue
 from saliency_core.engine.request import ModelInfo
 from saliency_core.engine.tasks import Task, TaskState
+from saliency_core.errors import BusyError
 from saliency_core.progress import Cancelled, ProgressCallback
 from saliency_core.viewer import schema
 
@@ -460,7 +461,10 @@ def test_the_room_for_checkpoints_is_bounded_for_each_file_each_session_and_all_
     other = Session(Choice()).own.receive("y.pth")
     with pytest.raises(sc.WeightsError, match="no room"):
         other.write(b"1" * 6)
-    for each in (upload, other):
+    more = session.own.receive("z.pth")
+    with pytest.raises(sc.WeightsError, match="on their way"):
+        session.own.receive("w.pth")
+    for each in (upload, other, more):
         each.discard()
     with pytest.raises(sc.WeightsError, match="ends in .safetensors"):
         session.own.receive("network.exe")
@@ -568,6 +572,25 @@ def test_a_photo_that_two_sessions_have_stays_until_both_have_removed_it() -> No
     mine.remove_upload(file.key)
     assert photos.find_upload(file.key) is not None
     yours.remove_upload(file.key)
+    assert photos.find_upload(file.key) is None
+
+
+def test_a_photo_that_one_session_cannot_read_now_stays_for_the_session_that_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def busy(*_: object, **__: object) -> Task[object]:
+        return Task.refused("key", BusyError("The server is busy for about 5 seconds."))
+
+    mine, yours = Session(Choice()), Session(Choice())
+    file = stored(72)
+    mine.add_upload(file)
+    photos.photo_store().drop(file.digest)
+    yours.arriving = [replace(file, name="yours.png")]
+    monkeypatch.setattr(shared_engine(), "run", busy)
+    scene.take_uploads(yours)
+    assert yours.refusals == ["yours.png: The server is busy for about 5 seconds."]
+    assert photos.find_upload(file.key) is not None
+    mine.remove_upload(file.key)
     assert photos.find_upload(file.key) is None
 
 

@@ -13,7 +13,7 @@ import saliency_core as sc
 from saliency_core.engine.failures import UNEXPECTED
 from saliency_core.engine.queue import CLOSED, TaskQueue
 from saliency_core.engine.tasks import Task, TaskState
-from saliency_core.errors import ArgumentError, BusyError
+from saliency_core.errors import ArgumentError, ArgumentTypeError, BusyError
 from saliency_core.progress import Cancelled, ProgressCallback
 from tests.threads import LONG, Clock, Work
 
@@ -57,6 +57,15 @@ def test_a_task_goes_from_queued_to_running_to_done_with_its_result(queue: TaskQ
     assert (task.state, task.result, task.error, task.value()) == (DONE, "result", None, "result")
     assert (task.fraction, task.seconds_left, task.done) == (1.0, 0.0, 200)
     assert queue.find("key") is task
+
+
+@pytest.mark.parametrize("session", [[1], {}, ("a", [1])])
+def test_a_session_that_cannot_be_hashed_is_refused_and_the_others_are_served(
+    session: object, queue: TaskQueue
+) -> None:
+    with pytest.raises(ArgumentTypeError, match="expected a hashable value"):
+        queue.submit("key", giving("result"), session=session)  # type: ignore[arg-type]
+    assert queue.submit("key", giving("result"), session="other").value() == "result"
 
 
 def test_progress_is_the_share_of_the_units_done(queue: TaskQueue) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,6 +129,24 @@ def test_the_app_does_not_start_with_a_folder_that_it_must_not_use_but_without_o
     monkeypatch.setenv("SALIENCY_STATE", str(tmp_path / "file" / "below"))
     assert state_folder.shared.__wrapped__() is None
     assert "photos are kept in memory only, until the server ends" in caplog.text
+
+
+def test_a_folder_that_is_removed_while_the_server_runs_is_made_again(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path / "state")
+    files = store(state)
+    first, second = facts_of(b"first"), facts_of(b"second")
+    assert files.put(first, b"first")
+    files.hold([first.digest])
+    shutil.rmtree(state.path)
+    assert files.put(second, b"second")
+    files.hold([first.digest, second.digest])
+    assert (files.find(first.digest), files.read(second.digest)) == (None, b"second")
+    assert state.path.stat().st_mode & 0o777 == 0o700
+    other = StateFolder(state.path)  # it leaves alone what belongs to a process that lives
+    assert state.own.is_dir()
+    assert len(list(other.others("held")[0].iterdir())) == 2
+    other.close()
+    state.close()
 
 
 def test_the_photos_used_longest_ago_make_room_for_a_new_one_and_old_ones_go(tmp_path: Path) -> None:

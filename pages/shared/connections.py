@@ -18,6 +18,7 @@ from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string
 
 from pages.shared import frames, theme
 from pages.shared.registry import PAGES, PRODUCT
@@ -145,8 +146,12 @@ class Connections:
         return path in _PAGES or scope["path"] == f"{base_path()}/"
 
     def _full(self, scope: Scope) -> bool:
-        """Whether there is no room; a tab that is reloaded still has its place when it asks for the page."""
-        return len(self.live) >= self.most and _visitor(scope) not in self.live
+        """Whether there is no room; a tab that is reloaded still has its place when it asks for the page.
+
+        With HEAD, pages that are not connected ask whether there is room for one more tab (connection.js).
+        """
+        asks = scope["method"] == "HEAD"
+        return len(self.live) >= self.most and (asks or _visitor(scope) not in self.live)
 
 
 _PAGES = frozenset(entry.slug for entry in PAGES)
@@ -180,7 +185,10 @@ def base_path() -> str:
 
 
 def _visitor(scope: Scope) -> str:
-    return cookie_parser(Headers(scope=scope).get("cookie", "")).get(_COOKIE, "")
+    """What stays the same in a browser's cookie, which Streamlit writes in another way with every answer."""
+    cookie = cookie_parser(Headers(scope=scope).get("cookie", "")).get(_COOKIE, "")
+    token, _ = decode_xsrf_token_string(cookie)
+    return cookie if token is None else token.hex()
 
 
 def _same_origin(scope: Scope, headers: Headers) -> Scope:

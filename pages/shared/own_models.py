@@ -33,6 +33,11 @@ MAX_ALL = 60
 ROOM_BYTES = 4_000_000_000
 """What the checkpoints of all sessions may take on the disk."""
 SUFFIXES = (".safetensors", ".pth", ".pt")
+MAX_ARRIVING = 2
+"""Checkpoints of one session that arrive at once: one that was given up, and the one chosen instead."""
+ARRIVING = (
+    "Other checkpoints of yours are on their way. Wait until they have arrived, and choose the file again."
+)
 FULL = f"You have {MAX_MODELS} networks of your own here. Remove one to add another."
 NO_ROOM = (
     "The server has no room for another checkpoint now. Remove a network that you no longer need, or try "
@@ -71,6 +76,8 @@ class Upload:
         self.id = secrets.token_hex(16)
         # A folder for each: what reads the file names it as its owner does.
         self.size = 0
+        self.arriving = True
+        """Whether more of it is expected."""
         try:
             self.folder = state_folder.own_part("checkpoints") / self.id
             self.folder.mkdir(mode=0o700)
@@ -92,6 +99,7 @@ class Upload:
 
     def end(self) -> None:
         """The last byte has come. Raises sc.WeightsError if there was none."""
+        self.arriving = False
         try:
             self._file.close()
         except OSError as error:
@@ -110,6 +118,7 @@ class Upload:
 
     def discard(self) -> None:
         """Remove the file."""
+        self.arriving = False
         with contextlib.suppress(OSError):  # a full disk did not take its end
             self._file.close()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -142,6 +151,7 @@ class OwnModels:
         self.token = secrets.token_hex(16)
         self._models: dict[str, OwnModel] = {}
         self._waiting: Upload | None = None
+        self._arriving: list[Upload] = []
         self._closed = False
         self._adding = threading.Lock()
         with _lock:
@@ -175,7 +185,12 @@ class OwnModels:
             everyone = list(_sessions.values())
         if sum(len(own._models) for own in everyone) >= MAX_ALL:
             raise sc.WeightsError(NO_ROOM)
-        return Upload(name)
+        self._arriving = [each for each in self._arriving if each.arriving]
+        if len(self._arriving) >= MAX_ARRIVING:
+            raise sc.WeightsError(ARRIVING)
+        upload = Upload(name)
+        self._arriving.append(upload)
+        return upload
 
     def keep(self, upload: Upload) -> None:
         """Let a complete checkpoint wait for its architecture, in place of the one before."""

@@ -40,17 +40,19 @@ def request_of(
 
 def take_uploads(session: Session) -> None:
     """Add the files decoded by now to the strip, and say what is wrong with the others."""
-    waiting: list[PhotoFile] = []
-    for file in session.arriving:
-        photo = _decoded(session, file) if len(waiting) < MAX_DECODING else None
+    waiting = 0
+    for file in tuple(session.arriving):
+        photo = _decoded(session, file) if waiting < MAX_DECODING else None
+        error = session.tasks.error(("decode", file.digest))
+        if photo is None and error is None:
+            waiting += 1
+            continue
+        session.arriving.remove(file)  # one by one: a run may be stopped anywhere
         if photo is not None:
             session.add_upload(replace(photo.file, name=file.name))
-        elif (error := session.tasks.error(("decode", file.digest))) is not None:
-            session.refusals.append(f"{file.name}: {error}")
-            photos.forget(file)
         else:
-            waiting.append(file)
-    session.arriving = waiting
+            session.refusals.append(f"{file.name}: {error}")
+            session.uploads.forget([file])
 
 
 def update(session: Session, *, steps: bool) -> None:

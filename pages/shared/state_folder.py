@@ -13,6 +13,7 @@ import secrets
 import shutil
 import stat
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -82,7 +83,8 @@ class StateFolder:
         self.path = private_folder(path)
         self.uploads = private_folder(path / "uploads")
         self._processes = private_folder(path / "processes")
-        with self.lock():
+        self._restoring = threading.Lock()
+        with self._lock():
             self._remove_leftovers()
             name = secrets.token_hex(8)
             self._mine = self._lock_of(name)
@@ -91,14 +93,39 @@ class StateFolder:
             """The folder of this process, removed when it ends."""
 
     def lock(self) -> FileLock:
-        """The lock over all processes, for what must not happen twice at once; held for a moment only."""
+        """The lock over all processes, for what must not happen twice at once; held for a moment only.
+
+        Raises:
+            OSError: the folder is gone and cannot be made again.
+        """
+        self._restore()
+        return self._lock()
+
+    def _lock(self) -> FileLock:
         return FileLock(self.path / "lock", timeout=LOCK_SECONDS, mode=0o600, thread_local=False)
+
+    def _restore(self) -> None:
+        """Make the folders again that were removed, as programs do that clean up temporary files."""
+        folders = (self.path, self.uploads, self._processes, self.own)
+        with self._restoring:
+            if all(folder.is_dir() for folder in folders) and Path(self._mine.lock_file).exists():
+                return
+            log.warning("%s was removed in part, and is made again", self.path)
+            try:
+                for folder in folders:
+                    private_folder(folder)
+            except ArgumentError as error:  # it is somebody else's now
+                raise OSError(str(error)) from error
+            self._mine.release()  # the lock of a file that nobody else finds any more
+            self._mine = self._lock_of(self.own.name)
+            self._mine.acquire(blocking=False)
 
     def _lock_of(self, name: str) -> FileLock:
         return FileLock(self._processes / f"{name}.lock", mode=0o600, thread_local=False)
 
     def part(self, name: str) -> Path:
         """A folder in that of this process. Raises OSError where it cannot be made."""
+        self._restore()
         path = self.own / name
         path.mkdir(mode=0o700, exist_ok=True)
         return path

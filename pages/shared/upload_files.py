@@ -89,6 +89,8 @@ class _Disk:
     def hold(self, digests: set[str]) -> None:
         with self._lock:
             folder = self._state.part("held")
+            if not any(folder.iterdir()):
+                self._held = set()  # it was removed, and made again
             for digest in digests - self._held:
                 (folder / digest[:STEM]).touch(mode=0o600)
             for digest in self._held - digests:

@@ -55,7 +55,7 @@ class Uploads:
         gone: list[PhotoFile] = []
         while len(self._files) > 1 and (len(self._files) > MAX_UPLOADS or self.size > MAX_UPLOAD_BYTES):
             gone.append(self._files.pop(0))
-        self._forget(gone)
+        self.forget(gone)
         note_held()
         return gone
 
@@ -73,7 +73,7 @@ class Uploads:
         if index is None:
             return None
         removed = self._files.pop(index)
-        self._forget([removed])
+        self.forget([removed])
         note_held()
         return removed, self._files[min(index, len(self._files) - 1)] if self._files else None
 
@@ -83,17 +83,17 @@ class Uploads:
         self._files = [file for file in self._files if file not in missing]
         return missing
 
-    def _forget(self, files: Iterable[PhotoFile]) -> None:
-        """Remove files from the server, unless another session has uploaded the same."""
-        held = _held(_sessions(besides=self))
+    def forget(self, files: Iterable[PhotoFile]) -> None:
+        """Remove files from the server, unless this or another session has uploaded the same."""
+        held = _held(_sessions())
         for file in files:
             if file.digest not in held:
                 photos.forget(file)
 
 
-def _sessions(besides: Uploads | None = None) -> "list[Uploads]":
+def _sessions() -> "list[Uploads]":
     with _lock:
-        return [each for each in _everyone if each is not besides]
+        return list(_everyone)
 
 
 def _held(sessions: "Iterable[Uploads]") -> set[str]:

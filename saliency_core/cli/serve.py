@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
@@ -92,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     address = options.address or f"{options.host}:{options.port}"
     with contextlib.ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT))
         connected = ray.is_initialized()
         if options.address:
             connect(ray, address)
@@ -99,11 +100,11 @@ def run(options: argparse.Namespace) -> int:
             _check_free(options.host, options.port)
             start(ray, options.host, options.port)
         if not connected:
-            stack.callback(ray.shutdown)
+            stack.callback(_uninterrupted, ray.shutdown)
         scale = Scale.fitting(ray, options.replicas and tuple(options.replicas), options.device)
         _say(f"Ray runs at {address}. Starting {_replicas(scale)} …")
         deployment.deploy(ray, scale)
-        stack.callback(deployment.remove, ray)
+        stack.callback(_uninterrupted, deployment.remove, ray)
         stop = stack.enter_context(_signals())
         _say(f"Ready. Start the app with {SETTING}={address}. Ctrl+C ends the replicas.")
         started = stack.enter_context(_running(command, {SETTING: address})) if command else None
@@ -153,6 +154,12 @@ def _running(command: Sequence[str], environment: dict[str, str]) -> Iterator[su
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _uninterrupted(end: Callable[..., object], *arguments: object) -> None:
+    """Call what ends something, and ignore Ctrl+C from now on: another one would leave parts running."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end(*arguments)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from saliency_core.engine.failures import user_message
 from saliency_core.engine.priorities import Asker, FairOrder, Priority, on_behalf_of
 from saliency_core.engine.status import QueueStatus
 from saliency_core.engine.tasks import Clock, Task, TaskState
-from saliency_core.errors import ArgumentError, BusyError
+from saliency_core.errors import ArgumentError, ArgumentTypeError, BusyError
 from saliency_core.progress import Cancelled, ProgressCallback
 
 Result = TypeVar("Result")
@@ -146,7 +146,12 @@ class TaskQueue:
         ``run`` itself must not wait for another task of this queue, which might wait for its thread.
         ``session`` says for whom it is, ``priority`` how urgent, ``logged`` what the log calls it (see
         :class:`Task`), ``joint`` how it is computed together with others that wait.
+
+        Raises:
+            ArgumentTypeError: a session that cannot be hashed.
         """
+        if not _is_hashable(session):  # it would end every thread that looks for the next task
+            raise ArgumentTypeError(f"the session is a {type(session).__name__}; expected a hashable value")
         with self._lock:
             found = self._tasks.get(key)
             if found is not None and found.wanted:
@@ -351,6 +356,15 @@ def _check_any(entries: Sequence[_Entry]) -> None:
             continue
         return
     raise Cancelled
+
+
+def _is_hashable(value: object) -> bool:
+    """Whether a value can be hashed; a tuple that holds a list, for instance, has `__hash__` but cannot."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _duration(seconds: int) -> str:

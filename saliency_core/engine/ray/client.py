@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -97,6 +98,7 @@ class RayEngine:
         self._own: OrderedDict[str, CheckpointModel] = OrderedDict()  # the least recently used first
         self._own_lock = threading.Lock()
         self._partial: dict[Any, Any] = {}
+        self._process = secrets.token_hex(8)
         # Here sessions take their turns, so that few requests wait in Ray's own queue, which knows none.
         self._explaining = TaskQueue(WAITING_THREADS, MAX_SCREEN, max_ended=0, per_session=SESSION_SCREEN)
         self._background = TaskQueue(
@@ -183,7 +185,7 @@ class RayEngine:
                 self._weights.put(name, found.weights)
             return info
 
-        return self._loading.submit(name, run, title=name, unit="bytes")
+        return self._loading.submit(name, run, title=name, unit="bytes", logged=f"Loading {name}")
 
     # -- answers ---------------------------------------------------------------------------------------------
 
@@ -206,9 +208,18 @@ class RayEngine:
             return Task.finished(request, known, title=title)
 
         def run(progress: ProgressCallback) -> Explanation:
-            return self._explained(request, image, progress, title=title, session=session, priority=priority)
+            return self._explained(
+                request, image, progress, title=title, session=self._sent(session), priority=priority
+            )
 
-        return self._queue(priority).submit(request, run, title=title, session=session, priority=priority)
+        return self._queue(priority).submit(
+            request,
+            run,
+            title=title,
+            session=session,
+            priority=priority,
+            logged=f"An explanation by {request.model}",
+        )
 
     def submit_evaluation(
         self,
@@ -233,7 +244,7 @@ class RayEngine:
                     request.model,
                     request,
                     title=title,
-                    session=session,
+                    session=self._sent(session),
                     priority=priority,
                     own=self._brought(request.model),
                 )
@@ -246,7 +257,14 @@ class RayEngine:
             answer: Answer = found.answer
             return answer
 
-        return self._queue(priority).submit(request, run, title=title, session=session, priority=priority)
+        return self._queue(priority).submit(
+            request,
+            run,
+            title=title,
+            session=session,
+            priority=priority,
+            logged=f"An evaluation of {request.model}",
+        )
 
     def partial_evaluation(self, request: EvaluationRequest[Answer]) -> Answer | None:
         """An evaluation as far as it is known; see :meth:`ExplainEngine.partial_evaluation`."""
@@ -291,6 +309,10 @@ class RayEngine:
             refused=self._explaining.refused + self._background.refused,
             dropped=self._explaining.dropped + self._background.dropped,
         )
+
+    def _sent(self, session: Hashable) -> str | None:
+        """What stands for a session in a replica: the session itself need not be a value that can be sent."""
+        return None if session is None else f"{self._process} {hash(session)}"
 
     def _queue(self, priority: Priority) -> TaskQueue:
         """Where a task waits: what is on the screen never waits for a thread behind a sweep."""

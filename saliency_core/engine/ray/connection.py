@@ -25,6 +25,8 @@ def imported(library: str) -> Any:
     Raises:
         UnavailableError: it is not installed.
     """
+    # Left alone, Ray starts itself anew when it is asked for something after it was shut down.
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     try:
         with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):  # of its own settings
             importlib.import_module(f"ray.{library}")
