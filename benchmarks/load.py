@@ -329,7 +329,7 @@ async def _sessions(
     watching = asyncio.create_task(watch())
     start = time.monotonic()
     arriving = min(30.0, seconds / 4)  # all come within half a minute
-    killing = asyncio.create_task(_kill_replica(start + seconds / 2)) if kill else None
+    killing = asyncio.create_task(_kill_replica(server, start + seconds / 2)) if kill else None
     await asyncio.gather(
         *(each.use(start + arriving * index / count, start + seconds) for index, each in enumerate(people))
     )
@@ -346,14 +346,14 @@ def _parts(use: Use) -> tuple[int, int, int]:
     return use.bytes, use.threads, use.files
 
 
-async def _kill_replica(at: float) -> None:
-    """Kill a process that computes, at this moment; there must be one."""
+async def _kill_replica(server: Server, at: float) -> None:
+    """Kill a process of this server that computes, at this moment; there must be one."""
     await asyncio.sleep(at - time.monotonic())
-    for process in psutil.process_iter(["cmdline"]):
-        if any("ServeReplica" in part for part in process.info["cmdline"] or ()):
-            process.kill()
-            print(f"killed replica {process.pid}", flush=True)
-            return
+    for process in psutil.Process(server.pid).children(recursive=True):
+        with suppress(psutil.Error):
+            if any("ServeReplica" in part for part in process.cmdline()):
+                process.kill()
+                return
     raise RuntimeError("there is no replica to kill")
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from saliency_core.engine.status import ModelStatus
 from saliency_core.errors import ArgumentError
+from saliency_core.memory import trim
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import release_memory
 
@@ -67,6 +68,8 @@ class LoadedModel:
         self._kept = None
         if self.in_memory or self._device.type != "cpu":
             release_memory(self._device)
+        else:
+            trim()
 
     def state(self, classifier: Classifier) -> Hashable:
         """Identifies its weights as they are now: ``digest`` until they are changed in place or replaced.
