@@ -27,11 +27,13 @@ from PIL import Image
 from torch import nn
 
 import saliency_core as sc
-from benchmarks.load import Notes, Person, Use, use_of
+from benchmarks.load import Notes, Person, Use, coded_photo, use_of
 from benchmarks.measure import Row
 from pages.shared.departed import give_back_memory
+from pages.shared.uploads import MAX_UPLOADS
 from saliency_core.engine.request import ExplainRequest
-from tools.serving import running_server
+from tools.serving import Server, running_server
+from tools.session_client import Studio, opened
 
 COUNT, POINTS, WARM = 2000, 40, 0.25
 VISITS = 400
@@ -44,6 +46,8 @@ MAX_SLOPE, MAX_SERVER_SLOPE = 10.0, 40.0
 """MB per thousand explanations that are taken for noise."""
 PHOTOS, SESSIONS = 50, 8
 VISITORS, STAY = 8, 10.0
+MANY, MANY_LARGE, MAX_UPLOADS_MB = 200, 64, 400
+"""Uploads in one session, and megabytes by which the server may grow: the bound of decoded photos."""
 
 
 @dataclass(frozen=True)
@@ -184,22 +188,69 @@ def through_server(count: int = VISITS, seed: int = 0) -> Trend:
     return Trend("App", tuple(counts), tuple(uses), MAX_SERVER_SLOPE)
 
 
+def uploads() -> Iterator[Row]:
+    """Many photos in one session, one after the other, and many large files in another one."""
+    photo = coded_photo(1, 1)
+    for what, count, padding in (("photos", MANY, 0), ("photos of 20 MB", MANY_LARGE, 20_000_000)):
+        with tempfile.TemporaryDirectory() as folder:
+            env = {"SALIENCY_STATE": f"{folder}/state"}
+            with running_server(Path(folder) / "server.log", env) as server:
+                grown, left, seconds = asyncio.run(_upload(server, photo, count, padding))
+        yield Row(
+            f"App: {count} {what} into one session, {seconds / count:.1f} s each: memory",
+            f"{grown / 1e6:+,.0f} MB",
+            f"≤ {MAX_UPLOADS_MB} MB",
+            grown <= MAX_UPLOADS_MB * 1e6,
+        )
+        yield Row(
+            f"App: {count} {what} into one session: photos that stay, the newest",
+            str(left),
+            f"1 to {MAX_UPLOADS}",
+            0 < left <= MAX_UPLOADS,
+        )
+
+
+async def _upload(server: Server, photo: bytes, count: int, padding: int) -> tuple[int, int, float]:
+    """How the server's memory has grown, the photos in the strip at the end, and seconds."""
+    async with opened(server.address) as tab:
+        studio = Studio(tab)
+        await studio.shows()
+        await tab.settled()
+        before, start = use_of(server), time.monotonic()
+        for number in range(count):  # decoders ignore what follows a photo in its file
+            await tab.upload(f"{number}.jpg", photo + bytes(padding) + number.to_bytes(2))
+            await tab.ended()
+        last = f"{count - 1}.jpg"
+        names = await tab.until("last photo", lambda: _strip(studio) if last in _strip(studio) else None)
+        return use_of(server).bytes - before.bytes, len(names), time.monotonic() - start
+
+
+def _strip(studio: Studio) -> list[str]:
+    return [each["name"] for each in studio.gallery()["uploads"]]
+
+
 def rows() -> Iterator[Row]:
-    """The rows of both for the table."""
+    """All rows of the table."""
     yield from through_engine().rows()
     yield from through_server().rows()
+    yield from uploads()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the command line, measure one of both, print."""
+    """Read the command line, measure one part, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     part = parser.add_mutually_exclusive_group(required=True)
     part.add_argument("--engine", action="store_true", help="through an engine in this process")
     part.add_argument("--server", action="store_true", help="through the app's server")
+    part.add_argument("--uploads", action="store_true", help="many uploads in one session")
     parser.add_argument("--count", type=int, help=f"explanations (default: {COUNT} or {VISITS})")
     options = parser.parse_args(arguments)
-    measure, usual = (through_engine, COUNT) if options.engine else (through_server, VISITS)
-    measured = [*measure(options.count or usual).rows()]
+    if options.uploads:
+        measured = [*uploads()]
+    elif options.engine:
+        measured = [*through_engine(options.count or COUNT).rows()]
+    else:
+        measured = [*through_server(options.count or VISITS).rows()]
     for row in measured:
         print(f"| {row.what} | {row.value} | {row.bound} | {row.mark} |")
     raise SystemExit(any(row.met is False for row in measured))
