@@ -130,16 +130,26 @@ class Use:
     files: int
 
 
-def use_of(server: Server) -> Use:
-    """The memory, threads and open files of a server and its children."""
+def use_of(server: Server, state: str = "") -> Use:
+    """The memory, threads and open files of a server and its children, and of the Ray that it has started.
+
+    Ray's processes are nobody's children; they are known by the folder `state` in their environment.
+    """
     size = threads = files = 0
     main = psutil.Process(server.pid)
-    for process in (main, *main.children(recursive=True)):
+    for process in {main, *main.children(recursive=True), *(_with_state(state) if state else ())}:
         with suppress(psutil.Error):
             size += process.memory_info().rss
             threads += process.num_threads()
             files += process.num_fds()
     return Use(size, threads, files)
+
+
+def _with_state(state: str) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("SALIENCY_STATE") == state:
+                yield process
 
 
 @dataclass(frozen=True)
@@ -319,22 +329,22 @@ def _plain(text: str) -> str:
 
 
 async def _sessions(
-    server: Server, count: int, seconds: float, notes: Notes, seed: int, kill: bool
+    server: Server, state: str, count: int, seconds: float, notes: Notes, seed: int, kill: bool
 ) -> tuple[Use, Use, Use]:
     people = [Person(number, server.address, notes, seed) for number in range(1, count + 1)]
-    before = peak = use_of(server)
+    before = peak = use_of(server, state)
 
     async def watch() -> None:
         nonlocal peak
         while True:
-            now = use_of(server)
+            now = use_of(server, state)
             peak = Use(*(max(pair) for pair in zip(_parts(peak), _parts(now), strict=True)))
             await asyncio.sleep(0.5)
 
     watching = asyncio.create_task(watch())
     start = time.monotonic()
     arriving = min(30.0, seconds / 4)  # all come within half a minute
-    killing = asyncio.create_task(_kill_replica(server, start + seconds / 2)) if kill else None
+    killing = asyncio.create_task(_kill_replica(state, start + seconds / 2)) if kill else None
     await asyncio.gather(
         *(each.use(start + arriving * index / count, start + seconds) for index, each in enumerate(people))
     )
@@ -344,17 +354,17 @@ async def _sessions(
     watching.cancel()
     people.clear()
     await asyncio.sleep(AFTER)
-    return before, peak, use_of(server)
+    return before, peak, use_of(server, state)
 
 
 def _parts(use: Use) -> tuple[int, int, int]:
     return use.bytes, use.threads, use.files
 
 
-async def _kill_replica(server: Server, at: float) -> None:
+async def _kill_replica(state: str, at: float) -> None:
     """Kill a process of this server that computes, at this moment; there must be one."""
     await asyncio.sleep(at - time.monotonic())
-    for process in psutil.Process(server.pid).children(recursive=True):
+    for process in _with_state(state):
         with suppress(psutil.Error):
             if any("ServeReplica" in part for part in process.cmdline()):
                 process.kill()
@@ -367,10 +377,11 @@ def measure(count: int, seconds: float, *, engine: str = "", kill: bool = False,
     notes = Notes()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "server.log"
-        env = {"SALIENCY_STATE": f"{folder}/state", **({"SALIENCY_ENGINE": engine} if engine else {})}
+        state = f"{folder}/state"
+        env = {"SALIENCY_STATE": state, **({"SALIENCY_ENGINE": engine} if engine else {})}
         with running_server(log, env) as server:
             asyncio.run(_warm(server))
-            used = asyncio.run(_sessions(server, count, seconds, notes, seed, kill))
+            used = asyncio.run(_sessions(server, state if engine else "", count, seconds, notes, seed, kill))
         logged = tuple(unexpected(log.read_text(errors="replace")))
     return Result(count, notes, *used, logged, wrong(notes.samples))
 
