@@ -2,7 +2,8 @@
 
 ``--classes`` computes the table of class sensitivity instead, ``--first-view`` how much of each map lies on
 the object, ``--layout-shift`` how far pages jump, ``--sweep`` what every curated architecture and a sample of
-timm's give, ``--precision`` what bfloat16 does to the maps, ``--ray`` what the engine on Ray costs;
+timm's give, ``--precision`` what bfloat16 does to the maps, ``--ray`` what the engine on Ray costs,
+``--load`` what many sessions at once get and use, ``--soak`` whether memory grows in the long run;
 ``--write`` also puts the table that was printed into its document in docs/.
 """
 
@@ -17,7 +18,20 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import classes, core, evaluation, files, first_view, layout, page, precision, sweep, viewer
+from benchmarks import (
+    classes,
+    core,
+    evaluation,
+    files,
+    first_view,
+    layout,
+    load,
+    page,
+    precision,
+    soak,
+    sweep,
+    viewer,
+)
 from benchmarks.measure import Row
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -50,7 +64,34 @@ def main() -> None:
     parser.add_argument("--sweep", action="store_true", help="every architecture with random weights")
     parser.add_argument("--ray", action="store_true", help="the engine on Ray beside that of one process")
     parser.add_argument("--precision", action="store_true", help="maps in bfloat16 beside those in float32")
+    parser.add_argument("--load", action="store_true", help="many sessions at once")
+    parser.add_argument(
+        "--sessions", type=int, nargs="+", default=load.SESSIONS, help="with --load: how many, run by run"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=load.SECONDS, help="with --load: how long they stay (default: 120)"
+    )
+    parser.add_argument(
+        "--engine", choices=("", "ray"), default="", help="with --load: the engine on Ray, not in the app"
+    )
+    parser.add_argument(
+        "--kill-replica", action="store_true", help="with --load --engine ray: one, in the middle"
+    )
+    parser.add_argument(
+        "--soak", action="store_true", help="thousands of explanations; uploads by the hundred"
+    )
     options = parser.parse_args()
+    if options.load:
+        runs = [
+            *load.results(options.sessions, options.seconds, engine=options.engine, kill=options.kill_replica)
+        ]
+        name = "load-ray" if options.engine else "load"
+        show(name, load.table(runs, options.seconds), write=options.write)
+        raise SystemExit(any(run.failed for run in runs))
+    if options.soak:
+        checked = [*soak.rows()]
+        show("soak", table(checked), write=options.write)
+        raise SystemExit(any(row.met is False for row in checked))
     if options.classes:
         show("classes", classes.table(), write=options.write)
         return

@@ -1,6 +1,6 @@
 """A lecture hall: many sessions at once, with the real websocket protocol.
 
-``python -m benchmarks.load --sessions 1 8 32 100 --seconds 120`` starts the app in a process of its own, once
+``python -m benchmarks --load`` starts the app in a process of its own, once
 per number of sessions, and lets as many people as that use it: each uploads photos of its own, chooses
 photos, classes, methods and layer weights, and looks at what appears for some seconds in between. What they
 do is drawn from a seeded generator. Each photo has its session's number in colours, so that a photo or a map
@@ -12,23 +12,26 @@ the viewer has drawn what arrived is not in the figures.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hashlib
 import io
+import os
+import platform
 import random
 import re
 import statistics
+import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import psutil
+import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -49,6 +52,8 @@ LOOKING = 5.0
 """Seconds that a person looks at what is shown, in the median."""
 AFTER = 60.0
 """Seconds after the last session has left at which is measured what is left of them."""
+
+SESSIONS, SECONDS = (1, 8, 32, 100), 120.0
 
 CACHED, CLASS, PHOTO, OPTIONS, FIRST = (
     "cached",
@@ -125,16 +130,26 @@ class Use:
     files: int
 
 
-def use_of(server: Server) -> Use:
-    """The memory, threads and open files of a server and its children."""
+def use_of(server: Server, state: str = "") -> Use:
+    """The memory, threads and open files of a server and its children, and of the Ray that it has started.
+
+    Ray's processes are nobody's children; they are known by the folder `state` in their environment.
+    """
     size = threads = files = 0
     main = psutil.Process(server.pid)
-    for process in (main, *main.children(recursive=True)):
+    for process in {main, *main.children(recursive=True), *(_with_state(state) if state else ())}:
         with suppress(psutil.Error):
             size += process.memory_info().rss
             threads += process.num_threads()
             files += process.num_fds()
     return Use(size, threads, files)
+
+
+def _with_state(state: str) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("SALIENCY_STATE") == state:
+                yield process
 
 
 @dataclass(frozen=True)
@@ -314,22 +329,22 @@ def _plain(text: str) -> str:
 
 
 async def _sessions(
-    server: Server, count: int, seconds: float, notes: Notes, seed: int, kill: bool
+    server: Server, state: str, count: int, seconds: float, notes: Notes, seed: int, kill: bool
 ) -> tuple[Use, Use, Use]:
     people = [Person(number, server.address, notes, seed) for number in range(1, count + 1)]
-    before = peak = use_of(server)
+    before = peak = use_of(server, state)
 
     async def watch() -> None:
         nonlocal peak
         while True:
-            now = use_of(server)
+            now = use_of(server, state)
             peak = Use(*(max(pair) for pair in zip(_parts(peak), _parts(now), strict=True)))
             await asyncio.sleep(0.5)
 
     watching = asyncio.create_task(watch())
     start = time.monotonic()
     arriving = min(30.0, seconds / 4)  # all come within half a minute
-    killing = asyncio.create_task(_kill_replica(start + seconds / 2)) if kill else None
+    killing = asyncio.create_task(_kill_replica(state, start + seconds / 2)) if kill else None
     await asyncio.gather(
         *(each.use(start + arriving * index / count, start + seconds) for index, each in enumerate(people))
     )
@@ -339,21 +354,21 @@ async def _sessions(
     watching.cancel()
     people.clear()
     await asyncio.sleep(AFTER)
-    return before, peak, use_of(server)
+    return before, peak, use_of(server, state)
 
 
 def _parts(use: Use) -> tuple[int, int, int]:
     return use.bytes, use.threads, use.files
 
 
-async def _kill_replica(at: float) -> None:
-    """Kill a process that computes, at this moment; there must be one."""
+async def _kill_replica(state: str, at: float) -> None:
+    """Kill a process of this server that computes, at this moment; there must be one."""
     await asyncio.sleep(at - time.monotonic())
-    for process in psutil.process_iter(["cmdline"]):
-        if any("ServeReplica" in part for part in process.info["cmdline"] or ()):
-            process.kill()
-            print(f"killed replica {process.pid}", flush=True)
-            return
+    for process in _with_state(state):
+        with suppress(psutil.Error):
+            if any("ServeReplica" in part for part in process.cmdline()):
+                process.kill()
+                return
     raise RuntimeError("there is no replica to kill")
 
 
@@ -362,10 +377,11 @@ def measure(count: int, seconds: float, *, engine: str = "", kill: bool = False,
     notes = Notes()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "server.log"
-        env = {"SALIENCY_STATE": f"{folder}/state", **({"SALIENCY_ENGINE": engine} if engine else {})}
+        state = f"{folder}/state"
+        env = {"SALIENCY_STATE": state, **({"SALIENCY_ENGINE": engine} if engine else {})}
         with running_server(log, env) as server:
             asyncio.run(_warm(server))
-            used = asyncio.run(_sessions(server, count, seconds, notes, seed, kill))
+            used = asyncio.run(_sessions(server, state if engine else "", count, seconds, notes, seed, kill))
         logged = tuple(unexpected(log.read_text(errors="replace")))
     return Result(count, notes, *used, logged, wrong(notes.samples))
 
@@ -405,7 +421,7 @@ HEAD = (
     "explanations",
     *(f"{kind}: p50 / p95" for kind in (FIRST, CACHED, CLASS, PHOTO, OPTIONS)),
     "memory: before / peak / after",
-    "threads: before / peak / after",
+    "open files: before / peak / after",
     "errors",
     "of another session",
     "maps checked",
@@ -423,7 +439,7 @@ def line(result: Result) -> str:
         str(count),
         *times,
         " / ".join(f"{use.bytes / 1e6:,.0f}" for use in used) + " MB",
-        " / ".join(str(use.threads) for use in used),
+        " / ".join(str(use.files) for use in used),
         str(len(notes.errors) + len(result.logged)),
         str(len(notes.foreign)),
         f"{len(notes.samples) - result.wrong} of {len(notes.samples)} the same",
@@ -434,44 +450,30 @@ def line(result: Result) -> str:
 def _percentiles(values: Sequence[float]) -> str:
     if not values:
         return "–"
-    high = statistics.quantiles(values, n=20)[-1] if len(values) > 1 else values[0]
+    high = statistics.quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else values[0]
     return f"{statistics.median(values):.2f} / {high:.2f} s"
 
 
-def table(results: Iterable[Result]) -> Iterable[str]:
-    """The lines of the table, each as soon as it is there, and below them what went wrong."""
-    yield f"| {' | '.join(HEAD)} |"
-    yield "|" + "---|" * len(HEAD)
-    troubles: Counter[str] = Counter()
-    for result in results:
-        yield line(result)
-        troubles.update(re.sub(r"0x[0-9a-f]+|[0-9a-f]{8,}", "…", each) for each in result.notes.errors)
-        troubles.update(result.notes.foreign)
-        troubles.update(result.logged)
-    yield from (f"- {times} × {text[:300]}" for text, times in troubles.most_common(20))
+def results(
+    sessions: Sequence[int], seconds: float, *, engine: str = "", kill: bool = False
+) -> Iterator[Result]:
+    """A run for each number of sessions; its line and what went wrong also go to the standard error."""
+    for count in sessions:
+        result = measure(count, seconds, engine=engine, kill=kill)
+        print(line(result), file=sys.stderr, flush=True)
+        for each, times in _troubles(result).most_common(20):
+            print(f"- {times} × {each[:300]}", file=sys.stderr, flush=True)
+        yield result
 
 
-def main() -> None:
-    """Read the command line, measure, print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
-    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 8, 32, 100], help="how many at once")
-    parser.add_argument("--seconds", type=float, default=120, help="how long they stay (default: 120)")
-    parser.add_argument("--engine", default="", help='"ray": the engine in a cluster (default: in the app)')
-    parser.add_argument(
-        "--kill-replica", action="store_true", help="kill one in the middle; with --engine ray"
-    )
-    options = parser.parse_args()
-    results = []
-
-    def measured() -> Iterable[Result]:
-        for count in options.sessions:
-            results.append(measure(count, options.seconds, engine=options.engine, kill=options.kill_replica))
-            yield results[-1]
-
-    for each in table(measured()):
-        print(each, flush=True)
-    raise SystemExit(any(result.failed for result in results))
+def _troubles(result: Result) -> Counter[str]:
+    errors = (re.sub(r"0x[0-9a-f]+|[0-9a-f]{8,}", "…", each) for each in result.notes.errors)
+    return Counter([*errors, *result.notes.foreign, *result.logged])
 
 
-if __name__ == "__main__":
-    main()
+def table(found: Iterable[Result], seconds: float) -> str:
+    """The runs as a Markdown table, with the machine they were measured on."""
+    lines = [f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD), *map(line, found)]
+    machine = f"{os.cpu_count()} CPU cores, {psutil.virtual_memory().total / 1e9:.0f} GB of memory"
+    versions = f"Python {platform.python_version()}, Streamlit {st.__version__}"
+    return "\n".join([*lines, "", f"{seconds:g} s for each number of sessions. {versions}, {machine}."])

@@ -6,13 +6,13 @@ three open files and what it has shown.
 """
 
 import asyncio
-import ctypes
 import gc
 import logging
-import sys
 from typing import Any
 
 from streamlit import runtime
+
+from saliency_core.memory import trim
 
 SECONDS = 10.0
 """Between two looks at the sessions of tabs that have gone."""
@@ -46,9 +46,6 @@ def forget() -> int:
 
 
 def give_back_memory() -> None:
-    """Collect what refers to itself, and return freed memory to the system where the C library can."""
+    """Collect what refers to itself, and return freed memory to the system."""
     gc.collect()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # the GNU library's
-        if trim is not None:
-            trim(0)
+    trim()

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from saliency_core.engine.status import ModelStatus
 from saliency_core.errors import ArgumentError
+from saliency_core.memory import trim
 from saliency_core.models.classifier import Classifier
 from saliency_core.models.devices import release_memory
 
@@ -67,6 +68,8 @@ class LoadedModel:
         self._kept = None
         if self.in_memory or self._device.type != "cpu":
             release_memory(self._device)
+        else:
+            trim()
 
     def state(self, classifier: Classifier) -> Hashable:
         """Identifies its weights as they are now: ``digest`` until they are changed in place or replaced.
@@ -249,6 +252,16 @@ def _tensors(classifier: Classifier) -> Iterator[Tensor]:
 
 
 def _versions(classifier: Classifier) -> tuple[tuple[int, int], ...]:
-    return tuple(
-        (each.data_ptr(), 0 if each.is_inference() else each._version) for each in _tensors(classifier)
-    )
+    """Address and version of every tensor, for each request: `parameters()` takes seven times as long."""
+    found: list[tuple[int, int]] = []
+    modules, seen = [classifier.module], set[int]()
+    while modules:
+        module = modules.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
+        for each in (*module._parameters.values(), *module._buffers.values()):
+            if each is not None:
+                found.append((each.data_ptr(), 0 if each.is_inference() else each._version))
+        modules += [inner for inner in module._modules.values() if inner is not None]
+    return tuple(found)

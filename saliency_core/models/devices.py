@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from saliency_core.errors import ArgumentError
+from saliency_core.memory import trim
 
 CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 UNKNOWN_MEMORY = 8 << 30
@@ -50,6 +51,7 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+    trim()
 
 
 def memory_bytes(device: torch.device) -> int:
