@@ -18,6 +18,7 @@ ORDER = [
     "deferred",
     "errors",
     "files",
+    "memory",
     "texts",
     "registry",
     "progress",
