@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from PIL import Image
-from torch import nn
 
 from saliency_core.backprop.meta_step import MetaStep
 from saliency_core.engine.batches import in_batches, usual_batch, within_memory
@@ -27,6 +26,7 @@ from saliency_core.engine.evaluations import EvaluationRequest, Helpers
 from saliency_core.engine.failures import last_errors
 from saliency_core.engine.loaded import LoadedModel, LoadedModels
 from saliency_core.engine.locks import FairLock
+from saliency_core.engine.model_info import info_of
 from saliency_core.engine.names import FOLDER, FOREIGN, MAX_OWN_MODELS, OWN
 from saliency_core.engine.priorities import Asker, Priority, current_asker, on_behalf_of
 from saliency_core.engine.queue import Joint, TaskQueue
@@ -43,7 +43,6 @@ from saliency_core.engine.tasks import Task
 from saliency_core.errors import ArgumentError, SaliencyError, UnknownNameError, WeightsError
 from saliency_core.explain import explain, explain_many
 from saliency_core.explanation import Explanation
-from saliency_core.methods.availability import is_convolution, unavailable
 from saliency_core.methods.method import MultiPass
 from saliency_core.methods.passes import LARGE_BATCH, batch_limit
 from saliency_core.methods.registry import METHODS
@@ -51,7 +50,6 @@ from saliency_core.models.catalogue.catalogue import MODELS, Catalogue
 from saliency_core.models.catalogue.checkpoint_model import checkpoint_spec, fitting_architectures
 from saliency_core.models.catalogue.default import DEFAULT_MODEL
 from saliency_core.models.catalogue.folder import FolderProblem, folder_models
-from saliency_core.models.catalogue.labels import are_features
 from saliency_core.models.catalogue.loading import build_classifier
 from saliency_core.models.catalogue.names import parse_name
 from saliency_core.models.catalogue.spec import ModelSpec
@@ -723,7 +721,7 @@ class Engine:
         """What stays known of a model in memory."""
         known = self._known.peek(spec.name)
         if known is None or known.digest != model.digest:
-            known = _Known(spec, _info(spec, classifier), model.digest)
+            known = _Known(spec, info_of(spec, classifier), model.digest)
             self._known.put(spec.name, known)
         return known
 
@@ -782,44 +780,6 @@ def _wait_for_model(loading: Task[ModelInfo]) -> ModelInfo:
         return loading.value()
     except Cancelled:
         raise WeightsError(f"Loading {loading.title} was cancelled. Choose it again to load it.") from None
-
-
-def _info(spec: ModelSpec, classifier: Classifier) -> ModelInfo:
-    reasons = {name: unavailable(classifier, name) for name in METHODS}
-    convolutions = frozenset(
-        layer.name for layer in classifier.layers if is_convolution(classifier, layer.name)
-    )
-    return ModelInfo(
-        name=spec.name,
-        title=spec.title,
-        labels=classifier.labels,
-        layers=classifier.layers,
-        default_layers=classifier.default_layers,
-        presets=spec.presets,
-        unavailable={name: reason for name, reason in reasons.items() if reason is not None},
-        notice=getattr(classifier, "notice", None),
-        convolutions=convolutions,
-        linear=frozenset(name for name in convolutions if isinstance(classifier.modules[name], nn.Linear)),
-        random=spec.random,
-        library=spec.library,
-        features=are_features(classifier.labels),
-        left_out=_left_out(classifier),
-    )
-
-
-def _left_out(classifier: Classifier) -> dict[str, str]:
-    """The blocks without maps beside default layers of the same kind, with the reasons."""
-    modules, refused = classifier.modules, classifier.survey.refused
-    rows = {
-        (name.rpartition(".")[0], type(modules[name]))
-        for name in classifier.default_layers
-        if name in modules and any(modules[name].children())
-    }
-    return {
-        name: refused[name]
-        for name, module in modules.items()
-        if name in refused and (name.rpartition(".")[0], type(module)) in rows
-    }
 
 
 def _many_passes(request: ExplainRequest, size: tuple[int, int]) -> int:
