@@ -159,7 +159,7 @@ def test_a_browser_is_known_by_its_cookie_however_streamlit_has_written_it() -> 
         await inside
         return found
 
-    assert len(asyncio.run(scenario()).reached) == 2
+    assert len(run(scenario()).reached) == 2
 
 
 @pytest.mark.parametrize(

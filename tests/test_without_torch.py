@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -26,9 +27,10 @@ SOURCES = [*(ROOT / "saliency_core").rglob("*.py"), *(ROOT / "pages").rglob("*.p
 
 
 def printed(code: str, *arguments: str, tool: tuple[str, ...] = ()) -> str:
-    """What the code prints in a process of its own."""
+    """What the code prints in a process of its own, whose engine would be asked for through Ray."""
     command = [sys.executable, *tool, "-c", code, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = os.environ | {"SALIENCY_ENGINE": "ray"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
