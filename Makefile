@@ -4,6 +4,8 @@
 #              whose PyTorch uses two threads, instead of three processes with one thread each)
 # make lint    format, lint and types only         make tests      all tests, without them
 # make bench   the benchmarks, printed as a table; fails if a bound is not met
+# make bench-load    what 1 to 100 sessions at once get and use (13 minutes)
+# make bench-soak    whether memory grows over thousands of explanations
 # make clean   remove caches        make distclean   remove caches, the virtual environment and node_modules
 #
 # Each sets up .venv by itself; where nothing changed since the last time, nothing is installed.
@@ -18,7 +20,7 @@ PYTHON_IN_VENV := .venv/bin/python
 # Compiled modules are kept, also where the environment says otherwise: PyTorch's take ten seconds in every process.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run cluster test tests lint bench clean distclean setup setup-dev browser node
+.PHONY: run cluster test tests lint bench bench-load bench-soak clean distclean setup setup-dev browser node
 
 run: setup
 	$(PYTHON_IN_VENV) -m streamlit run app.py --server.port $(PORT) --server.address $(HOST)
@@ -47,6 +49,9 @@ lint: setup-dev node
 
 bench: setup-dev browser
 	$(PYTHON_IN_VENV) -m benchmarks
+
+bench-load bench-soak: bench-%: setup-dev
+	$(PYTHON_IN_VENV) -m benchmarks --$*
 
 setup:
 	@.ci/setup requirements.txt

@@ -20,12 +20,13 @@ import platform
 import random
 import re
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import saliency_core as sc
-from tools.serving import ROOT, Server, running_server
+from tools.serving import ROOT, START_SECONDS, Server, free_port, running_server
 from tools.session_client import Component, SessionError, Studio, Tab, View
 
 SAMPLES = ROOT / "assets" / "samples"
@@ -130,14 +131,10 @@ class Use:
     files: int
 
 
-def use_of(server: Server, state: str = "") -> Use:
-    """The memory, threads and open files of a server and its children, and of the Ray that it has started.
-
-    Ray's processes are nobody's children; they are known by the folder `state` in their environment.
-    """
+def use_of(roots: Sequence[int]) -> Use:
+    """The memory, threads and open files of processes and all that they have started."""
     size = threads = files = 0
-    main = psutil.Process(server.pid)
-    for process in {main, *main.children(recursive=True), *(_with_state(state) if state else ())}:
+    for process in _family(roots):
         with suppress(psutil.Error):
             size += process.memory_info().rss
             threads += process.num_threads()
@@ -145,11 +142,33 @@ def use_of(server: Server, state: str = "") -> Use:
     return Use(size, threads, files)
 
 
-def _with_state(state: str) -> Iterator[psutil.Process]:
-    for process in psutil.process_iter():
+def _family(roots: Sequence[int]) -> set[psutil.Process]:
+    """Processes and all that they have started."""
+    found: set[psutil.Process] = set()
+    for root in roots:
         with suppress(psutil.Error):
-            if process.environ().get("SALIENCY_STATE") == state:
-                yield process
+            process = psutil.Process(root)
+            found |= {process, *process.children(recursive=True)}
+    return found
+
+
+@contextmanager
+def _cluster(folder: Path) -> Iterator[tuple[str, int]]:
+    """The engine on Ray with two replicas, in processes of its own: its address, and the process."""
+    port, log = free_port(), folder / "cluster.log"
+    command = [sys.executable, "-m", "saliency_core", "serve", "--port", str(port), "--replicas", "2", "2"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while "Ready" not in log.read_text(errors="replace"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the engine on Ray did not start:\n{log.read_text(errors='replace')}")
+            time.sleep(0.2)
+        yield f"127.0.0.1:{port}", process.pid
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @dataclass(frozen=True)
@@ -329,22 +348,22 @@ def _plain(text: str) -> str:
 
 
 async def _sessions(
-    server: Server, state: str, count: int, seconds: float, notes: Notes, seed: int, kill: bool
+    address: str, roots: Sequence[int], count: int, seconds: float, notes: Notes, seed: int, kill: bool
 ) -> tuple[Use, Use, Use]:
-    people = [Person(number, server.address, notes, seed) for number in range(1, count + 1)]
-    before = peak = use_of(server, state)
+    people = [Person(number, address, notes, seed) for number in range(1, count + 1)]
+    before = peak = use_of(roots)
 
     async def watch() -> None:
         nonlocal peak
         while True:
-            now = use_of(server, state)
+            now = use_of(roots)
             peak = Use(*(max(pair) for pair in zip(_parts(peak), _parts(now), strict=True)))
             await asyncio.sleep(0.5)
 
     watching = asyncio.create_task(watch())
     start = time.monotonic()
     arriving = min(30.0, seconds / 4)  # all come within half a minute
-    killing = asyncio.create_task(_kill_replica(state, start + seconds / 2)) if kill else None
+    killing = asyncio.create_task(_kill_replica(roots, start + seconds / 2)) if kill else None
     await asyncio.gather(
         *(each.use(start + arriving * index / count, start + seconds) for index, each in enumerate(people))
     )
@@ -354,17 +373,17 @@ async def _sessions(
     watching.cancel()
     people.clear()
     await asyncio.sleep(AFTER)
-    return before, peak, use_of(server, state)
+    return before, peak, use_of(roots)
 
 
 def _parts(use: Use) -> tuple[int, int, int]:
     return use.bytes, use.threads, use.files
 
 
-async def _kill_replica(state: str, at: float) -> None:
-    """Kill a process of this server that computes, at this moment; there must be one."""
+async def _kill_replica(roots: Sequence[int], at: float) -> None:
+    """Kill one of the replicas at this moment; there must be one."""
     await asyncio.sleep(at - time.monotonic())
-    for process in _with_state(state):
+    for process in _family(roots):
         with suppress(psutil.Error):
             if any("ServeReplica" in part for part in process.cmdline()):
                 process.kill()
@@ -375,13 +394,16 @@ async def _kill_replica(state: str, at: float) -> None:
 def measure(count: int, seconds: float, *, engine: str = "", kill: bool = False, seed: int = 0) -> Result:
     """Let this many sessions use an own server for so long, and look a minute later at what is left."""
     notes = Notes()
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "server.log"
-        state = f"{folder}/state"
-        env = {"SALIENCY_STATE": state, **({"SALIENCY_ENGINE": engine} if engine else {})}
-        with running_server(log, env) as server:
-            asyncio.run(_warm(server))
-            used = asyncio.run(_sessions(server, state if engine else "", count, seconds, notes, seed, kill))
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        log, env, roots = folder / "server.log", {"SALIENCY_STATE": f"{folder}/state"}, []
+        if engine:
+            env["SALIENCY_ENGINE"], pid = stack.enter_context(_cluster(folder))
+            roots.append(pid)
+        server = stack.enter_context(running_server(log, env))
+        roots.append(server.pid)
+        asyncio.run(_warm(server))
+        used = asyncio.run(_sessions(server.address, roots, count, seconds, notes, seed, kill))
         logged = tuple(unexpected(log.read_text(errors="replace")))
     return Result(count, notes, *used, logged, wrong(notes.samples))
 
